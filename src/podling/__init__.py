@@ -1,0 +1,3 @@
+"""Kubernetes Pods in one Python process."""
+
+__version__ = "0.1.0"
