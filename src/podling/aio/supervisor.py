@@ -74,7 +74,7 @@ class Supervisor:
     def workers(
         self, name: str, queue: WorkQueue[_Key], process: Callable[[_Key], Awaitable[object]], count: int = 1
     ) -> None:
-        """Let `count` components take keys from `queue`: success forgets a key's back-off, an error asks again later."""
+        """Let `count` components take keys from `queue`: success forgets its back-off, an error asks again."""
 
         async def drain() -> None:
             while True:

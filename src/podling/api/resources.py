@@ -1,0 +1,153 @@
+"""Which resources there are: group, version, plural, kind, scope, short names.
+
+Owns the identity of each built-in resource and nothing of its behaviour: that is the API server's record of it. The
+constants are what components and clients name resources with, and they carry the type: `client.get(PODS, …)` is a
+`Pod`. Pure; importing it loads no type module.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+if TYPE_CHECKING:
+    from podling.api.types import (
+        authentication_v1,
+        authorization_v1,
+        coordination_v1,
+        core_v1,
+        discovery_v1,
+        events_v1,
+        node_v1,
+        rbac_v1,
+        scheduling_v1,
+    )
+
+_Kind = TypeVar("_Kind")
+
+
+@dataclass(frozen=True)
+class Resource(Generic[_Kind]):
+    """A resource as paths, discovery and messages name it."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    singular: str = ""
+
+    @property
+    def api_version(self) -> str:
+        """`v1`, `rbac.authorization.k8s.io/v1`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def prefix(self) -> str:
+        """The path of the group version: `/api/v1`, `/apis/apps/v1`."""
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """Return the path of the collection or of one object; without `namespace`, across all namespaces."""
+        parts = [self.prefix]
+        if namespace and self.namespaced:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        if name:
+            parts.append(name)
+        if subresource:
+            parts.append(subresource)
+        return "/".join(parts)
+
+    @cached_property
+    def schema_name(self) -> str:
+        """The name of the kind's definition in the published schema: `io.k8s.api.core.v1.Pod`."""
+        package = self.group.split(".", maxsplit=1)[0] or "core"
+        return f"io.k8s.api.{package}.{self.version}.{self.kind}"
+
+    @cached_property
+    def type(self) -> type[_Kind]:
+        """The frozen struct that rules and components read; loads its module at first use."""
+        package = self.group.split(".", maxsplit=1)[0] or "core"
+        module = importlib.import_module(f"podling.api.types.{package}_{self.version}")
+        return cast("type[_Kind]", getattr(module, self.kind))
+
+
+def _core(
+    plural: str, kind: str, *short_names: str, namespaced: bool = True, categories: tuple[str, ...] = ()
+) -> Resource[Any]:
+    return Resource("", "v1", plural, kind, namespaced, short_names, categories, kind.lower())
+
+
+def _of(group: str, plural: str, kind: str, *short_names: str, namespaced: bool = True) -> Resource[Any]:
+    return Resource(group, "v1", plural, kind, namespaced, short_names, (), kind.lower())
+
+
+NAMESPACES: Resource[core_v1.Namespace] = _core("namespaces", "Namespace", "ns", namespaced=False)
+NODES: Resource[core_v1.Node] = _core("nodes", "Node", "no", namespaced=False)
+PODS: Resource[core_v1.Pod] = _core("pods", "Pod", "po", categories=("all",))
+EVENTS: Resource[core_v1.Event] = _core("events", "Event", "ev")
+CONFIG_MAPS: Resource[core_v1.ConfigMap] = _core("configmaps", "ConfigMap", "cm")
+SECRETS: Resource[core_v1.Secret] = _core("secrets", "Secret")
+SERVICE_ACCOUNTS: Resource[core_v1.ServiceAccount] = _core("serviceaccounts", "ServiceAccount", "sa")
+SERVICES: Resource[core_v1.Service] = _core("services", "Service", "svc", categories=("all",))
+ENDPOINTS: Resource[core_v1.Endpoints] = _core("endpoints", "Endpoints", "ep")
+EVENTS_V1: Resource[events_v1.Event] = _of("events.k8s.io", "events", "Event", "ev")
+ENDPOINT_SLICES: Resource[discovery_v1.EndpointSlice] = _of("discovery.k8s.io", "endpointslices", "EndpointSlice")
+LEASES: Resource[coordination_v1.Lease] = _of("coordination.k8s.io", "leases", "Lease")
+PRIORITY_CLASSES: Resource[scheduling_v1.PriorityClass] = _of(
+    "scheduling.k8s.io", "priorityclasses", "PriorityClass", "pc", namespaced=False
+)
+RUNTIME_CLASSES: Resource[node_v1.RuntimeClass] = _of("node.k8s.io", "runtimeclasses", "RuntimeClass", namespaced=False)
+ROLES: Resource[rbac_v1.Role] = _of("rbac.authorization.k8s.io", "roles", "Role")
+ROLE_BINDINGS: Resource[rbac_v1.RoleBinding] = _of("rbac.authorization.k8s.io", "rolebindings", "RoleBinding")
+CLUSTER_ROLES: Resource[rbac_v1.ClusterRole] = _of(
+    "rbac.authorization.k8s.io", "clusterroles", "ClusterRole", namespaced=False
+)
+CLUSTER_ROLE_BINDINGS: Resource[rbac_v1.ClusterRoleBinding] = _of(
+    "rbac.authorization.k8s.io", "clusterrolebindings", "ClusterRoleBinding", namespaced=False
+)
+
+STORED: tuple[Resource[Any], ...] = (
+    NAMESPACES,
+    NODES,
+    PODS,
+    EVENTS,
+    CONFIG_MAPS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    SERVICES,
+    ENDPOINTS,
+    ENDPOINT_SLICES,
+    LEASES,
+    PRIORITY_CLASSES,
+    RUNTIME_CLASSES,
+    ROLES,
+    ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    CLUSTER_ROLE_BINDINGS,
+)
+"""What the store holds. `EVENTS_V1` is another face of `EVENTS`."""
+
+TOKEN_REVIEWS: Resource[authentication_v1.TokenReview] = _of(
+    "authentication.k8s.io", "tokenreviews", "TokenReview", namespaced=False
+)
+SELF_SUBJECT_REVIEWS: Resource[authentication_v1.SelfSubjectReview] = _of(
+    "authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview", namespaced=False
+)
+SUBJECT_ACCESS_REVIEWS: Resource[authorization_v1.SubjectAccessReview] = _of(
+    "authorization.k8s.io", "subjectaccessreviews", "SubjectAccessReview", namespaced=False
+)
+SELF_SUBJECT_ACCESS_REVIEWS: Resource[authorization_v1.SelfSubjectAccessReview] = _of(
+    "authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False
+)
+SELF_SUBJECT_RULES_REVIEWS: Resource[authorization_v1.SelfSubjectRulesReview] = _of(
+    "authorization.k8s.io", "selfsubjectrulesreviews", "SelfSubjectRulesReview", namespaced=False
+)
+LOCAL_SUBJECT_ACCESS_REVIEWS: Resource[authorization_v1.LocalSubjectAccessReview] = _of(
+    "authorization.k8s.io", "localsubjectaccessreviews", "LocalSubjectAccessReview"
+)

@@ -1,0 +1,41 @@
+"""The node-local seams beside the API: Protocols that `cluster.py` fills in.
+
+Components see the cluster through `Client`; these are the exceptions, and there are no others. `PodNetwork` lets a
+kubelet wire a Pod without knowing how; `NodeConnection` lets the API server reach a kubelet's server wherever it
+listens.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping, Sequence
+
+
+class PodNetwork(Protocol):
+    """Gives Pods their addresses and their link. Every method may be called again with the same words."""
+
+    async def attach(self, uid: str, namespace: str, name: str, netns: str) -> Sequence[str]:
+        """Wire the Pod whose network namespace is pinned at `netns`; return its addresses, the primary first.
+
+        Called again after a restart of Podling it returns the same addresses and mends what is missing.
+        """
+        ...
+
+    async def detach(self, uid: str) -> None:
+        """Take the link away and free the addresses; nothing happens where nothing is."""
+        ...
+
+    async def attached(self) -> Mapping[str, Sequence[str]]:
+        """Return the addresses held, by Pod uid; what is held and not wanted is to be detached."""
+        ...
+
+
+class NodeConnection(Protocol):
+    """Opens byte streams to kubelets' servers, already authenticated as the API server."""
+
+    async def connect(self, node: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Return a stream that speaks HTTP/1.1 with the kubelet of `node`; `StatusError` if it cannot be reached."""
+        ...
