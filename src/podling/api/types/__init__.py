@@ -1,0 +1,1 @@
+"""The typed view of Kubernetes objects: one module of frozen structs per group and version."""
