@@ -1,0 +1,121 @@
+"""The declarative record of a kind: everything that the generic handler must know to serve it.
+
+Owns the shape of the record and the `Strategy` that a kind may bring. The handler has no branch on a kind; what is
+peculiar to one stands in its record (`apiserver/kinds/`). Adding a kind is adding a record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from podling.api.errors import Cause
+    from podling.api.resources import Resource
+
+VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+"""What a stored kind answers to, in the order in which discovery lists it."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who calls, after authentication."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What is asked for, in the words that authorization and admission judge by."""
+
+    user: User
+    verb: str
+    """get, list, watch, create, update, patch, delete, deletecollection; for other paths the lower-case HTTP method."""
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+    """Set for requests that are not about a resource: `/version`."""
+
+    @property
+    def is_resource(self) -> bool:
+        return bool(self.resource)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An authorizer's word; `reason` explains it to the caller."""
+
+    allowed: bool
+    reason: str = ""
+
+
+class Authenticator(Protocol):
+    """Finds out who calls. `None`: the request carries no credentials of this kind; StatusError 401: they are wrong."""
+
+    async def authenticate(
+        self, headers: Mapping[str, str], peer_certificate: Mapping[str, Any] | None
+    ) -> User | None: ...
+
+
+class Authorizer(Protocol):
+    """Decides whether a caller may. Synchronous: it reads the API server's own cache."""
+
+    def authorize(self, attributes: Attributes) -> Decision: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a strategy may lean on while one write is prepared."""
+
+    user: User
+    now: float
+    dry_run: bool
+    warnings: list[str]
+
+
+class Strategy(Protocol):
+    """What a kind adds to a write, in upstream's order; trees are plain JSON and may be changed in place."""
+
+    def prepare_create(self, tree: dict[str, Any], context: Context) -> None:
+        """Clear what callers may not set (status), set generation and what else creation decides."""
+        ...
+
+    def prepare_update(self, tree: dict[str, Any], old: dict[str, Any], context: Context) -> None:
+        """Keep status from callers of the main resource, raise generation when the specification changed."""
+        ...
+
+    def validate_create(self, tree: dict[str, Any], context: Context) -> Sequence[Cause]: ...
+
+    def validate_update(self, tree: dict[str, Any], old: dict[str, Any], context: Context) -> Sequence[Cause]: ...
+
+    def prepare_status(self, tree: dict[str, Any], old: dict[str, Any], context: Context) -> None:
+        """Keep everything but status (and what the kind lets status writers touch) from the stored object."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One kind as it is served."""
+
+    resource: Resource[Any]
+    key_prefix: str
+    """Where the objects stand in the store, upstream's layout: `/registry/pods/`."""
+    strategy: Strategy
+    subresources: tuple[str, ...] = ()
+    """`status`, `binding`, `log`, …; each with its verbs in `subresource_verbs`."""
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Selectable fields besides metadata.name and metadata.namespace, with their paths in the tree."""
+    verbs: tuple[str, ...] = VERBS
+    stored_as: Resource[Any] | None = None
+    """Another face of a stored kind: `events.k8s.io` over core events."""
+    allow_create_on_update: bool = False
+    """PUT of an absent object creates it (Lease, Event, ConfigMap-like kinds as upstream has it)."""
