@@ -1,0 +1,102 @@
+"""Which kinds have defaults, and the short ones.
+
+The table is what `apply` looks up; adding a kind is one line. Pods have a module of their own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from podling.api.defaults.pod import apply_pod
+from podling.api.defaults.quantities import canonicalize
+from podling.api.defaults.service import apply_service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Tree = dict[str, Any]
+
+_RBAC = "rbac.authorization.k8s.io"
+
+
+def _namespace(tree: _Tree) -> None:
+    """Label a named namespace with its name; one with generateName gets its label once it has a name."""
+    metadata = tree.get("metadata") or {}
+    name = metadata.get("name")
+    if name:
+        labels = metadata.get("labels")
+        if labels is None:
+            labels = metadata["labels"] = {}
+        labels["kubernetes.io/metadata.name"] = name
+    status = tree.get("status")
+    if status is None:
+        status = tree["status"] = {}
+    if not status.get("phase"):
+        status["phase"] = "Active"
+
+
+def _node(tree: _Tree) -> None:
+    status = tree.get("status")
+    if not status:
+        return
+    for part in ("capacity", "allocatable"):
+        if status.get(part):
+            canonicalize(status[part])
+    if status.get("allocatable") is None and status.get("capacity") is not None:
+        status["allocatable"] = dict(status["capacity"])
+
+
+def _secret(tree: _Tree) -> None:
+    if not tree.get("type"):
+        tree["type"] = "Opaque"
+
+
+def _endpoints(tree: _Tree) -> None:
+    for subset in tree.get("subsets") or ():
+        for port in subset.get("ports") or ():
+            if not port.get("protocol"):
+                port["protocol"] = "TCP"
+
+
+def _endpoint_slice(tree: _Tree) -> None:
+    for port in tree.get("ports") or ():
+        if port.get("name") is None:
+            port["name"] = ""
+        if port.get("protocol") is None:
+            port["protocol"] = "TCP"
+
+
+def _priority_class(tree: _Tree) -> None:
+    if tree.get("preemptionPolicy") is None:
+        tree["preemptionPolicy"] = "PreemptLowerPriority"
+
+
+def _runtime_class(tree: _Tree) -> None:
+    overhead = (tree.get("overhead") or {}).get("podFixed")
+    if overhead:
+        canonicalize(overhead)
+
+
+def _role_binding(tree: _Tree) -> None:
+    ref = tree.get("roleRef")
+    if ref is not None and not ref.get("apiGroup"):
+        ref["apiGroup"] = _RBAC
+    for subject in tree.get("subjects") or ():
+        if not subject.get("apiGroup") and subject.get("kind") in {"User", "Group"}:
+            subject["apiGroup"] = _RBAC
+
+
+BY_KIND: dict[tuple[str, str], Callable[[_Tree], None]] = {
+    ("", "Pod"): apply_pod,
+    ("", "Service"): apply_service,
+    ("", "Namespace"): _namespace,
+    ("", "Node"): _node,
+    ("", "Secret"): _secret,
+    ("", "Endpoints"): _endpoints,
+    ("discovery.k8s.io", "EndpointSlice"): _endpoint_slice,
+    ("scheduling.k8s.io", "PriorityClass"): _priority_class,
+    ("node.k8s.io", "RuntimeClass"): _runtime_class,
+    (_RBAC, "RoleBinding"): _role_binding,
+    (_RBAC, "ClusterRoleBinding"): _role_binding,
+}
+"""Group and kind → the rule. ConfigMap, ServiceAccount, Lease, Event, Role and ClusterRole have no defaults."""

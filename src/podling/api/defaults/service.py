@@ -1,0 +1,56 @@
+"""Defaults of a Service.
+
+Must not know allocation: cluster addresses, address families and node ports come from the API server's strategy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_CLIENT_IP_TIMEOUT = 10800
+"""Seconds for which a client keeps its endpoint under session affinity: three hours."""
+
+
+def apply_service(service: dict[str, Any]) -> None:
+    """Fill in a Service."""
+    spec = service.get("spec")
+    if spec is None:
+        spec = service["spec"] = {}
+    _session_affinity(spec)
+    kind = spec.get("type")
+    if not kind:
+        kind = spec["type"] = "ClusterIP"
+    for port in spec.get("ports") or ():
+        if not port.get("protocol"):
+            port["protocol"] = "TCP"
+        if port.get("targetPort") in {None, 0, ""}:
+            port["targetPort"] = port.get("port") or 0
+    exposed = kind in {"LoadBalancer", "NodePort"} or (kind == "ClusterIP" and bool(spec.get("externalIPs")))
+    if exposed and not spec.get("externalTrafficPolicy"):
+        spec["externalTrafficPolicy"] = "Cluster"
+    if spec.get("internalTrafficPolicy") is None and kind in {"ClusterIP", "NodePort", "LoadBalancer"}:
+        spec["internalTrafficPolicy"] = "Cluster"
+    status = service.get("status")
+    if status is None:
+        status = service["status"] = {}
+    balancer = status.get("loadBalancer")
+    if balancer is None:
+        balancer = status["loadBalancer"] = {}
+    if kind == "LoadBalancer":
+        if spec.get("allocateLoadBalancerNodePorts") is None:
+            spec["allocateLoadBalancerNodePorts"] = True
+        for ingress in balancer.get("ingress") or ():
+            if ingress.get("ip") and ingress.get("ipMode") is None:
+                ingress["ipMode"] = "VIP"
+
+
+def _session_affinity(spec: dict[str, Any]) -> None:
+    affinity = spec.get("sessionAffinity")
+    if not affinity:
+        affinity = spec["sessionAffinity"] = "None"
+    if affinity == "None":
+        spec.pop("sessionAffinityConfig", None)
+    elif affinity == "ClientIP":
+        config = spec.get("sessionAffinityConfig") or {}
+        if (config.get("clientIP") or {}).get("timeoutSeconds") is None:
+            spec["sessionAffinityConfig"] = {"clientIP": {"timeoutSeconds": _CLIENT_IP_TIMEOUT}}
