@@ -12,9 +12,8 @@ from typing import Any
 
 from podling.api.defaults.quantities import canonicalize
 
-_DOMAIN = (
-    r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*"
-)
+_HOST_LABEL = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)"
+_DOMAIN = rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*"
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REFERENCE = re.compile(
     rf"(?:(?:{_DOMAIN}|\[[a-fA-F0-9:]+\])(?::[0-9]+)?/)?{_COMPONENT}(?:/{_COMPONENT})*"
@@ -22,6 +21,9 @@ _REFERENCE = re.compile(
     r"(?P<digest>@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?",
     re.ASCII,
 )
+
+_LONGEST_REFERENCE = 1024
+"""Repository, tag and digest are together shorter; longer text is no reference and not worth matching."""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -31,7 +33,7 @@ def pull_policy(image: str) -> str:
     `latest`, written or implied, may move, so it is pulled always. What is no image reference is left to validation
     and the runtime, as upstream does.
     """
-    match = _REFERENCE.fullmatch(image)
+    match = _REFERENCE.fullmatch(image) if len(image) <= _LONGEST_REFERENCE else None
     if match is None:
         return "IfNotPresent"
     tag = match["tag"] or ("" if match["digest"] else "latest")

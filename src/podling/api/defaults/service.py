@@ -51,6 +51,7 @@ def _session_affinity(spec: dict[str, Any]) -> None:
     if affinity == "None":
         spec.pop("sessionAffinityConfig", None)
     elif affinity == "ClientIP":
-        config = spec.get("sessionAffinityConfig") or {}
-        if (config.get("clientIP") or {}).get("timeoutSeconds") is None:
+        config: dict[str, Any] = spec.get("sessionAffinityConfig") or {}
+        client_ip: dict[str, Any] = config.get("clientIP") or {}
+        if client_ip.get("timeoutSeconds") is None:
             spec["sessionAffinityConfig"] = {"clientIP": {"timeoutSeconds": _CLIENT_IP_TIMEOUT}}
