@@ -1,0 +1,28 @@
+"""What a user may choose about a cluster; plain values, checked once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+RUNTIMES = ("oci", "cri", "sim")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The flags of `podling up`, as a value."""
+
+    data_dir: Path
+    runtime: str | None = None
+    """oci, cri or sim; `None` takes oci where this process may run containers, else sim, and says so."""
+    nodes: int = 1
+    port: int = 6443
+    """0 takes a free one."""
+    listen: tuple[str, ...] = ()
+    """Addresses besides 127.0.0.1 to listen on; certificates follow."""
+    store: str = "sqlite"
+    token_file: Path | None = None
+    node_name: str = ""
+    """Empty: the host's name, as the kubelet takes it."""
+    settings: dict[str, float] = field(default_factory=dict)
+    """Instants and bounds that tests and operators may set; see `compose.SETTINGS`."""
