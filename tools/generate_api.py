@@ -19,7 +19,14 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from generate_api_tables import ALWAYS_PRINTED, NAME_EXCEPTIONS, POINTER_STRINGS, REQUIRED_FIELDS, SELF_MERGED
+from generate_api_tables import (
+    ALWAYS_PRINTED,
+    GO_STRINGS,
+    NAME_EXCEPTIONS,
+    POINTER_STRINGS,
+    REQUIRED_FIELDS,
+    REQUIRED_POINTERS,
+)
 
 Definition = dict[str, Any]
 
@@ -215,6 +222,7 @@ class TypesModule:
         gvks = definition.get("x-kubernetes-group-version-kind", [])
         properties = definition.get("properties", {})
         required = set(definition.get("required", ())) | REQUIRED_FIELDS.get(name, frozenset())
+        required -= set(REQUIRED_POINTERS.get(name, ()))
         heads = [f for f in ("apiVersion", "kind", "metadata") if f in properties]
         for wire in [*heads, *(f for f in properties if f not in heads)]:
             node = properties[wire]
@@ -265,7 +273,8 @@ class TypesModule:
             return f"{attr}: {annotation} = {{}}"
         if scalar in {"any", "object"}:
             return f"{attr}: Any = None"
-        if scalar in {"string", "byte"} and wire not in POINTER_STRINGS.get(owner, ()):
+        pointers = (*POINTER_STRINGS.get(owner, ()), *REQUIRED_POINTERS.get(owner, ()))
+        if scalar in {"string", "byte"} and wire not in pointers:
             return f'{attr}: str = ""'
         return f"{attr}: {annotation} | None = None"
 
@@ -319,6 +328,16 @@ def compact_type(node: Definition) -> Any:
     return ["map", compact_type(node["additionalProperties"]), attributes]
 
 
+def printed(name: str, definition: Definition) -> list[str]:
+    """The fields that upstream prints although they are empty, in the order of the schema."""
+    names = set(definition.get("required", ())) | set(ALWAYS_PRINTED.get(name, ()))
+    properties = definition.get("properties", {})
+    if {"kind", "apiVersion", "metadata"} <= set(properties):
+        names |= {f for f in ("metadata", "spec", "status") if f in properties and ref_of(properties[f])}
+    names -= set(REQUIRED_POINTERS.get(name, ()))
+    return [f for f, node in properties.items() if f in names and scalar_of(node) not in {"time", "microtime"}]
+
+
 def compact_schema(definitions: dict[str, Definition]) -> dict[str, Any]:
     """Definition name → fields, required, printed when empty, kinds, and whether it is one atom for apply."""
     out: dict[str, Any] = {}
@@ -326,21 +345,15 @@ def compact_schema(definitions: dict[str, Definition]) -> dict[str, Any]:
         if name in SCALAR_DEFINITIONS:
             continue
         entry: dict[str, Any] = {"fields": {f: compact_type(n) for f, n in definition.get("properties", {}).items()}}
-        for field, strategy in SELF_MERGED.get(name, {}).items():
-            entry["fields"][field] = [
-                *entry["fields"][field][:2],
-                {**dict(*entry["fields"][field][2:]), "strategy": strategy},
-            ]
-        if definition.get("required"):
-            entry["required"] = definition["required"]
-        if ALWAYS_PRINTED.get(name):
-            entry["printed"] = list(ALWAYS_PRINTED[name])
-        if definition.get("x-kubernetes-map-type") == "atomic":
-            entry["atomic"] = True
+        entry["required"] = definition.get("required", [])
+        entry["printed"] = printed(name, definition)
+        entry["pointers"] = [*POINTER_STRINGS.get(name, ()), *REQUIRED_POINTERS.get(name, ())]
+        entry["go"] = GO_STRINGS.get(name, {})
+        entry["atomic"] = definition.get("x-kubernetes-map-type") == "atomic"
         gvks = definition.get("x-kubernetes-group-version-kind", [])
-        if gvks and module_of(name) != "meta_v1":
+        if module_of(name) != "meta_v1":
             entry["kinds"] = [[g["group"], g["version"], g["kind"]] for g in gvks]
-        out[name] = entry
+        out[name] = {key: value for key, value in entry.items() if value or key == "fields"}
     return out
 
 

@@ -104,8 +104,82 @@ POINTER_STRINGS: Final[dict[str, tuple[str, ...]]] = {
     _EXTENSIONS + "WebhookClientConfig": ("url",),
 }
 
-# Optional fields that upstream prints although they are empty: structs held by value, and tags without omitempty.
-ALWAYS_PRINTED: Final[dict[str, tuple[str, ...]]] = {}
+# Required fields that are pointers in Go: upstream prints null for them, and the typed view lets them be absent.
+REQUIRED_POINTERS: Final[dict[str, tuple[str, ...]]] = {
+    _APPS + "DaemonSetSpec": ("selector",),
+    _APPS + "DeploymentSpec": ("selector",),
+    _APPS + "ReplicaSetSpec": ("selector",),
+    _APPS + "StatefulSetSpec": ("selector",),
+    _NETWORKING + "HTTPIngressPath": ("pathType",),
+}
 
-# Patch strategies of fields that refer to a struct, which the published schema leaves out beside `$ref`.
-SELF_MERGED: Final[dict[str, dict[str, str]]] = {}
+# Optional fields that upstream prints although they are empty: structs held by value, and tags without omitempty.
+# (`spec` and `status` of whole objects are among them without being named here.)
+ALWAYS_PRINTED: Final[dict[str, tuple[str, ...]]] = {
+    _CORE + "Container": ("resources",),
+    _CORE + "ContainerStatus": ("state", "lastState"),
+    _CORE + "EphemeralContainer": ("resources",),
+    _CORE + "Event": ("source", "reportingComponent", "reportingInstance"),
+    _CORE + "NodeDaemonEndpoints": ("kubeletEndpoint",),
+    _CORE + "NodeStatus": ("daemonEndpoints", "nodeInfo"),
+    _CORE + "PersistentVolumeClaimSpec": ("resources",),
+    _CORE + "PodTemplate": ("template",),
+    _CORE + "PodTemplateSpec": ("metadata", "spec"),
+    _CORE + "ResourceFieldSelector": ("divisor",),
+    _CORE + "ServiceStatus": ("loadBalancer",),
+    _DISCOVERY + "Endpoint": ("conditions",),
+    _DISCOVERY + "EndpointSlice": ("endpoints", "ports"),
+    "io.k8s.api.events.v1.Event": ("regarding", "deprecatedSource"),
+    "io.k8s.api.rbac.v1.ClusterRole": ("rules",),
+    "io.k8s.api.rbac.v1.Role": ("rules",),
+    _APPS + "DaemonSetSpec": ("updateStrategy",),
+    _APPS + "DeploymentSpec": ("strategy",),
+    _APPS + "ReplicaSetSpec": ("template",),
+    _APPS + "StatefulSetSpec": ("updateStrategy",),
+    _BATCH + "JobTemplateSpec": ("metadata", "spec"),
+    _NETWORKING + "IngressStatus": ("loadBalancer",),
+    _NETWORKING + "NetworkPolicySpec": ("podSelector",),
+}
+
+# Go's names of string types, which its decoder's refusals name; all others are `string`.
+GO_STRINGS: Final[dict[str, dict[str, str]]] = {
+    _CORE + "Container": {
+        "imagePullPolicy": "v1.PullPolicy",
+        "terminationMessagePolicy": "v1.TerminationMessagePolicy",
+        "restartPolicy": "v1.ContainerRestartPolicy",
+    },
+    _CORE + "ContainerPort": {"protocol": "v1.Protocol"},
+    _CORE + "EmptyDirVolumeSource": {"medium": "v1.StorageMedium"},
+    _CORE + "HTTPGetAction": {"scheme": "v1.URIScheme"},
+    _CORE + "HostPathVolumeSource": {"type": "v1.HostPathType"},
+    _CORE + "NamespaceStatus": {"phase": "v1.NamespacePhase"},
+    _CORE + "NodeCondition": {"type": "v1.NodeConditionType", "status": "v1.ConditionStatus"},
+    _CORE + "ObjectReference": {"uid": "types.UID"},
+    _CORE + "PodCondition": {"type": "v1.PodConditionType", "status": "v1.ConditionStatus"},
+    _CORE + "PodSecurityContext": {
+        "fsGroupChangePolicy": "v1.PodFSGroupChangePolicy",
+        "supplementalGroupsPolicy": "v1.SupplementalGroupsPolicy",
+        "seLinuxChangePolicy": "v1.PodSELinuxChangePolicy",
+    },
+    _CORE + "PodSpec": {
+        "dnsPolicy": "v1.DNSPolicy",
+        "preemptionPolicy": "v1.PreemptionPolicy",
+        "restartPolicy": "v1.RestartPolicy",
+    },
+    _CORE + "PodStatus": {"phase": "v1.PodPhase", "qosClass": "v1.PodQOSClass"},
+    _CORE + "Secret": {"type": "v1.SecretType"},
+    _CORE + "SecurityContext": {"procMount": "v1.ProcMountType"},
+    _CORE + "ServicePort": {"protocol": "v1.Protocol"},
+    _CORE + "ServiceSpec": {
+        "externalTrafficPolicy": "v1.ServiceExternalTrafficPolicy",
+        "internalTrafficPolicy": "v1.ServiceInternalTrafficPolicy",
+        "ipFamilyPolicy": "v1.IPFamilyPolicy",
+        "sessionAffinity": "v1.ServiceAffinity",
+        "type": "v1.ServiceType",
+    },
+    _CORE + "Taint": {"effect": "v1.TaintEffect"},
+    _CORE + "Toleration": {"effect": "v1.TaintEffect", "operator": "v1.TolerationOperator"},
+    _DISCOVERY + "EndpointSlice": {"addressType": "v1.AddressType"},
+    _META + "ObjectMeta": {"uid": "types.UID"},
+    _META + "OwnerReference": {"uid": "types.UID"},
+}

@@ -36,7 +36,7 @@ class DaemonSetUpdateStrategy(Struct, frozen=True, kw_only=True, omit_defaults=T
 class DaemonSetSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"min_ready_seconds": "minReadySeconds", "revision_history_limit": "revisionHistoryLimit", "update_strategy": "updateStrategy"}):
     min_ready_seconds: int | None = None
     revision_history_limit: int | None = None
-    selector: LabelSelector
+    selector: LabelSelector | None = None
     template: PodTemplateSpec
     update_strategy: DaemonSetUpdateStrategy | None = None
 
@@ -93,7 +93,7 @@ class DeploymentSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     progress_deadline_seconds: int | None = None
     replicas: int | None = None
     revision_history_limit: int | None = None
-    selector: LabelSelector
+    selector: LabelSelector | None = None
     strategy: DeploymentStrategy | None = None
     template: PodTemplateSpec
 
@@ -137,7 +137,7 @@ class DeploymentList(Struct, frozen=True, kw_only=True, omit_defaults=True, weak
 class ReplicaSetSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"min_ready_seconds": "minReadySeconds"}):
     min_ready_seconds: int | None = None
     replicas: int | None = None
-    selector: LabelSelector
+    selector: LabelSelector | None = None
     template: PodTemplateSpec | None = None
 
 
@@ -200,7 +200,7 @@ class StatefulSetSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     pod_management_policy: str = ""
     replicas: int | None = None
     revision_history_limit: int | None = None
-    selector: LabelSelector
+    selector: LabelSelector | None = None
     service_name: str = ""
     template: PodTemplateSpec
     update_strategy: StatefulSetUpdateStrategy | None = None

@@ -24,7 +24,7 @@ class IngressBackend(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
 class HTTPIngressPath(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"path_type": "pathType"}):
     backend: IngressBackend
     path: str = ""
-    path_type: str
+    path_type: str | None = None
 
 
 class HTTPIngressRuleValue(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
