@@ -75,6 +75,10 @@ class Mismatch(Exception):
         self.current = current
 
 
+class Unwritable(Exception):
+    """The disk refused the write, full or broken; nothing was changed, and a later write may succeed."""
+
+
 class Store(Protocol):
     """A revisioned key-value log. All revisions are positive; 0 means "the newest" where reading."""
 
