@@ -41,7 +41,7 @@ _RECENT = 1024
 _BITE = 512
 _GROUPS_PER_BITE = 8
 _CHECKPOINT_BYTES = 4 << 20
-_LONGEST_LOG_BYTES = 64 << 20
+_LONGEST_LOG_BYTES = 16 << 20
 # Compaction costs a transaction: not for a few revisions, unless they have waited long.
 _COMPACTION_STEP = 1000
 _COMPACTION_PAUSE = 30.0
@@ -184,14 +184,16 @@ class SqliteStore:
         self._scheduled = False
         if self._busy:
             return
-        if self._waiting and not self._bite_is_due():
+        if self._logged_bytes > _LONGEST_LOG_BYTES and not self._resting and not self._checkpointing:
+            # Little is left to copy, as checkpoints beside the writers went before; but only without writers does the
+            # log begin anew.
+            self._in_writer(partial(self._disk.checkpoint, wholly=True), self._emptied)
+        elif self._waiting and not self._bite_is_due():
             self._commit_group()
         elif self._may_bite() and self._sweep_target() > self._swept:
             self._bite()
         elif self._waiting:
             self._commit_group()
-        elif self._logged_bytes > _LONGEST_LOG_BYTES and not self._resting:
-            self._in_writer(partial(self._disk.checkpoint, wholly=True), self._emptied)
         elif self._closing is not None and not self._closing.done():
             self._finish()
 
