@@ -66,7 +66,9 @@ def test_what_is_no_object_is_refused() -> None:
     assert refused.value.code == 415
 
 
-@pytest.mark.parametrize("data", [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 500 + b"]" * 500, b'{"a":' * 300 + b"1" + b"}" * 300])
+@pytest.mark.parametrize(
+    "data", [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 500 + b"]" * 500, b'{"a":' * 300 + b"1" + b"}" * 300]
+)
 def test_nesting_bombs_are_refused(data: bytes) -> None:
     """Depth costs neither the stack nor time."""
     with pytest.raises(ValueError, match="exceeded max depth|unexpected end"):
@@ -76,7 +78,10 @@ def test_nesting_bombs_are_refused(data: bytes) -> None:
 
 def test_keys_given_twice_are_found_with_their_paths() -> None:
     """In any layout, once per key, and the last value counts."""
-    body = decode_body(b'{"metadata":{"name":"a","name":"b"},"spec":{"containers":[{"image":"x" ,\n"image" : "y"}]}}', "application/json")
+    body = decode_body(
+        b'{"metadata":{"name":"a","name":"b"},"spec":{"containers":[{"image":"x" ,\n"image" : "y"}]}}',
+        "application/json",
+    )
     assert body.duplicates == ('duplicate field "metadata.name"', 'duplicate field "spec.containers[0].image"')
     assert body.tree["metadata"] == {"name": "b"}
     assert decode_body(b'{"a":"\\":\\":"}', "application/json").duplicates == ()
@@ -84,7 +89,14 @@ def test_keys_given_twice_are_found_with_their_paths() -> None:
     assert decode_body(b'{"a":1,"a":2}', "application/json").sentences(("a",)) == ['unknown field "a"']
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers(-9, 9) | st.text(':" \\a', max_size=3), lambda s: st.lists(s, max_size=3) | st.dictionaries(st.text(':" a', max_size=2), s, max_size=3), max_leaves=12), st.sampled_from([None, 1]))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-9, 9) | st.text(':" \\a', max_size=3),
+        lambda s: st.lists(s, max_size=3) | st.dictionaries(st.text(':" a', max_size=2), s, max_size=3),
+        max_leaves=12,
+    ),
+    st.sampled_from([None, 1]),
+)
 def test_no_key_of_a_proper_document_is_called_twice(tree: object, indent: int | None) -> None:
     """Whatever stands in strings, and however it is laid out."""
     data = json.dumps(tree, indent=indent).encode()

@@ -26,14 +26,18 @@ def test_unknown_fields_are_pruned_and_told_by_path() -> None:
         "spec.containers[0].ports[0].x",
         "spec.foo",
     )
-    assert strict_decoding_error(conform(pod(foo=1), POD).sentences()) == 'strict decoding error: unknown field "spec.foo"'
+    assert (
+        strict_decoding_error(conform(pod(foo=1), POD).sentences()) == 'strict decoding error: unknown field "spec.foo"'
+    )
     assert tree["spec"]["containers"][0] == {"name": "c", "ports": [{"containerPort": 1}], "resources": {}}
     assert conform(pod(), POD).unknown == ()
 
 
 def test_what_go_leaves_out_goes_and_what_it_prints_appears() -> None:
     """Nulls, empty optional lists, maps and strings go; required fields and structs held by value appear."""
-    tree = pod(nodeName="", hostIPC=None, tolerations=[], nodeSelector={}, runtimeClassName="", containers=[{"args": None}])
+    tree = pod(
+        nodeName="", hostIPC=None, tolerations=[], nodeSelector={}, runtimeClassName="", containers=[{"args": None}]
+    )
     tree["metadata"]["creationTimestamp"] = None
     conform(tree, POD)
     assert tree == {

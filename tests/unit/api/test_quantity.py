@@ -28,7 +28,28 @@ def test_what_is_read_is_printed_as_upstream_prints_it(text: str, printed: str) 
     assert canonical(text) == (text if text == "005" else printed)
 
 
-@pytest.mark.parametrize("text", ["1.1.M", "1+1.0M", "0.1mi", "0.1am", "aoeu", ".5i", "1i", "-3.01i", "-3.01e-", " 1", "1 ", "", "1e", "1K", "1e99999999999", "10 Mi", "１"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1.1.M",
+        "1+1.0M",
+        "0.1mi",
+        "0.1am",
+        "aoeu",
+        ".5i",
+        "1i",
+        "-3.01i",
+        "-3.01e-",
+        " 1",
+        "1 ",
+        "",
+        "1e",
+        "1K",
+        "1e99999999999",
+        "10 Mi",
+        "１",
+    ],
+)
 def test_what_is_no_quantity_is_refused(text: str) -> None:
     """Upstream's malformed examples raise, with one of upstream's two sentences."""
     with pytest.raises(ValueError, match="quantit"):
@@ -53,7 +74,10 @@ def test_rounding_gives_what_was_asked_for_at_least() -> None:
     assert (parse("1u").milli_value(), parse("1.5").milli_value(), parse("2Ki").value()) == (1, 1500, 2048)
 
 
-@given(st.integers(-(10**24), 10**24), st.sampled_from([quantity.DECIMAL_SI, quantity.BINARY_SI, quantity.DECIMAL_EXPONENT]))
+@given(
+    st.integers(-(10**24), 10**24),
+    st.sampled_from([quantity.DECIMAL_SI, quantity.BINARY_SI, quantity.DECIMAL_EXPONENT]),
+)
 def test_canonical_text_is_a_fixed_point_of_equal_amount(nano: int, family: str) -> None:
     """Reading what was printed gives the same amount and the same text."""
     made = Quantity(nano, family)
