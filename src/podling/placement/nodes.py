@@ -1,0 +1,157 @@
+"""A Node as the rules see it, with the Pods on it counted in; and a moment of all Nodes.
+
+Owns the running sums, so that adding a Pod costs what the Pod has, not what the Node has. `NodeInfo` is mutable and
+belongs to one owner (the scheduler's cache); rules only read it. `copy` makes one that may be changed on trial, as
+preemption does.
+
+Invariant: the sums of a `NodeInfo` equal those recomputed from its Pods.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from podling.placement.amounts import amounts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from podling.api.types.core_v1 import Node
+    from podling.placement.pods import HostPort, PodInfo
+
+_Key = TypeVar("_Key")
+_ANY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - compared, not bound
+
+
+class NodeInfo:
+    """One Node with the Pods that are, or are assumed to be, on it."""
+
+    __slots__ = (
+        "allocatable",
+        "ephemeral_storage",
+        "hard_taints",
+        "images",
+        "labels",
+        "memory",
+        "milli_cpu",
+        "name",
+        "node",
+        "pods",
+        "ports",
+        "priorities",
+        "scalars",
+        "soft_taints",
+        "unschedulable",
+        "weighed_memory",
+        "weighed_milli_cpu",
+    )
+
+    def __init__(self, node: Node) -> None:
+        self.name = node.metadata.name
+        self.pods: dict[str, PodInfo] = {}
+        self.milli_cpu = 0
+        self.memory = 0
+        self.ephemeral_storage = 0
+        self.scalars: dict[str, int] = {}
+        self.weighed_milli_cpu = 0
+        self.weighed_memory = 0
+        self.ports: dict[HostPort, int] = {}
+        self.priorities: dict[int, int] = {}
+        """How many Pods there are of each priority."""
+        self.set_node(node)
+
+    def __repr__(self) -> str:
+        return f"<NodeInfo {self.name}: {len(self.pods)} Pods>"
+
+    def set_node(self, node: Node) -> None:
+        """Take a new revision of the Node; its Pods stay."""
+        self.node = node
+        self.labels = node.metadata.labels
+        self.unschedulable = bool(node.spec.unschedulable)
+        taints = node.spec.taints
+        self.hard_taints = tuple(t for t in taints if t.effect in ("NoSchedule", "NoExecute"))
+        self.soft_taints = tuple(t for t in taints if t.effect == "PreferNoSchedule")
+        self.allocatable = amounts(node.status.allocatable)
+        self.images = {name: image.size_bytes or 0 for image in node.status.images for name in image.names}
+
+    def add(self, pod: PodInfo) -> None:
+        """Count a Pod in; one already counted is replaced."""
+        if pod.uid in self.pods:
+            self.remove(pod.uid)
+        self.pods[pod.uid] = pod
+        self._count(pod, 1)
+
+    def remove(self, uid: str) -> PodInfo | None:
+        """Count a Pod out and return it; nothing happens where it is not."""
+        pod = self.pods.pop(uid, None)
+        if pod is not None:
+            self._count(pod, -1)
+        return pod
+
+    def copy(self) -> NodeInfo:
+        """Return an independent Node with the same Pods."""
+        twin = NodeInfo.__new__(NodeInfo)
+        for slot in self.__slots__:
+            value = getattr(self, slot)
+            setattr(twin, slot, dict(value) if slot in ("pods", "scalars", "ports", "priorities") else value)
+        return twin
+
+    def is_taken(self, wanted: HostPort) -> bool:
+        """Whether a port is in use; an address conflicts with itself and with the wildcard."""
+        if not self.ports:
+            return False
+        if wanted.address == _ANY_ADDRESS:
+            return any(p.port == wanted.port and p.protocol == wanted.protocol for p in self.ports)
+        return wanted in self.ports or wanted._replace(address=_ANY_ADDRESS) in self.ports
+
+    def _count(self, pod: PodInfo, sign: int) -> None:
+        asked = pod.requests
+        self.milli_cpu += sign * asked.milli_cpu
+        self.memory += sign * asked.memory
+        self.ephemeral_storage += sign * asked.ephemeral_storage
+        for name, amount in asked.scalars.items():
+            self.scalars[name] = self.scalars.get(name, 0) + sign * amount
+        self.weighed_milli_cpu += sign * pod.milli_cpu
+        self.weighed_memory += sign * pod.memory
+        _tally(self.priorities, pod.priority, sign)
+        for port in pod.host_ports:
+            _tally(self.ports, port, sign)
+
+
+class Snapshot:
+    """All Nodes at one moment, in the order in which they are tried.
+
+    Valid until its owner next changes a Node: a decision is reckoned without giving way to other tasks, so nothing is
+    copied for it.
+    """
+
+    __slots__ = ("by_name", "image_spread", "nodes")
+
+    def __init__(self, nodes: Sequence[NodeInfo], image_spread: Mapping[str, int] | None = None) -> None:
+        self.nodes = nodes
+        self.by_name = {node.name: node for node in nodes}
+        self.image_spread: Mapping[str, int] = _spread(nodes) if image_spread is None else image_spread
+        """On how many Nodes each image is present."""
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def with_node(self, changed: NodeInfo) -> Snapshot:
+        """Return the same moment with one Node replaced, to try a change on."""
+        return Snapshot([changed if n.name == changed.name else n for n in self.nodes], self.image_spread)
+
+
+def _tally(counts: dict[_Key, int], key: _Key, sign: int) -> None:
+    count = counts.get(key, 0) + sign
+    if count:
+        counts[key] = count
+    else:
+        counts.pop(key, None)
+
+
+def _spread(nodes: Sequence[NodeInfo]) -> dict[str, int]:
+    spread: dict[str, int] = {}
+    for node in nodes:
+        for image in node.images:
+            spread[image] = spread.get(image, 0) + 1
+    return spread

@@ -1,0 +1,1 @@
+"""One rule a file, named as upstream names it. `podling.placement.profile` lists them."""

@@ -1,0 +1,54 @@
+"""Which rules apply, in which order, with which weights: upstream's default profile.
+
+The order of filters decides which reason a Node is refused for: the first that refuses it. To add a rule, add it here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from podling.placement.plugins.balanced_allocation import BalancedAllocation
+from podling.placement.plugins.image_locality import ImageLocality
+from podling.placement.plugins.node_affinity import NodeAffinity
+from podling.placement.plugins.node_name import NodeName
+from podling.placement.plugins.node_ports import NodePorts
+from podling.placement.plugins.node_resources_fit import NodeResourcesFit
+from podling.placement.plugins.node_unschedulable import NodeUnschedulable
+from podling.placement.plugins.taint_toleration import TaintToleration
+
+if TYPE_CHECKING:
+    from podling.placement.plugin import FilterPlugin, ScorePlugin
+
+_NODE_AFFINITY = NodeAffinity()
+_TAINT_TOLERATION = TaintToleration()
+_NODE_RESOURCES_FIT = NodeResourcesFit()
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Rules in the order in which they are asked; scores with their weights."""
+
+    scheduler_name: str
+    filters: tuple[FilterPlugin, ...]
+    scores: tuple[tuple[ScorePlugin, int], ...]
+
+
+DEFAULT = Profile(
+    scheduler_name="default-scheduler",
+    filters=(
+        NodeUnschedulable(),
+        NodeName(),
+        _TAINT_TOLERATION,
+        _NODE_AFFINITY,
+        NodePorts(),
+        _NODE_RESOURCES_FIT,
+    ),
+    scores=(
+        (_TAINT_TOLERATION, 3),
+        (_NODE_AFFINITY, 2),
+        (_NODE_RESOURCES_FIT, 1),
+        (BalancedAllocation(), 1),
+        (ImageLocality(), 1),
+    ),
+)
