@@ -1,0 +1,163 @@
+"""What a plan can ask for.
+
+Owns the actions, imperative and small. Each names with `key` what it works on: of two actions with one key only one is
+ever under way, which is how "concurrently but never twice" is kept. Knows neither who performs them nor how.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareVolumes:
+    """Make every volume of the Pod ready to be mounted."""
+
+    @property
+    def key(self) -> str:
+        return "volumes"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSandbox:
+    """Pin namespaces and wire the network; `replaces` is an earlier sandbox that was lost, and ends first."""
+
+    attempt: int
+    replaces: str = ""
+
+    @property
+    def key(self) -> str:
+        return "sandbox"
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureImage:
+    """Have the image for the next attempt of a container, pulled as its policy says."""
+
+    container: str
+    attempt: int
+
+    @property
+    def key(self) -> str:
+        return f"image/{self.container}"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateContainer:
+    """Create the next attempt of a container; its successor will wait `back_off` seconds after its death."""
+
+    container: str
+    attempt: int
+    sandbox: str
+    image_id: str
+    back_off: float
+
+    @property
+    def key(self) -> str:
+        return f"container/{self.container}"
+
+
+@dataclass(frozen=True, slots=True)
+class StartContainer:
+    """Start a created instance."""
+
+    container: str
+    id: str
+
+    @property
+    def key(self) -> str:
+        return f"container/{self.container}"
+
+
+@dataclass(frozen=True, slots=True)
+class KillContainer:
+    """SIGTERM, and SIGKILL at `deadline` (seconds since the epoch)."""
+
+    container: str
+    id: str
+    deadline: float
+    message: str
+
+    @property
+    def key(self) -> str:
+        return f"kill/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveContainer:
+    """Forget a dead instance that nobody asks for any more."""
+
+    container: str
+    id: str
+
+    @property
+    def key(self) -> str:
+        return f"remove/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class StopSandbox:
+    """Unwire the network and unpin the namespaces; what still runs in it dies."""
+
+    id: str
+
+    @property
+    def key(self) -> str:
+        return "sandbox"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveSandbox:
+    """Remove a sandbox with its containers and their logs."""
+
+    id: str
+
+    @property
+    def key(self) -> str:
+        return f"remove/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """Give up what is under way for a key, because the Pod ends."""
+
+    of: str
+
+    @property
+    def key(self) -> str:
+        return f"abandon/{self.of}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteFromApi:
+    """Tell the API server that nothing of the Pod runs any more, so that it lets go of the object."""
+
+    @property
+    def key(self) -> str:
+        return "api"
+
+
+@dataclass(frozen=True, slots=True)
+class TearDown:
+    """Leave nothing of the Pod on this node: its volumes, its folder, its cgroup."""
+
+    @property
+    def key(self) -> str:
+        return "volumes"
+
+
+Action: TypeAlias = (
+    PrepareVolumes
+    | RunSandbox
+    | EnsureImage
+    | CreateContainer
+    | StartContainer
+    | KillContainer
+    | RemoveContainer
+    | StopSandbox
+    | RemoveSandbox
+    | Abandon
+    | DeleteFromApi
+    | TearDown
+)

@@ -1,0 +1,160 @@
+"""The facts a Pod's life is judged by.
+
+Owns the words in which a kubelet tells the rules what it sees: instances of containers with their instants, sandboxes,
+images, failures, what is being done right now. Knows no runtime: the kubelet translates. Facts are what happened and
+when, never labels; every label (stage, phase, reason) is derived from them. Instants are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from podling.lifecycle.container import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from podling.api.types.core_v1 import Pod
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFacts:
+    """One instance of a container, as the runtime has it."""
+
+    id: str
+    name: str
+    attempt: int
+    sandbox: str
+    created: float
+    image: str = ""
+    image_id: str = ""
+    started: float | None = None
+    finished: float | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    oom_killed: bool = False
+    reason: str = ""
+    message: str = ""
+    back_off: float = 0.0
+    """Seconds that its successor waits after its death; written down when it was created."""
+    user: tuple[int, int, tuple[int, ...]] | None = None
+
+    @property
+    def stage(self) -> Stage:
+        """Where in the container's machine these facts put it."""
+        if self.finished is not None:
+            return Stage.EXITED
+        return Stage.CREATED if self.started is None else Stage.RUNNING
+
+    @property
+    def is_running(self) -> bool:
+        return self.started is not None and self.finished is None
+
+    @property
+    def is_dead(self) -> bool:
+        return self.finished is not None
+
+    @property
+    def succeeded(self) -> bool:
+        return self.finished is not None and self.exit_code == 0
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxFacts:
+    """One sandbox of a Pod; `ready` while containers can run in it and its network is wired."""
+
+    id: str
+    attempt: int
+    created: float
+    ready: bool
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A step that did not come off: upstream's reason, what to say, when, and how often in a row."""
+
+    reason: str
+    message: str
+    at: float
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReady:
+    """The image that the next attempt of a container will run."""
+
+    attempt: int
+    image_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFacts:
+    """What probes say of one instance. Without probes a running container is started and ready."""
+
+    started: bool = True
+    ready: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why this node does not take the Pod: `OutOfcpu`, `NodePorts`, … with upstream's message."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """A Pod as its node sees it: what is wanted, what is there, what is going on."""
+
+    pod: Pod
+    vanished: bool = False
+    """The API no longer has it; `pod` is the last that was known."""
+    stopping_since: float | None = None
+    """When the node first knew that this Pod has to end."""
+    rejection: Rejection | None = None
+    sandboxes: tuple[SandboxFacts, ...] = ()
+    """In the order of their attempts."""
+    containers: tuple[ContainerFacts, ...] = ()
+    """Every instance the runtime has, in the order of their attempts."""
+    images: Mapping[str, ImageReady] = field(default_factory=dict)
+    """By container name."""
+    volumes_ready: bool = False
+    torn_down: bool = False
+    """Nothing of the Pod is left on the node."""
+    released: bool = False
+    """The API was told to let go of the object."""
+    busy: Mapping[str, float] = field(default_factory=dict)
+    """What is being done, by the action's key; a kill's value is the instant of its SIGKILL."""
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+    """Last failures, by the action's key; cleared when the step comes off."""
+    probes: Mapping[str, ProbeFacts] = field(default_factory=dict)
+    """By container id; a container without an entry has no probes."""
+
+    def latest(self, name: str) -> ContainerFacts | None:
+        """Return the newest instance of a container."""
+        found = None
+        for container in self.containers:
+            if container.name == name and (found is None or container.attempt >= found.attempt):
+                found = container
+        return found
+
+    def previous(self, name: str) -> ContainerFacts | None:
+        """Return the instance before the newest."""
+        both = sorted((c for c in self.containers if c.name == name), key=lambda c: c.attempt)
+        return both[-2] if len(both) > 1 else None
+
+    @property
+    def sandbox(self) -> SandboxFacts | None:
+        """The sandbox that containers can be started in."""
+        return self.sandboxes[-1] if self.sandboxes and self.sandboxes[-1].ready else None
+
+    def is_started(self, container: ContainerFacts) -> bool:
+        probes = self.probes.get(container.id)
+        return container.is_running and (probes is None or probes.started)
+
+    def is_ready(self, container: ContainerFacts) -> bool:
+        probes = self.probes.get(container.id)
+        return container.is_running and (probes is None or (probes.started and probes.ready))

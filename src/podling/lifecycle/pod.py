@@ -1,0 +1,334 @@
+"""What to do next for a Pod: the heart of the heart.
+
+Owns `plan`: from what is wanted (the specification, a deletion) and what is there (facts) to the actions that are due
+now and the next instant at which something will be due without anything having happened. Knows no runtime, no API, no
+time but `now`. The way of a Pod, as the plan walks it:
+
+    volumes ─┐
+    sandbox ─┼─▶ init 1 ─▶ init 2 ─▶ sidecar started ─▶ … ─▶ all main containers ─▶ restarts, each with its back-off
+    image ───┘                                                      │
+                 ending ◀─ deletion, deadline, rejection, all done ─┘
+                   │
+                   └─▶ kill main ─▶ kill sidecars, last first ─▶ stop sandbox ─▶ delete from the API ─▶ tear down
+
+Invariants, each held by a test: an action whose key is busy is not planned again; no container is planned to start
+while an instance of it lives, nor an instance twice; nothing is started once an end is known; sandbox, volumes and the
+images of the first containers are prepared side by side; the plan for unchanged facts at an unchanged instant is the
+same plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from podling.lifecycle.actions import (
+    Abandon,
+    Action,
+    CreateContainer,
+    DeleteFromApi,
+    EnsureImage,
+    KillContainer,
+    PrepareVolumes,
+    RemoveContainer,
+    RemoveSandbox,
+    RunSandbox,
+    StartContainer,
+    StopSandbox,
+    TearDown,
+)
+from podling.lifecycle.container import Stage
+from podling.lifecycle.restart import UPSTREAM, Policy, restart_at, restarts, successors_back_off
+from podling.lifecycle.specs import container_named, full_name, is_sidecar, sidecars
+from podling.lifecycle.termination import Cause, Ending, active_deadline, kill_deadline, ordered_ending
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from podling.lifecycle.facts import ContainerFacts, PodView
+    from podling.lifecycle.specs import AnyContainer
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why a container does not run: upstream's reason and message."""
+
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PodPlan:
+    """What is due now, and when to ask again at the latest."""
+
+    actions: tuple[Action, ...] = ()
+    deadline: float | None = None
+    ending: Ending | None = None
+    waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    """By container name, where there is more to say than that it is being created."""
+    done: bool = False
+    """Nothing is left to do for this Pod, ever."""
+
+
+def plan(view: PodView, now: float, policy: Policy = UPSTREAM) -> PodPlan:
+    """Return what is due for a Pod at `now`."""
+    due = _Due(view, now, policy)
+    ending = ordered_ending(view, now)
+    if ending is None and _is_finished(view):
+        ending = Ending(Cause.FINISHED)
+    if ending is not None:
+        done = due.end(ending)
+        return PodPlan(tuple(due.actions), due.deadline, ending, {}, done)
+    due.go_on()
+    return PodPlan(tuple(due.actions), due.deadline, None, due.waiting)
+
+
+def _is_finished(view: PodView) -> bool:
+    """Whether the Pod has come to its own end: main containers dead for good, or an init container failed for good."""
+    for container in view.pod.spec.init_containers:
+        instance = view.latest(container.name)
+        if is_sidecar(container) or instance is None or not instance.is_dead:
+            continue
+        if not instance.succeeded and not _has_successor(view, container, instance):
+            return True
+    for main in view.pod.spec.containers:
+        instance = view.latest(main.name)
+        if instance is None or not instance.is_dead or _has_successor(view, main, instance):
+            return False
+    return True
+
+
+def _has_successor(view: PodView, container: AnyContainer, instance: ContainerFacts) -> bool:
+    return restarts(view.pod, container, instance) or _is_outdated(container, instance)
+
+
+def _is_outdated(container: AnyContainer, instance: ContainerFacts) -> bool:
+    """Whether the image was changed under a container, which then runs anew whatever its policy says."""
+    return bool(instance.image) and bool(container.image) and instance.image != container.image
+
+
+class _Due:
+    """Collects the actions of one plan; lives no longer than the call."""
+
+    def __init__(self, view: PodView, now: float, policy: Policy) -> None:
+        self._view = view
+        self._now = now
+        self._policy = policy
+        self.actions: list[Action] = []
+        self.deadline: float | None = None
+        self.waiting: dict[str, Waiting] = {}
+
+    def go_on(self) -> None:
+        """Plan for a Pod that is to live."""
+        view = self._view
+        ends = active_deadline(view.pod)
+        if ends is not None:
+            self._not_before(ends)
+        if not view.volumes_ready and self._may_try("volumes"):
+            self._do(PrepareVolumes())
+        self._keep_sandbox()
+        self._replace_outdated()
+        for container in self._wanted():
+            self._bring_up(container)
+        for container_id, name in self._superfluous():
+            self._do(RemoveContainer(name, container_id))
+
+    def end(self, ending: Ending) -> bool:
+        """Plan for a Pod that has to end; return whether nothing is left to do."""
+        view = self._view
+        for key in view.busy:
+            if key.startswith("image/") or (key == "volumes" and not view.volumes_ready):
+                self._do(Abandon(key))
+        if self._still_killing():
+            return False
+        if any(key == "sandbox" or key.startswith("container/") for key in view.busy):
+            return False
+        if view.sandbox is not None:
+            if self._may_try("sandbox"):
+                self._do(StopSandbox(view.sandbox.id))
+            return False
+        if ending.cause is Cause.DELETED and not view.released:
+            if self._may_try("api"):
+                self._do(DeleteFromApi())
+            return False
+        if ending.cause is not Cause.VANISHED:
+            return False
+        for sandbox in view.sandboxes:
+            self._do(RemoveSandbox(sandbox.id))
+        if not view.sandboxes and not view.torn_down and self._may_try("volumes"):
+            self._do(TearDown())
+        return not view.sandboxes and view.torn_down and not view.busy
+
+    def _still_killing(self) -> bool:
+        """Kill in order: main, init and ephemeral containers together, then the sidecars from the last."""
+        view = self._view
+        names = [container.name for container in sidecars(view.pod)]
+        others = [c for c in view.containers if c.is_running and c.name not in names]
+        if others:
+            self._kill(others)
+            return True
+        for name in reversed(names):
+            running = [c for c in view.containers if c.is_running and c.name == name]
+            if running:
+                self._kill(running)
+                return True
+        return False
+
+    def _kill(self, containers: Sequence[ContainerFacts]) -> None:
+        deadline = kill_deadline(self._view, self._now)
+        for container in containers:
+            kill = KillContainer(container.name, container.id, deadline, f"Stopping container {container.name}")
+            promised = self._view.busy.get(kill.key)
+            if promised is None or promised > deadline:
+                self.actions.append(kill)
+
+    def _keep_sandbox(self) -> None:
+        view = self._view
+        for old in view.sandboxes[:-2]:
+            self._do(RemoveSandbox(old.id))
+        if view.sandbox is not None or not self._may_try("sandbox"):
+            return
+        lost = view.sandboxes[-1] if view.sandboxes else None
+        self._do(RunSandbox(lost.attempt + 1, lost.id) if lost is not None else RunSandbox(0))
+
+    def _replace_outdated(self) -> None:
+        for container in self._view.pod.spec.containers:
+            instance = self._view.latest(container.name)
+            if instance is not None and instance.is_running and _is_outdated(container, instance):
+                message = f"Container {container.name} definition changed, will be restarted"
+                deadline = kill_deadline(self._view, self._now)
+                self._do(KillContainer(container.name, instance.id, deadline, message))
+
+    def _wanted(self) -> Iterator[AnyContainer]:
+        """Yield the containers that are to run now."""
+        view = self._view
+        spec = view.pod.spec
+        current = view.sandbox.id if view.sandbox is not None else ""
+        if any(self._is_in(current, container) for container in spec.containers):
+            yield from sidecars(view.pod)
+        else:
+            for container in spec.init_containers:
+                instance = view.latest(container.name)
+                here = instance if instance is not None and instance.sandbox == current else None
+                if is_sidecar(container):
+                    yield container
+                    if here is None or not view.is_started(here):
+                        return
+                elif here is None or not here.succeeded:
+                    yield container
+                    return
+        yield from spec.containers
+        yield from spec.ephemeral_containers
+
+    def _is_in(self, sandbox: str, container: AnyContainer) -> bool:
+        instance = self._view.latest(container.name)
+        return instance is not None and instance.sandbox == sandbox
+
+    def _bring_up(self, container: AnyContainer) -> None:
+        """Plan the next step towards a living instance of a container."""
+        view = self._view
+        instance = view.latest(container.name)
+        sandbox = view.sandbox
+        if instance is not None and not instance.is_dead:
+            created_here = sandbox is not None and instance.sandbox == sandbox.id
+            if instance.stage is Stage.CREATED and created_here and self._may_try(f"container/{container.name}"):
+                self._do(StartContainer(container.name, instance.id))
+            if instance.is_running or created_here:
+                return
+        if instance is not None and instance.is_dead and not self._may_succeed(container, instance):
+            return
+        self._tell_failure(container.name)
+        attempt = self._next_attempt(container.name, instance)
+        image = view.images.get(container.name)
+        if image is None or image.attempt != attempt:
+            if self._may_try(f"image/{container.name}"):
+                self._do(EnsureImage(container.name, attempt))
+            return
+        if sandbox is None or not view.volumes_ready or not self._may_try(f"container/{container.name}"):
+            return
+        back_off = successors_back_off(instance, self._policy.crash)
+        self._do(CreateContainer(container.name, attempt, sandbox.id, image.image_id, back_off))
+
+    def _may_succeed(self, container: AnyContainer, dead: ContainerFacts) -> bool:
+        """Whether the successor of a dead instance may be made now; says why where it must wait."""
+        sandbox = self._view.sandbox
+        if container in self._view.pod.spec.init_containers and (sandbox is None or dead.sandbox != sandbox.id):
+            return True  # a new sandbox is initialised from the beginning
+        if _is_outdated(container, dead):
+            return True
+        if not restarts(self._view.pod, container, dead):
+            return False
+        at = restart_at(dead, self._policy.crash)
+        if self._now >= at:
+            return True
+        self._not_before(at)
+        self.waiting[container.name] = Waiting(
+            "CrashLoopBackOff",
+            f"back-off {_go_duration(dead.back_off)} restarting failed container={container.name} "
+            f"pod={full_name(self._view.pod)}",
+        )
+        return False
+
+    def _next_attempt(self, name: str, latest: ContainerFacts | None) -> int:
+        """Return the attempt after all that are known, to the runtime or to the API: restart counts never fall."""
+        known = latest.attempt if latest is not None else -1
+        status = self._view.pod.status
+        for told in (*status.container_statuses, *status.init_container_statuses):
+            if told.name == name:
+                known = max(known, told.restart_count if told.container_id else told.restart_count - 1)
+        return known + 1
+
+    def _tell_failure(self, name: str) -> None:
+        for key in (f"image/{name}", f"container/{name}"):
+            failure = self._view.failures.get(key)
+            if failure is None:
+                continue
+            waiting = Waiting(failure.reason, failure.message)
+            if failure.reason == "ErrImagePull":
+                backs_off = failure.at + self._policy.image_failure_shown
+                if self._now >= backs_off and key not in self._view.busy:
+                    image = _image_of(self._view, name)
+                    message = f'Back-off pulling image "{image}": ErrImagePull: {failure.message}'
+                    waiting = Waiting("ImagePullBackOff", message)
+                else:
+                    self._not_before(backs_off)
+            self.waiting[name] = waiting
+
+    def _superfluous(self) -> Iterator[tuple[str, str]]:
+        """Yield dead instances beyond the newest and the one before it, which is `lastState` and `logs --previous`."""
+        seen: dict[str, int] = {}
+        for container in sorted(self._view.containers, key=lambda c: -c.attempt):
+            seen[container.name] = seen.get(container.name, 0) + 1
+            if seen[container.name] > 2 and container.is_dead:
+                yield container.id, container.name
+
+    def _may_try(self, key: str) -> bool:
+        """Whether a step that failed before has waited long enough."""
+        failure = self._view.failures.get(key)
+        if failure is None:
+            return True
+        back_off = self._policy.image if key.startswith("image/") else self._policy.step
+        at = failure.at + back_off.after_failures(failure.count)
+        if self._now >= at:
+            return True
+        self._not_before(at)
+        return False
+
+    def _do(self, action: Action) -> None:
+        if action.key not in self._view.busy:
+            self.actions.append(action)
+
+    def _not_before(self, at: float) -> None:
+        if at > self._now and (self.deadline is None or at < self.deadline):
+            self.deadline = at
+
+
+def _image_of(view: PodView, name: str) -> str:
+    container = container_named(view.pod, name)
+    return container.image if container is not None else ""
+
+
+def _go_duration(seconds: float) -> str:
+    """Print whole seconds as Go does: `10s`, `1m20s`, `5m0s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
