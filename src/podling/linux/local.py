@@ -1,0 +1,142 @@
+"""The machine itself as a `Host`, or a further node in a network namespace of it.
+
+Owns the launching thread of a node. Invariant: with a `network_namespace` every process and socket of this handle
+belongs to that namespace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+from typing import TYPE_CHECKING
+
+from podling.aio.clock import SystemClock
+from podling.linux import namespaces, syscalls
+from podling.linux.spawn import Launcher
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from podling.aio.clock import Clock
+    from podling.linux.host import Completed
+
+
+def _watch_children_by_pidfd() -> None:
+    # Python 3.11's default costs a thread for each child; from 3.12 on pidfds are the default.
+    if hasattr(asyncio, "PidfdChildWatcher") and hasattr(asyncio, "SafeChildWatcher"):
+        policy = asyncio.get_event_loop_policy()
+        if isinstance(policy.get_child_watcher(), asyncio.ThreadedChildWatcher):
+            policy.set_child_watcher(asyncio.PidfdChildWatcher())
+
+
+class LocalHost:
+    """One node's hands on this machine."""
+
+    def __init__(self, name: str = "", network_namespace: str = "", *, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._name = name or socket.gethostname()
+        self._namespace = network_namespace
+        self._launcher = Launcher(self._enter if network_namespace else None, clock=self._clock)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def network_namespace(self) -> str:
+        return self._namespace
+
+    def _enter(self) -> None:
+        descriptor = os.open(self._namespace, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            syscalls.setns(descriptor, syscalls.CLONE_NEWNET)
+        finally:
+            os.close(descriptor)
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout: float | None = None,
+        environment: Mapping[str, str] | None = None,
+        limit: int = 1 << 20,
+        pass_fds: Sequence[int] = (),
+    ) -> Completed:
+        return await self._launcher.run(
+            argv, stdin=stdin, timeout=timeout, environment=environment, limit=limit, pass_fds=pass_fds
+        )
+
+    async def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: int | None = None,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        environment: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+        new_session: bool = False,
+    ) -> asyncio.subprocess.Process:
+        if self._namespace:
+            # asyncio starts children from the loop's own thread, which stays in the machine's namespace.
+            argv = ["nsenter", f"--net={self._namespace}", "--", *argv]
+        _watch_children_by_pidfd()
+        return await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=environment,
+            pass_fds=pass_fds,
+            start_new_session=new_session,
+        )
+
+    async def connect(
+        self, address: str, port: int, *, timeout: float | None = None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        async with self._clock.timeout(timeout):
+            connection = await connect_inside(self._namespace, address, port)
+            return await asyncio.open_connection(sock=connection)
+
+    def listen(self, address: str, port: int, *, reuse_port: bool = False) -> socket.socket:
+        def open_socket() -> socket.socket:
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+            try:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if reuse_port:
+                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                listener.bind((address, port))
+                listener.listen(1024)
+                listener.setblocking(False)
+            except BaseException:
+                listener.close()
+                raise
+            return listener
+
+        return namespaces.inside(self._namespace, open_socket)
+
+    def close(self) -> None:
+        """End the launching thread; processes live on."""
+        self._launcher.close()
+
+
+async def connect_inside(namespace: str, address: str, port: int) -> socket.socket:
+    """Return a connected non-blocking TCP socket that belongs to the network namespace pinned at `namespace`."""
+
+    def open_socket() -> socket.socket:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        connection.setblocking(False)
+        return connection
+
+    connection = await namespaces.inside_async(namespace, open_socket) if namespace else open_socket()
+    try:
+        await asyncio.get_running_loop().sock_connect(connection, (address, port))
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,271 @@
+"""Links, addresses, routes and neighbours through rtnetlink: a few messages of our own, no library to import.
+
+Owns the encoding of the messages that wiring a Pod takes. A `Netlink` belongs to the network namespace of the thread
+that opened it. Invariants: "exists already" on create and "not there" on delete are no errors where the caller says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING, Final, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+_NEWLINK: Final = 16
+_DELLINK: Final = 17
+_GETLINK: Final = 18
+_NEWADDR: Final = 20
+_DELADDR: Final = 21
+_NEWROUTE: Final = 24
+_DELROUTE: Final = 25
+_GETROUTE: Final = 26
+_NEWNEIGH: Final = 28
+_REQUEST, _ACK, _DUMP, _REPLACE, _EXCL, _CREATE = 0x1, 0x4, 0x300, 0x100, 0x200, 0x400
+_ERROR, _DONE = 2, 3
+_HEADER = struct.Struct("=IHHII")
+_LINK = struct.Struct("=BxHiII")
+_ADDRESS = struct.Struct("=BBBBi")
+_ROUTE = struct.Struct("=BBBBBBBBI")
+_NEIGHBOUR = struct.Struct("=BxxxiHBB")
+_IFF_UP: Final = 1
+_ONLINK: Final = 4
+_UNREACHABLE: Final = 7
+_PERMANENT: Final = 0x80
+_SCOPE_LINK: Final = 253
+_SCOPE_HOST: Final = 254
+PROTOCOL: Final = 0x50
+"""What routes of Podling's are marked with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A network interface."""
+
+    index: int
+    name: str
+    mtu: int
+    mac: bytes
+    up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An IPv4 route of the main table."""
+
+    destination: IPv4Network
+    interface: int
+    gateway: IPv4Address | None
+    protocol: int
+    metric: int
+
+
+def _attribute(kind: int, data: bytes) -> bytes:
+    length = 4 + len(data)
+    return struct.pack("=HH", length, kind) + data + b"\0" * (-length % 4)
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    offset = 0
+    while offset + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, offset)
+        if length < 4:
+            return
+        yield kind & 0x3FFF, data[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
+
+
+class Netlink:
+    """A conversation with the kernel about one network namespace. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self._socket.bind((0, 0))
+        self._sequence = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _ask(self, kind: int, flags: int, payload: bytes, what: str) -> list[tuple[int, bytes]]:
+        self._sequence += 1
+        self._socket.send(
+            _HEADER.pack(_HEADER.size + len(payload), kind, flags | _REQUEST | _ACK, self._sequence, 0) + payload
+        )
+        answers: list[tuple[int, bytes]] = []
+        while True:
+            data = self._socket.recv(1 << 17)
+            offset = 0
+            while offset + _HEADER.size <= len(data):
+                length, answer, _, sequence, _ = _HEADER.unpack_from(data, offset)
+                body = data[offset + _HEADER.size : offset + length]
+                offset += (length + 3) & ~3
+                if sequence != self._sequence:
+                    continue
+                if answer == _DONE:
+                    return answers
+                if answer == _ERROR:
+                    code = -struct.unpack_from("=i", body)[0]
+                    if code:
+                        raise OSError(code, f"{what}: {os.strerror(code)}")
+                    return answers
+                answers.append((answer, body))
+
+    def links(self) -> Sequence[Link]:
+        """Return every link of the namespace."""
+        links = []
+        for _, body in self._ask(_GETLINK, _DUMP, _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0), "list links"):
+            _, _, index, flags, _ = _LINK.unpack_from(body)
+            found = dict(_attributes(body[_LINK.size :]))
+            name = found.get(3, b"").rstrip(b"\0").decode()
+            mtu = struct.unpack("=I", found[4])[0] if 4 in found else 1500
+            links.append(Link(index, name, mtu, found.get(1, b""), bool(flags & _IFF_UP)))
+        return links
+
+    def routes(self) -> Sequence[Route]:
+        """Return the IPv4 routes of the main table."""
+        routes = []
+        payload = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+        for _, body in self._ask(_GETROUTE, _DUMP, payload, "list routes"):
+            family, length, _, _, table, protocol, _, _, _ = _ROUTE.unpack_from(body)
+            if family != socket.AF_INET or table != 254:
+                continue
+            found = dict(_attributes(body[_ROUTE.size :]))
+            routes.append(
+                Route(
+                    IPv4Network((found.get(1, b"\0\0\0\0"), length)),
+                    struct.unpack("=i", found[4])[0] if 4 in found else 0,
+                    IPv4Address(found[5]) if 5 in found else None,
+                    protocol,
+                    struct.unpack("=I", found[6])[0] if 6 in found else 0,
+                )
+            )
+        return routes
+
+    def create_veth(self, name: str, mac: bytes, peer: str, peer_mac: bytes, *, mtu: int, peer_namespace: int) -> None:
+        """Create a veth pair, both down, whose `peer` is born in the namespace of descriptor `peer_namespace`."""
+        head = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
+        inner = (
+            head
+            + _attribute(3, peer.encode() + b"\0")
+            + _attribute(1, peer_mac)
+            + _attribute(4, struct.pack("=I", mtu))
+            + _attribute(28, struct.pack("=i", peer_namespace))
+        )
+        kind = _attribute(1, b"veth") + _attribute(2, _attribute(1, inner))
+        payload = (
+            _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
+            + _attribute(3, name.encode() + b"\0")
+            + _attribute(1, mac)
+            + _attribute(4, struct.pack("=I", mtu))
+            + _attribute(18, kind)
+        )
+        self._ask(_NEWLINK, _CREATE | _EXCL, payload, f"create veth {name}")
+
+    def set_up(self, index: int) -> None:
+        """Set a link up."""
+        self._ask(_NEWLINK, 0, _LINK.pack(socket.AF_UNSPEC, 0, index, _IFF_UP, _IFF_UP), f"set link {index} up")
+
+    def delete_link(self, name: str) -> bool:
+        """Delete a link; say whether it was there."""
+        try:
+            payload = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + _attribute(3, name.encode() + b"\0")
+            self._ask(_DELLINK, 0, payload, f"delete link {name}")
+        except OSError as error:
+            if error.errno == errno.ENODEV:
+                return False
+            raise
+        return True
+
+    def add_address(self, index: int, address: IPv4Address, *, prefix: int = 32) -> None:
+        """Give a link an address; it may have it already."""
+        payload = (
+            _ADDRESS.pack(socket.AF_INET, prefix, 0, 0, index)
+            + _attribute(2, address.packed)
+            + _attribute(1, address.packed)
+        )
+        with _ignoring(errno.EEXIST):
+            self._ask(_NEWADDR, _CREATE | _REPLACE, payload, f"add address {address}")
+
+    def delete_address(self, index: int, address: IPv4Address, *, prefix: int = 32) -> None:
+        """Take an address from a link; it need not have it."""
+        payload = _ADDRESS.pack(socket.AF_INET, prefix, 0, 0, index) + _attribute(2, address.packed)
+        with _ignoring(errno.EADDRNOTAVAIL, errno.ENODEV):
+            self._ask(_DELADDR, 0, payload, f"delete address {address}")
+
+    def add_neighbour(self, index: int, address: IPv4Address, mac: bytes) -> None:
+        """Fix the link-layer address of a neighbour for good, so that nobody has to ask."""
+        payload = (
+            _NEIGHBOUR.pack(socket.AF_INET, index, _PERMANENT, 0, 0)
+            + _attribute(1, address.packed)
+            + _attribute(2, mac)
+        )
+        self._ask(_NEWNEIGH, _CREATE | _REPLACE, payload, f"add neighbour {address}")
+
+    def add_route(
+        self,
+        destination: IPv4Network,
+        *,
+        interface: int = 0,
+        gateway: IPv4Address | None = None,
+        source: IPv4Address | None = None,
+        unreachable: bool = False,
+        metric: int = 0,
+    ) -> None:
+        """Add or replace a route: through `gateway` (taken to be on the link), onto the link, or to nowhere."""
+        scope = 0 if gateway is not None else _SCOPE_HOST if unreachable else _SCOPE_LINK
+        payload = _ROUTE.pack(
+            socket.AF_INET,
+            destination.prefixlen,
+            0,
+            0,
+            254,
+            PROTOCOL,
+            0 if unreachable else scope,
+            _UNREACHABLE if unreachable else 1,
+            _ONLINK if gateway is not None else 0,
+        )
+        if destination.prefixlen:
+            payload += _attribute(1, destination.network_address.packed)
+        if interface:
+            payload += _attribute(4, struct.pack("=i", interface))
+        if gateway is not None:
+            payload += _attribute(5, gateway.packed)
+        if source is not None:
+            payload += _attribute(7, source.packed)
+        if metric:
+            payload += _attribute(6, struct.pack("=I", metric))
+        self._ask(_NEWROUTE, _CREATE | _REPLACE, payload, f"add route {destination}")
+
+    def delete_route(self, destination: IPv4Network, *, metric: int = 0) -> None:
+        """Delete a route of Podling's; it need not be there."""
+        payload = _ROUTE.pack(socket.AF_INET, destination.prefixlen, 0, 0, 254, PROTOCOL, 255, 0, 0)
+        payload += _attribute(1, destination.network_address.packed)
+        if metric:
+            payload += _attribute(6, struct.pack("=I", metric))
+        with _ignoring(errno.ESRCH):
+            self._ask(_DELROUTE, 0, payload, f"delete route {destination}")
+
+
+@contextlib.contextmanager
+def _ignoring(*numbers: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in numbers:
+            raise

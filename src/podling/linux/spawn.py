@@ -1,0 +1,283 @@
+"""Starting processes cheaply, and hearing of their end without a thread or a poll for each.
+
+Owns `Launcher`, one thread from which processes are started by `vfork`: what that thread has entered (a private mount
+namespace, control groups), every process started from it inherits, without a wrapper between. Owns pipes to them.
+Invariants: a `Child` is reaped exactly once; the descriptors given to a launch stay the caller's to close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from podling.aio.clock import SystemClock
+from podling.linux.host import Completed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from podling.aio.clock import Clock
+
+
+class Child:
+    """A process that this one has started and will reap."""
+
+    def __init__(self, process: subprocess.Popen[bytes], loop: asyncio.AbstractEventLoop) -> None:
+        self.pid = process.pid
+        self._process = process
+        self._descriptor = os.pidfd_open(process.pid)
+        self._ended: asyncio.Future[int] = loop.create_future()
+        loop.add_reader(self._descriptor, self._readable)
+
+    def _readable(self) -> None:
+        code = self._process.wait()
+        asyncio.get_running_loop().remove_reader(self._descriptor)
+        os.close(self._descriptor)
+        self._descriptor = -1
+        if not self._ended.done():
+            self._ended.set_result(code)
+
+    async def wait(self) -> int:
+        """Return the exit code once it has ended; negative is the signal that ended it."""
+        return await asyncio.shield(self._ended)
+
+    def send(self, number: int) -> None:
+        """Send a signal; nothing happens once it has ended."""
+        if self._descriptor >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._descriptor, number)
+
+    async def kill(self) -> None:
+        """End it with its process group, and reap it."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if self._descriptor >= 0 and os.getpgid(self.pid) == self.pid:
+                os.killpg(self.pid, signal.SIGKILL)
+        self.send(signal.SIGKILL)
+        await self.wait()
+
+
+class Launcher:
+    """Starts processes from one thread; `enter` runs in it first, and its effects are inherited."""
+
+    def __init__(
+        self, enter: Callable[[], None] | None = None, name: str = "podling-launch", *, clock: Clock | None = None
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._executor = ThreadPoolExecutor(1, name)
+        self._enter = enter
+        self._entered = False
+
+    async def start(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int = subprocess.DEVNULL,
+        stderr: int = subprocess.DEVNULL,
+        environment: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+        directory: str | None = None,
+    ) -> Child:
+        """Start a command in a session of its own; `FileNotFoundError` where there is no such program."""
+
+        def launch() -> subprocess.Popen[bytes]:
+            if not self._entered:
+                if self._enter is not None:
+                    self._enter()
+                self._entered = True
+            return subprocess.Popen(
+                argv,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                env=environment,
+                pass_fds=pass_fds,
+                cwd=directory,
+                start_new_session=True,
+            )
+
+        loop = asyncio.get_running_loop()
+        launching = loop.run_in_executor(self._executor, launch)
+        try:
+            process = await asyncio.shield(launching)
+        except asyncio.CancelledError:
+            # The process may start all the same: it is ended and reaped, or it would be nobody's.
+            launching.add_done_callback(_abandon)
+            raise
+        return Child(process, loop)
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout: float | None = None,
+        environment: Mapping[str, str] | None = None,
+        limit: int = 1 << 20,
+        pass_fds: Sequence[int] = (),
+        directory: str | None = None,
+    ) -> Completed:
+        """Run a command to its end, keeping at most `limit` bytes of each output; `TimeoutError` kills it."""
+        out_read, out_write = os.pipe2(os.O_CLOEXEC)
+        err_read, err_write = os.pipe2(os.O_CLOEXEC)
+        in_read, in_write = os.pipe2(os.O_CLOEXEC) if stdin else (-1, -1)
+        outputs = [PipeReader(out_read), PipeReader(err_read)]
+        try:
+            child = await self.start(
+                argv,
+                stdin=in_read if stdin else subprocess.DEVNULL,
+                stdout=out_write,
+                stderr=err_write,
+                environment=environment,
+                pass_fds=pass_fds,
+                directory=directory,
+            )
+        except BaseException:
+            for output in outputs:
+                output.close()
+            if stdin:
+                os.close(in_write)
+            raise
+        finally:
+            os.close(out_write)
+            os.close(err_write)
+            if stdin:
+                os.close(in_read)
+        feeder = asyncio.ensure_future(_feed(in_write, stdin)) if stdin else None
+        try:
+            async with self._clock.timeout(timeout):
+                stdout, stderr = await asyncio.gather(*(output.read_all(limit) for output in outputs))
+                return Completed(await child.wait(), stdout, stderr)
+        except BaseException:
+            await child.kill()
+            raise
+        finally:
+            if feeder is not None:
+                feeder.cancel()
+                await asyncio.gather(feeder, return_exceptions=True)
+            for output in outputs:
+                output.close()
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Run `function` in the launching thread and wait for it."""
+        self._executor.submit(function).result()
+
+    def close(self) -> None:
+        """End the thread; processes started from it live on."""
+        self._executor.shutdown(wait=True)
+
+
+def _abandon(launching: asyncio.Future[subprocess.Popen[bytes]]) -> None:
+    if not launching.cancelled() and launching.exception() is None:
+        process = launching.result()
+        process.kill()
+        process.wait()
+
+
+def _resolve(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+async def _feed(descriptor: int, data: bytes) -> None:
+    writer = PipeWriter(descriptor)
+    try:
+        await writer.write(data)
+    except BrokenPipeError:
+        pass
+    finally:
+        writer.close()
+
+
+class PipeReader:
+    """Bytes from a pipe (or a terminal's master side); the descriptor is owned."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        os.set_blocking(descriptor, False)
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def read(self, limit: int = 65536) -> bytes:
+        """Return some bytes, or none at the end."""
+        while self._descriptor >= 0:
+            try:
+                return os.read(self._descriptor, limit)
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                if error.errno == 5:  # EIO: the last holder of a terminal's other side is gone
+                    return b""
+                raise
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            loop.add_reader(self._descriptor, self._wake)
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+                if self._descriptor >= 0:
+                    loop.remove_reader(self._descriptor)
+        return b""
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def read_all(self, limit: int) -> bytes:
+        """Return what comes until the end, its first `limit` bytes; the rest is read and dropped."""
+        kept = bytearray()
+        while data := await self.read():
+            kept += data[: max(0, limit - len(kept))]
+        return bytes(kept)
+
+    def close(self) -> None:
+        """Close it; a waiting `read` ends."""
+        if self._descriptor >= 0:
+            if self._waiter is not None:
+                asyncio.get_running_loop().remove_reader(self._descriptor)
+                self._wake()
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class PipeWriter:
+    """Bytes into a pipe (or a terminal's master side); the descriptor is owned."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        os.set_blocking(descriptor, False)
+
+    async def write(self, data: bytes) -> None:
+        """Write all; `BrokenPipeError` once nobody reads."""
+        view = memoryview(data)
+        while view:
+            if self._descriptor < 0:
+                raise BrokenPipeError(32, "the stream is closed")
+            try:
+                view = view[os.write(self._descriptor, view) :]
+            except BlockingIOError:
+                await self._writable()
+
+    async def _writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+        descriptor = self._descriptor
+        loop.add_writer(descriptor, _resolve, waiter)
+        try:
+            await waiter
+        finally:
+            if self._descriptor >= 0:
+                loop.remove_writer(descriptor)
+
+    def close(self) -> None:
+        """Close it."""
+        if self._descriptor >= 0:
+            with contextlib.suppress(RuntimeError):
+                asyncio.get_running_loop().remove_writer(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1

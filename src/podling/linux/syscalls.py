@@ -1,0 +1,101 @@
+"""The C library's calls that Python does not wrap: mount, unshare, setns and their like.
+
+Owns the one `ctypes` handle and the constants beside it. Every function raises `OSError` with the path concerned.
+Knows nothing of what the calls are for.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Final
+
+CLONE_NEWNS: Final = 0x00020000
+CLONE_FS: Final = 0x00000200
+CLONE_NEWUTS: Final = 0x04000000
+CLONE_NEWIPC: Final = 0x08000000
+CLONE_NEWPID: Final = 0x20000000
+CLONE_NEWNET: Final = 0x40000000
+
+MS_RDONLY: Final = 0x1
+MS_NOSUID: Final = 0x2
+MS_NODEV: Final = 0x4
+MS_NOEXEC: Final = 0x8
+MS_REMOUNT: Final = 0x20
+MS_BIND: Final = 0x1000
+MS_MOVE: Final = 0x2000
+MS_REC: Final = 0x4000
+MS_PRIVATE: Final = 1 << 18
+MS_SLAVE: Final = 1 << 19
+MS_SHARED: Final = 1 << 20
+
+MNT_DETACH: Final = 2
+UMOUNT_NOFOLLOW: Final = 8
+
+IN_MODIFY: Final = 0x00000002
+IN_CLOSE_WRITE: Final = 0x00000008
+IN_MOVED_TO: Final = 0x00000080
+IN_CREATE: Final = 0x00000100
+IN_CLOEXEC: Final = 0o2000000
+IN_NONBLOCK: Final = 0o4000
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+_libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
+_libc.unshare.argtypes = (ctypes.c_int,)
+_libc.setns.argtypes = (ctypes.c_int, ctypes.c_int)
+_libc.setdomainname.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
+_libc.inotify_init1.argtypes = (ctypes.c_int,)
+_libc.inotify_add_watch.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
+
+
+def _check(result: int, path: str = "") -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path or None)
+    return result
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """Mount `source` at `target`; empty strings are passed as NULL."""
+    _check(
+        _libc.mount(
+            os.fsencode(source) if source else None,
+            os.fsencode(target),
+            kind.encode() or None,
+            flags,
+            os.fsencode(data) if data else None,
+        ),
+        target,
+    )
+
+
+def umount2(target: str, flags: int = 0) -> None:
+    """Take away what is mounted at `target`."""
+    _check(_libc.umount2(os.fsencode(target), flags), target)
+
+
+def unshare(flags: int) -> None:
+    """Give the calling thread namespaces of its own."""
+    _check(_libc.unshare(flags))
+
+
+def setns(descriptor: int, kind: int = 0) -> None:
+    """Move the calling thread into the namespace that `descriptor` stands for."""
+    _check(_libc.setns(descriptor, kind))
+
+
+def setdomainname(name: str) -> None:
+    """Set the NIS domain name of the calling thread's UTS namespace."""
+    encoded = name.encode()
+    _check(_libc.setdomainname(encoded, len(encoded)))
+
+
+def inotify_init() -> int:
+    """Return a non-blocking inotify descriptor."""
+    return _check(_libc.inotify_init1(IN_CLOEXEC | IN_NONBLOCK))
+
+
+def inotify_add_watch(descriptor: int, path: str, mask: int) -> int:
+    """Watch `path`; return the watch's number."""
+    return _check(_libc.inotify_add_watch(descriptor, os.fsencode(path), mask), path)
