@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from podling.placement.nodes import NodeInfo, Snapshot
     from podling.placement.plugin import NodeCheck
-    from podling.placement.pods import PodInfo
+    from podling.placement.pods import PendingPod
     from podling.placement.profile import Profile
 
 _ALWAYS_ENOUGH: Final = 100
@@ -45,7 +45,7 @@ class Unschedulable:
 Decision: TypeAlias = Chosen | Unschedulable
 
 
-def decide(pod: PodInfo, snapshot: Snapshot, profile: Profile, start: int = 0) -> Decision:
+def decide(pod: PendingPod, snapshot: Snapshot, profile: Profile, start: int = 0) -> Decision:
     """Return the best Nodes for a Pod, or why there is none; begins to look at the `start`-th Node."""
     if not snapshot.nodes:
         return Unschedulable(Diagnosis(nodes=0), 0)
@@ -77,7 +77,7 @@ def decide(pod: PodInfo, snapshot: Snapshot, profile: Profile, start: int = 0) -
     return Chosen(best, found.evaluated, len(found.feasible), next_start)
 
 
-def refusal(pod: PodInfo, node: NodeInfo, snapshot: Snapshot, profile: Profile) -> Refusal | None:
+def refusal(pod: PendingPod, node: NodeInfo, snapshot: Snapshot, profile: Profile) -> Refusal | None:
     """Return why one Node cannot have a Pod, or `None` if it can: for whoever asks about a Node of his own."""
     for plugin in profile.filters:
         prepared = plugin.prepare(pod, snapshot)
@@ -128,7 +128,7 @@ def _enough(nodes: int) -> int:
     return max(nodes * percentage // 100, _ALWAYS_ENOUGH)
 
 
-def _best(pod: PodInfo, snapshot: Snapshot, profile: Profile, feasible: Sequence[NodeInfo]) -> tuple[str, ...]:
+def _best(pod: PendingPod, snapshot: Snapshot, profile: Profile, feasible: Sequence[NodeInfo]) -> tuple[str, ...]:
     if len(feasible) == 1:
         return (feasible[0].name,)
     totals = [0] * len(feasible)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 if TYPE_CHECKING:
     from podling.placement.changes import Change
     from podling.placement.nodes import NodeInfo, Snapshot
-    from podling.placement.pods import PodInfo
+    from podling.placement.pods import PendingPod
 
 MAX_SCORE: Final = 100
 
@@ -53,11 +53,16 @@ class FilterPlugin(Protocol):
     @property
     def name(self) -> str: ...
 
-    def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Prepared:
+    @property
+    def awaits(self) -> tuple[type[Change], ...]:
+        """The kinds of change that `helped_by` is to be asked about."""
+        ...
+
+    def prepare(self, pod: PendingPod, snapshot: Snapshot) -> Prepared:
         """Return what is to be asked of each Node for this Pod."""
         ...
 
-    def helped_by(self, pod: PodInfo, change: Change) -> bool:
+    def helped_by(self, pod: PendingPod, change: Change) -> bool:
         """Whether `change` may let a Pod pass that this rule refused."""
         ...
 
@@ -68,7 +73,7 @@ class ScorePlugin(Protocol):
     @property
     def name(self) -> str: ...
 
-    def score(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> list[int] | None:
+    def score(self, pod: PendingPod, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> list[int] | None:
         """Return one value from 0 to `MAX_SCORE` for each of `nodes`, or `None` where the rule has no opinion."""
         ...
 

@@ -1,6 +1,7 @@
-"""A Pod as the rules see it: what it asks for, reckoned once.
+"""Pods as the rules see them: what they ask for, reckoned once.
 
-Immutable; a changed Pod is a new `PodInfo`.
+Two forms: `PendingPod` is the Pod that looks for a Node and carries its whole specification; `PodInfo` is what is left
+to know of one that has a Node, small because there are many. Both are immutable; a changed Pod is a new one.
 """
 
 from __future__ import annotations
@@ -24,23 +25,50 @@ class HostPort(NamedTuple):
 class PodInfo:
     """One revision of a Pod with its requests, its weight in scores and its host ports."""
 
-    __slots__ = ("host_ports", "memory", "milli_cpu", "pod", "priority", "requests", "uid")
+    __slots__ = (
+        "affinity",
+        "deleting",
+        "host_ports",
+        "labels",
+        "memory",
+        "milli_cpu",
+        "name",
+        "namespace",
+        "priority",
+        "requests",
+        "uid",
+    )
 
     def __init__(self, pod: Pod) -> None:
-        self.pod = pod
-        self.uid = pod.metadata.uid
-        self.priority = pod.spec.priority or 0
+        metadata, spec = pod.metadata, pod.spec
+        self.uid = metadata.uid
+        self.namespace = metadata.namespace
+        self.name = metadata.name
+        self.labels = metadata.labels
+        self.deleting = metadata.deletion_timestamp is not None
+        self.priority = spec.priority or 0
+        self.affinity = spec.affinity
         self.requests = requests_of(pod)
         self.milli_cpu, self.memory = weight_of(pod)
         """CPU and memory with upstream's defaults for containers that name none; for scores alone."""
         self.host_ports = _host_ports(pod)
 
     def __repr__(self) -> str:
-        return f"<PodInfo {self.key}>"
+        return f"<{type(self).__name__} {self.key}>"
 
     @property
     def key(self) -> str:
-        return f"{self.pod.metadata.namespace}/{self.pod.metadata.name}"
+        return f"{self.namespace}/{self.name}"
+
+
+class PendingPod(PodInfo):
+    """A Pod that looks for a Node."""
+
+    __slots__ = ("pod",)
+
+    def __init__(self, pod: Pod) -> None:
+        super().__init__(pod)
+        self.pod = pod
 
 
 def _host_ports(pod: Pod) -> tuple[HostPort, ...]:

@@ -15,14 +15,14 @@ from podling.placement.fitting import refusal
 if TYPE_CHECKING:
     from podling.placement.diagnosis import Diagnosis
     from podling.placement.nodes import NodeInfo, Snapshot
-    from podling.placement.pods import PodInfo
+    from podling.placement.pods import PendingPod
     from podling.placement.profile import Profile
 
 _NO_USE = ("Preemption is not helpful for scheduling",)
 _NO_VICTIMS = ("No preemption victims found for incoming pod",)
 
 
-def outlook(pod: PodInfo, snapshot: Snapshot, diagnosis: Diagnosis, profile: Profile) -> str:
+def outlook(pod: PendingPod, snapshot: Snapshot, diagnosis: Diagnosis, profile: Profile) -> str:
     """Return `preemption: …` as upstream words it; nothing where preemption would make room, or there are no Nodes."""
     if not diagnosis.nodes:
         return ""
@@ -41,7 +41,7 @@ def outlook(pod: PodInfo, snapshot: Snapshot, diagnosis: Diagnosis, profile: Pro
     return f"preemption: {tally(diagnosis.nodes, reasons)}"
 
 
-def _without_lesser(pod: PodInfo, node: NodeInfo, snapshot: Snapshot, profile: Profile) -> tuple[str, ...] | None:
+def _without_lesser(pod: PendingPod, node: NodeInfo, snapshot: Snapshot, profile: Profile) -> tuple[str, ...] | None:
     if not any(priority < pod.priority for priority in node.priorities):
         return _NO_VICTIMS
     lesser = [other.uid for other in node.pods.values() if other.priority < pod.priority]

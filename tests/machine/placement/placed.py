@@ -7,16 +7,16 @@ from typing import Any
 from podling.api.codec import from_tree
 from podling.api.types.core_v1 import Node, Pod
 from podling.placement.nodes import NodeInfo
-from podling.placement.pods import PodInfo
+from podling.placement.pods import PendingPod
 
 GIVEN = {"cpu": "4", "memory": "8Gi", "pods": "110", "ephemeral-storage": "10Gi"}
 
 
-def pod_of(name: str = "web", *, requests: dict[str, str] | None = None, priority: int = 0, **spec: Any) -> PodInfo:
+def pod_of(name: str = "web", *, requests: dict[str, str] | None = None, priority: int = 0, **spec: Any) -> PendingPod:
     spec.setdefault("containers", [{"name": "c", "image": "web", "resources": {"requests": requests or {}}}])
     tree = {"metadata": {"name": name, "namespace": "default", "uid": f"uid-{name}"}, "spec": spec}
     tree["spec"]["priority"] = priority
-    return PodInfo(from_tree(Pod, tree))
+    return PendingPod(from_tree(Pod, tree))
 
 
 def node_of(
@@ -25,7 +25,7 @@ def node_of(
     labels: dict[str, str] | None = None,
     given: dict[str, str] | None = None,
     images: dict[str, int] | None = None,
-    pods: tuple[PodInfo, ...] = (),
+    pods: tuple[PendingPod, ...] = (),
     **spec: Any,
 ) -> NodeInfo:
     tree = {

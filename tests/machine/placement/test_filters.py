@@ -7,7 +7,7 @@ from placed import node_of, pod_of
 
 from podling.placement.fitting import refusal
 from podling.placement.nodes import NodeInfo, Snapshot
-from podling.placement.pods import PodInfo
+from podling.placement.pods import PendingPod
 from podling.placement.profile import DEFAULT
 
 AFFINITY = "node(s) didn't match Pod's node affinity/selector"
@@ -15,7 +15,7 @@ TAINT = "node(s) had untolerated taint(s)"
 PORTS = "node(s) didn't have free ports for the requested pod ports"
 
 
-def _why(pod: PodInfo, node: NodeInfo) -> tuple[str, ...]:
+def _why(pod: PendingPod, node: NodeInfo) -> tuple[str, ...]:
     found = refusal(pod, node, Snapshot([node]), DEFAULT)
     return found.reasons if found else ()
 
@@ -125,7 +125,7 @@ def test_cordon() -> None:
     assert _why(pod_of(tolerations=[{"key": taint["key"], "operator": "Exists"}]), node) == ()
 
 
-def _with_port(name: str, address: str, protocol: str, port: int) -> PodInfo:
+def _with_port(name: str, address: str, protocol: str, port: int) -> PendingPod:
     ports = [{"containerPort": 1, "hostPort": port, "hostIP": address, "protocol": protocol}]
     return pod_of(name, containers=[{"name": "c", "ports": ports}])
 

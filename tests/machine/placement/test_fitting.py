@@ -4,12 +4,12 @@ from placed import node_of, pod_of
 
 from podling.placement.fitting import Chosen, Unschedulable, decide
 from podling.placement.nodes import NodeInfo, Snapshot
-from podling.placement.pods import PodInfo
+from podling.placement.pods import PendingPod
 from podling.placement.preemption import outlook
 from podling.placement.profile import DEFAULT
 
 
-def _message(pod: PodInfo, *nodes: NodeInfo) -> str:
+def _message(pod: PendingPod, *nodes: NodeInfo) -> str:
     snapshot = Snapshot(nodes)
     decision = decide(pod, snapshot, DEFAULT)
     assert isinstance(decision, Unschedulable)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from podling.placement.nodes import NodeInfo, Snapshot
-    from podling.placement.pods import PodInfo
+    from podling.placement.pods import PendingPod
 
 _HALF = MAX_SCORE // 2
 
@@ -22,7 +22,7 @@ _HALF = MAX_SCORE // 2
 class BalancedAllocation:
     name = "NodeResourcesBalancedAllocation"
 
-    def score(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> list[int] | None:
+    def score(self, pod: PendingPod, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> list[int] | None:
         del snapshot
         milli_cpu, memory = pod.requests.milli_cpu, pod.requests.memory
         if not milli_cpu and not memory:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from podling.placement.nodes import NodeInfo, Snapshot
-    from podling.placement.pods import PodInfo
+    from podling.placement.pods import PendingPod
 
 _MEGABYTE: Final = 1024 * 1024
 _LEAST: Final = 23 * _MEGABYTE
@@ -20,7 +20,7 @@ _MOST_PER_IMAGE: Final = 1000 * _MEGABYTE
 class ImageLocality:
     name = "ImageLocality"
 
-    def score(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> list[int] | None:
+    def score(self, pod: PendingPod, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> list[int] | None:
         spread = snapshot.image_spread
         spec = pod.pod.spec
         containers = (*spec.init_containers, *spec.containers)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from podling.api.types.core_v1 import NodeAffinity as Affinity
     from podling.placement.nodes import Snapshot
-    from podling.placement.pods import PodInfo
+    from podling.placement.pods import PendingPod
 
 _NO_MATCH = Refusal(("node(s) didn't match Pod's node affinity/selector",))
 _CONFLICT = Refusal(("pod affinity terms conflict",))
@@ -22,8 +22,9 @@ _CONFLICT = Refusal(("pod affinity terms conflict",))
 
 class NodeAffinity:
     name = "NodeAffinity"
+    awaits: tuple[type[Change], ...] = (NodeAdded, NodeUpdated)
 
-    def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Prepared:
+    def prepare(self, pod: PendingPod, snapshot: Snapshot) -> Prepared:
         del snapshot
         affinity = _affinity(pod)
         required = affinity.required_during_scheduling_ignored_during_execution if affinity else None
@@ -40,7 +41,7 @@ class NodeAffinity:
 
         return Prepared(check, only)
 
-    def helped_by(self, pod: PodInfo, change: Change) -> bool:
+    def helped_by(self, pod: PendingPod, change: Change) -> bool:
         match change:
             case NodeAdded(node):
                 return matches_required(pod, NodeInfo(node))
@@ -48,7 +49,7 @@ class NodeAffinity:
                 return changed_labels(old, new) and matches_required(pod, NodeInfo(new))
         return False
 
-    def score(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> list[int] | None:
+    def score(self, pod: PendingPod, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> list[int] | None:
         """Sum the weights of the preferences that a Node meets."""
         del snapshot
         affinity = _affinity(pod)
@@ -60,7 +61,7 @@ class NodeAffinity:
         )
 
 
-def matches_required(pod: PodInfo, node: NodeInfo) -> bool:
+def matches_required(pod: PendingPod, node: NodeInfo) -> bool:
     """Whether a Node meets a Pod's `nodeSelector` and required terms; DaemonSets and the kubelet ask this too."""
     labels = node.labels
     if not all(labels.get(key) == value for key, value in pod.pod.spec.node_selector.items()):
@@ -70,5 +71,5 @@ def matches_required(pod: PodInfo, node: NodeInfo) -> bool:
     return required is None or matches_terms(required.node_selector_terms, node)
 
 
-def _affinity(pod: PodInfo) -> Affinity | None:
+def _affinity(pod: PendingPod) -> Affinity | None:
     return pod.pod.spec.affinity.node_affinity if pod.pod.spec.affinity else None

@@ -9,15 +9,16 @@ from podling.placement.plugin import PASS, Prepared, Refusal
 
 if TYPE_CHECKING:
     from podling.placement.nodes import NodeInfo, Snapshot
-    from podling.placement.pods import PodInfo
+    from podling.placement.pods import PendingPod
 
 _ELSEWHERE = Refusal(("node(s) didn't match the requested node name",))
 
 
 class NodeName:
     name = "NodeName"
+    awaits: tuple[type[Change], ...] = (NodeAdded,)
 
-    def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Prepared:
+    def prepare(self, pod: PendingPod, snapshot: Snapshot) -> Prepared:
         del snapshot
         wanted = pod.pod.spec.node_name
         if not wanted:
@@ -28,5 +29,5 @@ class NodeName:
 
         return Prepared(check)
 
-    def helped_by(self, pod: PodInfo, change: Change) -> bool:
+    def helped_by(self, pod: PendingPod, change: Change) -> bool:
         return isinstance(change, NodeAdded) and change.node.metadata.name == pod.pod.spec.node_name

@@ -9,15 +9,16 @@ from podling.placement.plugin import PASS, Prepared, Refusal
 
 if TYPE_CHECKING:
     from podling.placement.nodes import NodeInfo, Snapshot
-    from podling.placement.pods import PodInfo
+    from podling.placement.pods import PendingPod
 
 _TAKEN = Refusal(("node(s) didn't have free ports for the requested pod ports",), resolvable=True)
 
 
 class NodePorts:
     name = "NodePorts"
+    awaits: tuple[type[Change], ...] = (NodeAdded, AssignedPodRemoved)
 
-    def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Prepared:
+    def prepare(self, pod: PendingPod, snapshot: Snapshot) -> Prepared:
         del snapshot
         wanted = pod.host_ports
         if not wanted:
@@ -28,7 +29,7 @@ class NodePorts:
 
         return Prepared(check)
 
-    def helped_by(self, pod: PodInfo, change: Change) -> bool:
+    def helped_by(self, pod: PendingPod, change: Change) -> bool:
         match change:
             case NodeAdded():
                 return True

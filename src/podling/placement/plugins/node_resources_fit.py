@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from podling.placement.nodes import NodeInfo, Snapshot
-    from podling.placement.pods import PodInfo
+    from podling.placement.pods import PendingPod
 
 _TOO_MANY = Refusal(("Too many pods",), resolvable=True)
 
 
 class NodeResourcesFit:
     name = "NodeResourcesFit"
+    awaits: tuple[type[Change], ...] = (NodeAdded, NodeUpdated, AssignedPodRemoved, AssignedPodShrunk)
 
-    def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Prepared:
+    def prepare(self, pod: PendingPod, snapshot: Snapshot) -> Prepared:
         del snapshot
         asked = pod.requests
         if asked.nothing:
@@ -47,7 +48,7 @@ class NodeResourcesFit:
 
         return Prepared(check)
 
-    def helped_by(self, pod: PodInfo, change: Change) -> bool:
+    def helped_by(self, pod: PendingPod, change: Change) -> bool:
         match change:
             case AssignedPodRemoved():
                 return True  # it always gives back its place among the Node's Pods
@@ -60,7 +61,7 @@ class NodeResourcesFit:
                 return _grows(pod.requests, before, after) and _could_hold(pod.requests, after)
         return False
 
-    def score(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> list[int] | None:
+    def score(self, pod: PendingPod, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> list[int] | None:
         """LeastAllocated: the mean, over CPU and memory, of the share that stays free."""
         del snapshot
         milli_cpu, memory = pod.milli_cpu, pod.memory

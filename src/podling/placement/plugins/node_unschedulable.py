@@ -11,7 +11,7 @@ from podling.placement.tolerations import tolerates
 
 if TYPE_CHECKING:
     from podling.placement.nodes import NodeInfo, Snapshot
-    from podling.placement.pods import PodInfo
+    from podling.placement.pods import PendingPod
 
 UNSCHEDULABLE = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
 _CORDONED = Refusal(("node(s) were unschedulable",))
@@ -26,12 +26,13 @@ _ASK = Prepared(_check)
 
 class NodeUnschedulable:
     name = "NodeUnschedulable"
+    awaits: tuple[type[Change], ...] = (NodeAdded, NodeUpdated)
 
-    def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Prepared:
+    def prepare(self, pod: PendingPod, snapshot: Snapshot) -> Prepared:
         del snapshot
         return PASS if any(tolerates(t, UNSCHEDULABLE) for t in pod.pod.spec.tolerations) else _ASK
 
-    def helped_by(self, pod: PodInfo, change: Change) -> bool:
+    def helped_by(self, pod: PendingPod, change: Change) -> bool:
         del pod
         match change:
             case NodeAdded(node):

@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from podling.placement.nodes import Snapshot
-    from podling.placement.pods import PodInfo
+    from podling.placement.pods import PendingPod
 
 _UNTOLERATED = Refusal(("node(s) had untolerated taint(s)",))
 
 
 class TaintToleration:
     name = "TaintToleration"
+    awaits: tuple[type[Change], ...] = (NodeAdded, NodeUpdated)
 
-    def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Prepared:
+    def prepare(self, pod: PendingPod, snapshot: Snapshot) -> Prepared:
         del snapshot
         tolerations = pod.pod.spec.tolerations
 
@@ -32,7 +33,7 @@ class TaintToleration:
 
         return Prepared(check)
 
-    def helped_by(self, pod: PodInfo, change: Change) -> bool:
+    def helped_by(self, pod: PendingPod, change: Change) -> bool:
         match change:
             case NodeAdded(node):
                 return _passes(pod, NodeInfo(node))
@@ -40,7 +41,7 @@ class TaintToleration:
                 return changed_taints(old, new) and _passes(pod, NodeInfo(new))
         return False
 
-    def score(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> list[int] | None:
+    def score(self, pod: PendingPod, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> list[int] | None:
         """Give the most to Nodes with the fewest taints that the Pod would rather avoid."""
         del snapshot
         if not any(node.soft_taints for node in nodes):
@@ -52,5 +53,5 @@ class TaintToleration:
         )
 
 
-def _passes(pod: PodInfo, node: NodeInfo) -> bool:
+def _passes(pod: PendingPod, node: NodeInfo) -> bool:
     return untolerated(node.hard_taints, pod.pod.spec.tolerations) is None
