@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from podling.api.times import to_wire
 from podling.api.types.core_v1 import PodCondition
-from podling.lifecycle.specs import is_sidecar
+from podling.lifecycle.specs import has_begun, is_sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,7 +99,7 @@ def _initialized(
     unknown = [c.name for c in pod.spec.init_containers if c.name not in told]
     if phase == "Succeeded" and not unknown:
         return PodCondition(type="Initialized", status="True", reason="PodCompleted")
-    if any(_has_started(status) for status in statuses):
+    if any(has_begun(status) for status in statuses):
         return PodCondition(type="Initialized", status="True")
     incomplete = [
         c.name
@@ -110,13 +110,6 @@ def _initialized(
     if message:
         return PodCondition(type="Initialized", status="False", reason="ContainersNotInitialized", message=message)
     return PodCondition(type="Initialized", status="True")
-
-
-def _has_started(status: ContainerStatus) -> bool:
-    state, last = status.state, status.last_state
-    if state is not None and (state.running is not None or state.terminated is not None):
-        return True
-    return last is not None and last.terminated is not None
 
 
 def _terminal(kind: str, phase: str) -> PodCondition:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from podling.api.types.core_v1 import Container, EphemeralContainer, Pod
+    from podling.api.types.core_v1 import Container, ContainerStatus, EphemeralContainer, Pod
 
     AnyContainer: TypeAlias = Container | EphemeralContainer
 
@@ -53,3 +53,11 @@ def full_name(pod: Pod) -> str:
 
 def is_terminal(pod: Pod) -> bool:
     return pod.status.phase in TERMINAL_PHASES
+
+
+def has_begun(status: ContainerStatus) -> bool:
+    """Whether an instance of a container ever ran, by its status."""
+    state, last = status.state, status.last_state
+    if state is not None and (state.running is not None or state.terminated is not None):
+        return True
+    return last is not None and last.terminated is not None

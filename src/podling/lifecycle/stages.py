@@ -18,6 +18,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from podling.lifecycle.machine import IGNORED, Cell, Machine
+from podling.lifecycle.specs import has_begun
 
 if TYPE_CHECKING:
     from podling.api.types.core_v1 import Pod
@@ -139,7 +140,5 @@ def stage_of(pod: Pod) -> PodStage:
         return PodStage.RUNNING
     if not pod.spec.node_name:
         return PodStage.PENDING
-    for init in status.init_container_statuses:
-        if init.state is not None and (init.state.running is not None or init.state.terminated is not None):
-            return PodStage.INITIALIZING
-    return PodStage.CREATING
+    begun = any(has_begun(init) for init in status.init_container_statuses)
+    return PodStage.INITIALIZING if begun else PodStage.CREATING

@@ -30,7 +30,7 @@ from podling.api.types.core_v1 import (
 )
 from podling.lifecycle.conditions import conditions
 from podling.lifecycle.qos import qos_class
-from podling.lifecycle.specs import TERMINAL_PHASES, is_sidecar
+from podling.lifecycle.specs import TERMINAL_PHASES, has_begun, is_sidecar
 from podling.lifecycle.termination import Cause
 
 if TYPE_CHECKING:
@@ -259,10 +259,10 @@ class _Teller:
         regular_inits = [
             status for spec, status in zip(pod.spec.init_containers, inits, strict=True) if not is_sidecar(spec)
         ]
-        begun = any(_has_begun(status) for status in mains)
+        begun = any(has_begun(status) for status in mains)
         if not begun and not all(status.ready for status in regular_inits):
             return "Pending"
-        if any(not _has_begun(status) for status in mains):
+        if any(not has_begun(status) for status in mains):
             return "Pending"
         return "Running"
 
@@ -272,14 +272,6 @@ class _Teller:
             return "Failed"
         ends = [status.state.terminated if status.state is not None else None for status in mains]
         return "Succeeded" if all(end is not None and end.exit_code == 0 for end in ends) else "Failed"
-
-
-def _has_begun(status: ContainerStatus) -> bool:
-    """Whether an instance of a main container ever ran."""
-    state, last = status.state, status.last_state
-    if state is not None and (state.running is not None or state.terminated is not None):
-        return True
-    return last is not None and last.terminated is not None
 
 
 def _unlocatable(how: str) -> ContainerState:
