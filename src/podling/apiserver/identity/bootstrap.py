@@ -161,8 +161,8 @@ _CLUSTER_ROLES: Final[dict[str, tuple[_Rule, ...]]] = {
             "*",
             "core",
             (
-                "nodes/checkpoint nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/spec "
-                "nodes/stats"
+                "nodes/checkpoint nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy "
+                "nodes/spec nodes/stats"
             ),
         ),
     ),
