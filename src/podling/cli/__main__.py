@@ -1,0 +1,5 @@
+"""`python -m podling.cli`."""
+
+from podling.cli.main import main
+
+main()
