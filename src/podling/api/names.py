@@ -81,8 +81,8 @@ def out_of_range(least: int, most: int) -> str:
 
 def unlike(words: str, pattern: str, *examples: str) -> str:
     """Return upstream's sentence about text that a pattern does not match."""
-    shown = " or ".join(f"'{example}', " for example in examples)
-    return f"{words} ({'e.g. ' if examples else ''}{shown}regex used for validation is '{pattern}')"
+    given = " or ".join(f"'{example}', " for example in examples)
+    return f"{words} (e.g. {given}regex used for validation is '{pattern}')"
 
 
 def _length(text: str) -> int:
