@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from podling.api.quantity import Quantity, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _Tree = dict[str, Any]
 _Amounts = dict[str, Quantity]
@@ -52,21 +52,28 @@ def apply_pod_level_resources(spec: _Tree) -> None:
 
 def aggregate(spec: _Tree, part: str) -> _Amounts:
     """Return what the containers of a PodSpec tree have together in `part`, `requests` or `limits`."""
+    return together(
+        (_amounts(container, part) for container in spec.get("containers") or ()),
+        ((c.get("restartPolicy") == "Always", _amounts(c, part)) for c in spec.get("initContainers") or ()),
+    )
+
+
+def together(regular: Iterable[_Amounts], init: Iterable[tuple[bool, _Amounts]]) -> _Amounts:
+    """Return what containers need at most at one time; init containers come with whether they are restartable."""
     total: _Amounts = {}
-    for container in spec.get("containers") or ():
-        _add(total, _amounts(container, part))
+    for amounts in regular:
+        _add(total, amounts)
     restartable: _Amounts = {}
     peak: _Amounts = {}
-    for container in spec.get("initContainers") or ():
-        amounts = _amounts(container, part)
-        if container.get("restartPolicy") == "Always":
+    for restarts, amounts in init:
+        if restarts:
             _add(total, amounts)
             _add(restartable, amounts)
-            amounts = restartable
+            needed = restartable
         else:
-            amounts = dict(amounts)
-            _add(amounts, restartable)
-        for name, amount in amounts.items():
+            needed = dict(amounts)
+            _add(needed, restartable)
+        for name, amount in needed.items():
             if name not in peak or amount > peak[name]:
                 peak[name] = amount
     for name, amount in peak.items():

@@ -13,9 +13,7 @@ _CLIENT_IP_TIMEOUT = 10800
 
 def apply_service(service: dict[str, Any]) -> None:
     """Fill in a Service."""
-    spec = service.get("spec")
-    if spec is None:
-        spec = service["spec"] = {}
+    spec = _child(service, "spec")
     _session_affinity(spec)
     kind = spec.get("type")
     if not kind:
@@ -30,12 +28,7 @@ def apply_service(service: dict[str, Any]) -> None:
         spec["externalTrafficPolicy"] = "Cluster"
     if spec.get("internalTrafficPolicy") is None and kind in {"ClusterIP", "NodePort", "LoadBalancer"}:
         spec["internalTrafficPolicy"] = "Cluster"
-    status = service.get("status")
-    if status is None:
-        status = service["status"] = {}
-    balancer = status.get("loadBalancer")
-    if balancer is None:
-        balancer = status["loadBalancer"] = {}
+    balancer = _child(_child(service, "status"), "loadBalancer")
     if kind == "LoadBalancer":
         if spec.get("allocateLoadBalancerNodePorts") is None:
             spec["allocateLoadBalancerNodePorts"] = True
@@ -55,3 +48,10 @@ def _session_affinity(spec: dict[str, Any]) -> None:
         client_ip: dict[str, Any] = config.get("clientIP") or {}
         if client_ip.get("timeoutSeconds") is None:
             spec["sessionAffinityConfig"] = {"clientIP": {"timeoutSeconds": _CLIENT_IP_TIMEOUT}}
+
+
+def _child(tree: dict[str, Any], name: str) -> dict[str, Any]:
+    child: dict[str, Any] | None = tree.get(name)
+    if child is None:
+        child = tree[name] = {}
+    return child
