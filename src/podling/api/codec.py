@@ -2,8 +2,8 @@
 
 Encoding leaves out what is at its default, but never a required field, `kind` or `apiVersion` (their defaults come from
 factories, which msgspec always encodes). Decoding ignores unknown fields and takes Go's explicit nulls: the fast path
-reads the bytes straight into structs; where that fails, the tree is read untyped, nulls become what the field is
-without a value, numbers given for quantities become strings, and the conversion is tried once more.
+reads the bytes straight into structs; where that fails, the tree is read untyped, nulls go, required fields that are
+not there become Go's empty values, numbers given for quantities become strings, and the conversion is tried once more.
 
 Must not know resources, defaults or validation.
 """
@@ -95,12 +95,17 @@ def _repaired_struct(tree: dict[str, Any], fields: dict[str, tuple[Any, bool]]) 
         of, required = fields[key]
         if value is not None:
             out[key] = _repaired(value, of)
-        elif required:
-            out[key] = _EMPTY.get(typing.get_origin(of) or of)
     for key, (of, required) in fields.items():
-        if required and key not in out and typing.get_origin(of) is tuple:
-            out[key] = ()
+        if required and key not in out:
+            out[key] = _empty(of)
     return out
+
+
+def _empty(of: Any) -> Any:
+    """Return what Go would have in a required field that was not given."""
+    if isinstance(of, type) and issubclass(of, msgspec.Struct):
+        return _repaired_struct({}, _fields(of))
+    return _EMPTY.get(typing.get_origin(of) or of)
 
 
 _EMPTY: dict[Any, Any] = {tuple: (), dict: {}, str: "", int: 0, bool: False, float: 0.0}

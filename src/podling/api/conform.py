@@ -10,9 +10,7 @@ common case of a field is one dictionary look-up and one comparison of types.
 
 from __future__ import annotations
 
-import binascii
 import re
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from podling.api import quantity
@@ -21,6 +19,7 @@ from podling.api.schema import LIST, MAP, OPAQUE, STRUCT, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import datetime
 
     _Walk = Callable[[Any, "_Path | None", list["_Path"]], Any]
 
@@ -302,24 +301,25 @@ def _int_or_string(value: Any, _path: _Path | None, _unknown: list[_Path]) -> An
     raise WrongType(f"json: cannot unmarshal {what} into Go value of type int32")
 
 
-_BASE64: Final = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\Z")
-_NOT_BASE64: Final = re.compile(r"[^A-Za-z0-9+/]")
+# Patterns are compiled when first used: start-up does not pay for them.
+_BASE64: Final = r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 
 
 def _base64(value: str) -> str:
-    if _BASE64.match(value):
+    if re.fullmatch(_BASE64, value):
         return value
     text = value.replace("\n", "").replace("\r", "")
-    if _BASE64.match(text):
+    if re.fullmatch(_BASE64, text):
+        import binascii
+
         return binascii.b2a_base64(binascii.a2b_base64(text), newline=False).decode()
-    wrong = _NOT_BASE64.search(value)
+    wrong = re.search("[^A-Za-z0-9+/]", value)
     raise WrongType(f"illegal base64 data at input byte {wrong.start() if wrong else len(value) // 4 * 4}")
 
 
-_CANONICAL_TIME: Final = re.compile(
-    r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\dZ\Z", re.ASCII
-)
-_CANONICAL_MICRO: Final = re.compile(_CANONICAL_TIME.pattern.replace(r"Z\Z", r"\.\d{6}Z\Z"), re.ASCII)
+_CANONICAL: Final = r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+_CANONICAL_TIME: Final = _CANONICAL + "Z"
+_CANONICAL_MICRO: Final = _CANONICAL + r"\.[0-9]{6}Z"
 _TIME_STEPS: Final = (
     (r"\d{4}", "2006"),
     ("-", "-"),
@@ -333,13 +333,12 @@ _TIME_STEPS: Final = (
     (":", ":"),
     (r"\d\d", "05"),
 )
-_ZONE: Final = re.compile(r"Z|[+-]\d\d:\d\d", re.ASCII)
 
 
 def _time(value: Any, _path: _Path | None, _unknown: list[_Path]) -> Any:
     if type(value) is not str:
         raise WrongType(f"json: cannot unmarshal {_value_name(value)} into Go value of type string")
-    if _CANONICAL_TIME.match(value):
+    if re.fullmatch(_CANONICAL_TIME, value):
         return value
     moment = _read_time(value, "2006-01-02T15:04:05Z07:00", r"[.,]\d+", "")
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
@@ -348,7 +347,7 @@ def _time(value: Any, _path: _Path | None, _unknown: list[_Path]) -> Any:
 def _micro_time(value: Any, _path: _Path | None, _unknown: list[_Path]) -> Any:
     if type(value) is not str:
         raise WrongType(f"json: cannot unmarshal {_value_name(value)} into Go value of type string")
-    if _CANONICAL_MICRO.match(value):
+    if re.fullmatch(_CANONICAL_MICRO, value):
         return value
     moment = _read_time(value, "2006-01-02T15:04:05.000000Z07:00", r"\.\d{6}", ".000000")
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
@@ -356,6 +355,8 @@ def _micro_time(value: Any, _path: _Path | None, _unknown: list[_Path]) -> Any:
 
 def _read_time(text: str, layout: str, fraction: str, fraction_layout: str) -> datetime:
     """Read an RFC 3339 time; the refusal names what Go could not parse, and as which part of its layout."""
+    from datetime import UTC, datetime
+
     rest = text
     for pattern, part in _TIME_STEPS:
         found = re.match(pattern, rest, re.ASCII)
@@ -366,7 +367,7 @@ def _read_time(text: str, layout: str, fraction: str, fraction_layout: str) -> d
     if digits is None and fraction_layout:
         raise WrongType(f'parsing time "{text}" as "{layout}": cannot parse "{rest}" as "{fraction_layout}"')
     zone = rest[digits.end() :] if digits else rest
-    if not (found := _ZONE.match(zone)):
+    if not (found := re.match("Z|[+-][0-9]{2}:[0-9]{2}", zone)):
         raise WrongType(f'parsing time "{text}" as "{layout}": cannot parse "{zone}" as "Z07:00"')
     if zone[found.end() :]:
         raise WrongType(f'parsing time "{text}": extra text: "{zone[found.end() :]}"')

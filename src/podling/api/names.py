@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Final
 
 _LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN: Final = rf"{_LABEL}(\.{_LABEL})*"
@@ -89,23 +86,12 @@ def _length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
-def _matches(pattern: str) -> Callable[[str], object]:
-    return re.compile(pattern, re.ASCII).fullmatch
-
-
-_is_label = _matches(_LABEL)
-_is_subdomain = _matches(_SUBDOMAIN)
-_is_label_1035 = _matches(_LABEL_1035)
-_is_qualified = _matches(_QUALIFIED)
-_is_label_value = _matches(_LABEL_VALUE)
-
-
 @functools.lru_cache(maxsize=8192)
 def _dns1123_label(value: str) -> tuple[str, ...]:
     wrong = (too_long(63),) if _length(value) > 63 else ()
-    if _is_label(value):
+    if re.fullmatch(_LABEL, value):
         return wrong
-    if _is_subdomain(value):
+    if re.fullmatch(_SUBDOMAIN, value):
         return (*wrong, "must not contain dots")
     return (*wrong, unlike(_LABEL_WORDS, _LABEL, "my-name", "123-abc"))
 
@@ -118,7 +104,7 @@ def is_dns1123_label(value: str) -> list[str]:
 @functools.lru_cache(maxsize=8192)
 def _dns1123_subdomain(value: str) -> tuple[str, ...]:
     wrong = (too_long(253),) if _length(value) > 253 else ()
-    return wrong if _is_subdomain(value) else (*wrong, unlike(_SUBDOMAIN_WORDS, _SUBDOMAIN, "example.com"))
+    return wrong if re.fullmatch(_SUBDOMAIN, value) else (*wrong, unlike(_SUBDOMAIN_WORDS, _SUBDOMAIN, "example.com"))
 
 
 def is_dns1123_subdomain(value: str) -> list[str]:
@@ -129,7 +115,7 @@ def is_dns1123_subdomain(value: str) -> list[str]:
 def is_wildcard_dns1123_subdomain(value: str) -> list[str]:
     """Judge a subdomain behind `*.`, as Ingress hosts may be."""
     wrong = [too_long(253)] if _length(value) > 253 else []
-    if not (value.startswith("*.") and _is_subdomain(value[2:])):
+    if not (value.startswith("*.") and re.fullmatch(_SUBDOMAIN, value[2:])):
         wrong.append(unlike(_WILDCARD_WORDS, rf"\*\.{_SUBDOMAIN}", "*.example.com"))
     return wrong
 
@@ -137,7 +123,7 @@ def is_wildcard_dns1123_subdomain(value: str) -> list[str]:
 def is_dns1035_label(value: str) -> list[str]:
     """Judge what names Services: a label that starts with a letter."""
     wrong = [too_long(63)] if _length(value) > 63 else []
-    if not _is_label_1035(value):
+    if not re.fullmatch(_LABEL_1035, value):
         wrong.append(unlike(_LABEL_1035_WORDS, _LABEL_1035, "my-name", "abc-123"))
     return wrong
 
@@ -157,13 +143,13 @@ def _qualified_name(value: str) -> tuple[str, ...]:
         else:
             if _length(prefix) > 253:
                 wrong.append(f"prefix part {_too_many_bytes(253)}")
-            if not _is_subdomain(prefix):
+            if not re.fullmatch(_SUBDOMAIN, prefix):
                 wrong.append("prefix part " + unlike(_SUBDOMAIN_WORDS, _SUBDOMAIN, "example.com"))
     if not name:
         wrong.append(f"name part {NON_EMPTY}")
     elif _length(name) > 63:
         wrong.append(f"name part {_too_many_bytes(63)}")
-    if not _is_qualified(name):
+    if not re.fullmatch(_QUALIFIED, name):
         wrong.append("name part " + unlike(_QUALIFIED_WORDS, _QUALIFIED, "MyName", "my.name", "123-abc"))
     return tuple(wrong)
 
@@ -176,7 +162,7 @@ def is_qualified_name(value: str) -> list[str]:
 @functools.lru_cache(maxsize=8192)
 def _label_value(value: str) -> tuple[str, ...]:
     wrong = (_too_many_bytes(63),) if _length(value) > 63 else ()
-    if _is_label_value(value):
+    if re.fullmatch(_LABEL_VALUE, value):
         return wrong
     return (*wrong, unlike(_LABEL_VALUE_WORDS, _LABEL_VALUE, "MyValue", "my_value", "12345"))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import gzip
-import importlib.resources
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +20,6 @@ def load() -> dict[str, Any]:
     The answer is shared: who changes it copies it first. Fields that are `Time`, `Quantity` or `IntOrString` are
     references, as upstream publishes them; defaults and enums are not among what upstream publishes here.
     """
-    data = (importlib.resources.files("podling.api") / "data" / "openapi.json.gz").read_bytes()
+    data = (Path(__file__).parent / "data" / "openapi.json.gz").read_bytes()
     document: dict[str, Any] = msgspec.json.decode(gzip.decompress(data))
     return document

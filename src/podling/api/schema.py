@@ -10,7 +10,7 @@ Invariants: a Schema never changes; equal names give the same object; structs ma
 from __future__ import annotations
 
 import functools
-import importlib.resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -126,7 +126,7 @@ class Schema:
 
 @functools.cache
 def _documents() -> dict[str, msgspec.Raw]:
-    data = (importlib.resources.files("podling.api") / "data" / "schema.json").read_bytes()
+    data = (Path(__file__).parent / "data" / "schema.json").read_bytes()
     return msgspec.json.decode(data, type=dict[str, msgspec.Raw])
 
 

@@ -12,8 +12,9 @@ matches everything.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, structs
 
 from podling.api import names
 
@@ -46,8 +47,7 @@ _SIGNS: Final = {GREATER: ">", LESS: "<"}
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+\Z", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(Struct, frozen=True, gc=False):
     """What one label must be."""
 
     key: str
@@ -83,25 +83,25 @@ class Requirement:
                 return f"{self.key}{_SIGNS.get(operator, operator)}{self.values[0]}"
 
 
-@dataclass(frozen=True, slots=True)
-class Selector:
+class Selector(Struct, frozen=True, gc=False):
     """All of its requirements must hold; with `nothing`, no labels match."""
 
     requirements: tuple[Requirement, ...] = ()
     nothing: bool = False
-    _equal: tuple[tuple[str, str], ...] | None = field(default=None, init=False, repr=False, compare=False)
+    equal: tuple[tuple[str, str], ...] | None = None
+    """What `matches` compares where all requirements are equalities; made from them."""
 
     def __post_init__(self) -> None:
         if all(r.operator in {EQUALS, DOUBLE_EQUALS} for r in self.requirements):
-            object.__setattr__(self, "_equal", tuple((r.key, r.values[0]) for r in self.requirements))
+            structs.force_setattr(self, "equal", tuple((r.key, r.values[0]) for r in self.requirements))
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Return whether labels satisfy every requirement."""
         if self.nothing:
             return False
-        if self._equal is not None:
+        if self.equal is not None:
             get = labels.get
-            return all(get(key) == value for key, value in self._equal)
+            return all(get(key) == value for key, value in self.equal)
         return all(requirement.matches(labels) for requirement in self.requirements)
 
     @property
@@ -327,8 +327,7 @@ class _Parser:
 # --- field selectors --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class FieldRequirement:
+class FieldRequirement(Struct, frozen=True, gc=False):
     """What one field must be, or must not be."""
 
     field: str
@@ -340,8 +339,7 @@ class FieldRequirement:
         return f"{self.field}{'!=' if self.negated else '='}{value}"
 
 
-@dataclass(frozen=True, slots=True)
-class FieldSelector:
+class FieldSelector(Struct, frozen=True, gc=False):
     """All of its requirements must hold; a field that is not there is empty text."""
 
     requirements: tuple[FieldRequirement, ...] = ()

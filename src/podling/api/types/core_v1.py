@@ -336,7 +336,7 @@ class HTTPGetAction(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     http_headers: tuple[HTTPHeader, ...] = ()
     path: str = ""
     port: IntOrString
-    protocol: str = ""
+    protocol: str | None = None
     scheme: str = ""
 
 
@@ -363,7 +363,7 @@ class Lifecycle(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False,
 
 
 class GRPCAction(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    mode: str = ""
+    mode: str | None = None
     port: int
     service: str | None = None
 
