@@ -1,0 +1,300 @@
+"""The scheduler's shell: from the watch into queue and cache, from a decision to a binding.
+
+Owns the one loop that decides and the jobs that carry decisions out. The loop never waits on the API server: a decided
+Pod is assumed on its Node and bound by a job of its own, of which there are at most `_JOBS` at a time. Knows the
+cluster only through `Client` and `Informers`, so it also runs against any Kubernetes API server.
+
+Level-triggered: queue and cache are rebuilt from the informers at each start; a binding that the watch does not confirm
+in time is asked about again; a Pod whose binding failed is tried again after a pause. At rest there is no timer but the
+next deadline of queue or cache.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final, Protocol
+
+from podling.api.errors import StatusError
+from podling.api.resources import NODES, PODS
+from podling.placement.changes import (
+    AssignedPodAdded,
+    AssignedPodRemoved,
+    AssignedPodShrunk,
+    NodeAdded,
+    NodeUpdated,
+    changed_allocatable,
+    changed_labels,
+    changed_taints,
+)
+from podling.placement.fitting import Chosen, decide
+from podling.placement.pods import PendingPod, PodInfo
+from podling.placement.preemption import outlook
+from podling.placement.profile import DEFAULT
+from podling.scheduler.cache import Cache
+from podling.scheduler.conditions import GATED, GATED_MESSAGE, SCHEDULER_ERROR, UNSCHEDULABLE, not_scheduled
+from podling.scheduler.queue import QueuedPod, SchedulingQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Literal
+
+    from podling.aio.chance import Chance
+    from podling.aio.clock import Clock, Timer
+    from podling.aio.supervisor import Supervisor
+    from podling.api.encoded import Encoded
+    from podling.api.types.core_v1 import Node, Pod
+    from podling.client.client import Client
+    from podling.client.informer import Informer, Informers
+    from podling.placement.changes import Change
+    from podling.placement.fitting import Unschedulable
+    from podling.placement.profile import Profile
+
+log = logging.getLogger("podling.scheduler")
+
+_JOBS: Final = 64
+_NOTE_LIMIT: Final = 1024
+
+
+class Recorder(Protocol):
+    """Says what happened to an object, and never waits."""
+
+    def event(self, about: object, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None: ...
+
+
+class Scheduler:
+    """Gives Pods their Nodes. `start` makes it a component of the supervisor."""
+
+    def __init__(
+        self,
+        client: Client,
+        informers: Informers,
+        recorder: Recorder,
+        clock: Clock,
+        chance: Chance,
+        supervisor: Supervisor,
+        profile: Profile = DEFAULT,
+    ) -> None:
+        self._client = client
+        self._informers = informers
+        self._recorder = recorder
+        self._clock = clock
+        self._chance = chance
+        self._supervisor = supervisor
+        self._profile = profile
+        self._pods: Informer[Pod] = informers.of(PODS)
+        self._nodes: Informer[Node] = informers.of(NODES)
+        self._cache = Cache()
+        self._queue = SchedulingQueue(profile.filters)
+        self._start_index = 0
+        self._jobs = 0
+        self._awake: asyncio.Future[None] | None = None
+
+    def start(self) -> None:
+        """Run as a component of the supervisor."""
+        self._supervisor.component("scheduler", self.run)
+
+    async def run(self) -> None:
+        """Schedule for ever, from nothing but what the informers know."""
+        # Jobs of an earlier run go on with the queue and cache that they began with.
+        self._cache = Cache()
+        self._queue = SchedulingQueue(self._profile.filters)
+        await self._nodes.wait_synced()
+        await self._pods.wait_synced()
+        removals: list[Callable[[], None]] = []
+        try:
+            removals.append(self._nodes.on_change(self._on_node))
+            removals.append(self._pods.on_change(self._on_pod))
+            while True:
+                self._recheck_expired()
+                while self._jobs < _JOBS and (queued := self._queue.pop(self._clock.monotonic())) is not None:
+                    self._cycle(queued)
+                    await self._clock.sleep(0)
+                await self._rest()
+        finally:
+            for remove in removals:
+                remove()
+
+    async def _rest(self) -> None:
+        """Wait until something happens or a deadline comes."""
+        deadlines = [d for d in (self._queue.next_deadline(), self._cache.next_deadline()) if d is not None]
+        if self._jobs >= _JOBS:
+            deadlines.clear()  # the next finished job wakes us
+        self._awake = asyncio.get_running_loop().create_future()
+        timer: Timer | None = None
+        if deadlines:
+            timer = self._clock.call_later(min(deadlines) - self._clock.monotonic(), self._wake)
+        try:
+            await self._awake
+        finally:
+            self._awake = None
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._awake is not None and not self._awake.done():
+            self._awake.set_result(None)
+
+    # What the watch says.
+
+    def _on_node(self, old: Encoded | None, new: Encoded | None) -> None:
+        if new is None:
+            if old is not None:
+                self._cache.remove_node(old.name)
+            return
+        node = self._nodes.view(new)
+        self._cache.set_node(node)
+        if old is None:
+            self._changed(NodeAdded(node))
+            return
+        before = self._nodes.view(old)
+        if changed_allocatable(before, node) or changed_labels(before, node) or changed_taints(before, node):
+            self._changed(NodeUpdated(before, node))
+
+    def _on_pod(self, old: Encoded | None, new: Encoded | None) -> None:
+        if old is not None and (new is None or new.uid != old.uid):
+            self._gone(old.uid)
+        if new is None:
+            return
+        pod = self._pods.view(new)
+        if pod.status.phase in ("Succeeded", "Failed"):
+            self._gone(new.uid)
+        elif pod.spec.node_name:
+            self._assigned(PodInfo(pod), pod.spec.node_name)
+        elif self._is_ours(pod) and not self._cache.is_assumed(new.uid):
+            self._pending(pod)
+
+    def _is_ours(self, pod: Pod) -> bool:
+        return (pod.spec.scheduler_name or DEFAULT.scheduler_name) == self._profile.scheduler_name
+
+    def _gone(self, uid: str) -> None:
+        self._queue.remove(uid)
+        pod = self._cache.remove(uid)
+        if pod is not None:
+            self._changed(AssignedPodRemoved(pod))
+
+    def _assigned(self, pod: PodInfo, node: str) -> None:
+        self._queue.remove(pod.uid)
+        held = self._cache.place(pod.uid)
+        elsewhere = held is not None and held[1] != node
+        self._cache.confirm(pod, node)
+        if held is None or elsewhere:
+            self._changed(AssignedPodAdded(pod))
+        elif held[0].requests != pod.requests:
+            self._changed(AssignedPodShrunk(held[0], pod))
+        elif held[0].labels != pod.labels:
+            self._changed(AssignedPodAdded(pod))
+
+    def _pending(self, pod: Pod) -> None:
+        if pod.metadata.deletion_timestamp is not None:
+            self._queue.remove(pod.metadata.uid)
+            return
+        self._queue.set(PendingPod(pod), self._clock.monotonic())
+        self._wake()
+        if pod.spec.scheduling_gates:
+            self._explain(pod, GATED, GATED_MESSAGE)
+
+    def _changed(self, change: Change) -> None:
+        self._queue.changed(change, self._clock.monotonic())
+        self._wake()
+
+    def _recheck_expired(self) -> None:
+        for uid in self._cache.expired(self._clock.monotonic()):
+            pod = self._cache.remove(uid)
+            if pod is not None:
+                log.warning("the binding of %s was not confirmed; looking again", pod.key)
+                self._changed(AssignedPodRemoved(pod))
+                self._look_again(pod)
+
+    def _look_again(self, pod: PodInfo) -> None:
+        """Take in what the watch said of a Pod while it was assumed to have its Node."""
+        seen = self._pods.encoded(pod.name, pod.namespace)
+        if seen is not None and seen.uid == pod.uid:
+            self._on_pod(None, seen)
+        else:
+            self._queue.remove(pod.uid)
+
+    # One Pod.
+
+    def _cycle(self, queued: QueuedPod) -> None:
+        pod = queued.pod
+        snapshot = self._cache.snapshot()
+        decision = decide(pod, snapshot, self._profile, self._start_index)
+        self._start_index = decision.next_start
+        if isinstance(decision, Chosen):
+            node = decision.best[self._chance.below(len(decision.best))] if len(decision.best) > 1 else decision.best[0]
+            self._cache.assume(pod, node)
+            self._job(f"bind {pod.key}", self._bind(queued, pod, node))
+        else:
+            self._refuse(queued, decision)
+
+    def _refuse(self, queued: QueuedPod, decision: Unschedulable) -> None:
+        diagnosis = decision.diagnosis
+        message = diagnosis.message(outlook(queued.pod, self._cache.snapshot(), diagnosis, self._profile))
+        self._queue.refused(queued, diagnosis.plugins, self._clock.monotonic())
+        self._recorder.event(queued.pod.pod, "Warning", "FailedScheduling", _note(message))
+        self._explain(queued.pod.pod, UNSCHEDULABLE, message)
+
+    async def _bind(self, queued: QueuedPod, pod: PendingPod, node: str) -> None:
+        queue, cache = self._queue, self._cache
+        accepted = False
+        try:
+            await self._client.create_subresource(
+                PODS, pod.name, "binding", _binding(pod, node), namespace=pod.namespace
+            )
+            accepted = True
+        except StatusError as refusal:
+            message = f'running Bind plugin "DefaultBinder": {refusal}'
+            log.info("%s: %s", pod.key, message)
+            if cache.is_assumed(pod.uid) and not refusal.is_not_found:
+                self._recorder.event(pod.pod, "Warning", "FailedScheduling", _note(message))
+                self._explain(pod.pod, SCHEDULER_ERROR, message)
+        finally:
+            # An error that is no refusal goes to the supervisor; the Pod goes back into the queue all the same.
+            if not accepted and cache.is_assumed(pod.uid):
+                cache.remove(pod.uid)
+                queue.failed(queued, self._clock.monotonic())
+                if queue is self._queue:
+                    self._changed(AssignedPodRemoved(pod))
+                    self._look_again(pod)
+        if accepted:
+            cache.bound(pod.uid, self._clock.monotonic())
+            queue.remove(pod.uid)
+            self._recorder.event(pod.pod, "Normal", "Scheduled", f"Successfully assigned {pod.key} to {node}")
+
+    def _explain(self, pod: Pod, reason: str, message: str) -> None:
+        patch = not_scheduled(pod, reason, message, self._clock.time())
+        if patch is not None:
+            name, namespace = pod.metadata.name, pod.metadata.namespace
+            self._job(f"explain {namespace}/{name}", self._patch_status(name, namespace, patch))
+
+    def _job(self, name: str, work: Coroutine[object, object, None]) -> None:
+        self._jobs += 1
+        self._supervisor.job(name, work).add_done_callback(self._job_done)
+
+    def _job_done(self, _: object) -> None:
+        self._jobs -= 1
+        self._wake()
+
+    async def _patch_status(self, name: str, namespace: str, patch: dict[str, object]) -> None:
+        try:
+            await self._client.patch(PODS, name, patch, namespace=namespace, kind="strategic", subresource="status")
+        except StatusError as refusal:
+            # The next attempt says it again; a Pod that is gone, or another by this name, needs no telling.
+            if not (refusal.is_not_found or refusal.is_conflict):
+                log.warning("cannot say why %s/%s is not scheduled: %s", namespace, name, refusal)
+
+
+def _binding(pod: PendingPod, node: str) -> object:
+    from podling.api.types.core_v1 import Binding, ObjectReference
+    from podling.api.types.meta_v1 import ObjectMeta
+
+    return Binding(
+        metadata=ObjectMeta(name=pod.name, namespace=pod.namespace, uid=pod.uid),
+        target=ObjectReference(kind="Node", name=node),
+    )
+
+
+def _note(message: str) -> str:
+    """Cut a message to what an event may hold, as upstream does."""
+    return message if len(message) <= _NOTE_LIMIT else f"{message[: _NOTE_LIMIT - 4]} ..."
