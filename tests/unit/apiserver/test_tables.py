@@ -1,0 +1,164 @@
+"""Objects as rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from podling.api import resources
+from podling.api.encoded import Encoded
+from podling.api.resources import Resource
+from podling.api.times import from_wire
+from podling.apiserver import tables
+from podling.apiserver.record import Record
+
+NOW = from_wire("2026-11-23T12:00:00Z")
+BORN = "2026-11-23T11:00:00Z"
+
+
+def record(resource: Resource[Any], stored_as: Record | None = None) -> Record:
+    return Record(resource, f"/registry/{resource.plural}/", strategy=None, stored_as=stored_as)  # type: ignore[arg-type]
+
+
+def item(resource: Resource[Any], tree: dict[str, Any], name: str = "x") -> Encoded:
+    meta = {"name": name, "namespace": "ns", "creationTimestamp": BORN} | tree.pop("metadata", {})
+    raw = msgspec.json.encode({"kind": resource.kind, "apiVersion": resource.api_version, "metadata": meta} | tree)
+    return Encoded(raw, raw.index(b'"metadata":{') + 12, 7, name=name, namespace="ns")
+
+
+def table(resource: Resource[Any], *trees: dict[str, Any], **more: Any) -> dict[str, Any]:
+    answer = tables.render(record(resource), [item(resource, tree) for tree in trees], now=NOW, **more)
+    decoded: dict[str, Any] = msgspec.json.decode(answer)
+    return decoded
+
+
+SUBJECTS = [
+    {"kind": "User", "name": "u"},
+    {"kind": "Group", "name": "g"},
+    {"kind": "ServiceAccount", "name": "s", "namespace": "n"},
+]
+
+ROWS: list[tuple[Resource[Any], dict[str, Any], dict[str, Any]]] = [
+    (
+        resources.PODS,
+        {"spec": {"containers": [{"name": "c"}], "nodeName": "n1"}, "status": {"phase": "Pending"}},
+        {"Name": "x", "Ready": "0/1", "Status": "Pending", "Restarts": "0", "Age": "60m", "IP": "<none>", "Node": "n1",
+         "Nominated Node": "<none>", "Readiness Gates": "<none>"},
+    ),
+    (
+        resources.NODES,
+        {
+            "metadata": {"labels": {"node-role.kubernetes.io/control-plane": "", "kubernetes.io/role": "a"}},
+            "spec": {"unschedulable": True},
+            "status": {
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}],
+                "nodeInfo": dict.fromkeys(("machineID", "systemUUID", "bootID", "kubeProxyVersion", "operatingSystem", "architecture"), "")
+                | {"kubeletVersion": "v1.37.0", "osImage": "Debian", "kernelVersion": "6.1", "containerRuntimeVersion": "podling://0.1"},
+            },
+        },
+        {"Name": "x", "Status": "Ready,SchedulingDisabled", "Roles": "a,control-plane", "Age": "60m", "Version": "v1.37.0",
+         "Internal-IP": "10.0.0.1", "External-IP": "<none>", "OS-Image": "Debian", "Kernel-Version": "6.1", "Container-Runtime": "podling://0.1"},
+    ),
+    (
+        resources.SERVICES,
+        {"spec": {"type": "LoadBalancer", "clusterIPs": ["10.96.0.9"], "selector": {"b": "2", "a": "1"},
+                  "ports": [{"port": 80, "protocol": "TCP", "nodePort": 30080}, {"port": 53, "protocol": "UDP"}]}},
+        {"Name": "x", "Type": "LoadBalancer", "Cluster-IP": "10.96.0.9", "External-IP": "<pending>", "Port(s)": "80:30080/TCP,53/UDP",
+         "Age": "60m", "Selector": "a=1,b=2"},
+    ),
+    (
+        resources.ENDPOINTS,
+        {"subsets": [{"addresses": [{"ip": f"10.0.0.{i}"} for i in range(1, 6)], "ports": [{"port": 80}]}]},
+        {"Name": "x", "Endpoints": "10.0.0.1:80,10.0.0.2:80,10.0.0.3:80 + 2 more...", "Age": "60m"},
+    ),
+    (
+        resources.ENDPOINT_SLICES,
+        {"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}], "ports": []},
+        {"Name": "x", "AddressType": "IPv4", "Ports": "<unset>", "Endpoints": "10.0.0.1", "Age": "60m"},
+    ),
+    (
+        resources.EVENTS,
+        {"involvedObject": {"kind": "Pod", "name": "p", "fieldPath": "spec.containers{c}"}, "type": "Normal", "reason": "Pulled",
+         "message": " ready\n", "firstTimestamp": BORN, "lastTimestamp": "2026-11-23T11:59:50Z", "count": 4,
+         "source": {"component": "kubelet", "host": "n1"}},
+        {"Last Seen": "10s", "Type": "Normal", "Reason": "Pulled", "Object": "pod/p", "Subobject": "spec.containers{c}",
+         "Source": "kubelet, n1", "Message": "ready", "First Seen": "60m", "Count": 4, "Name": "x"},
+    ),
+    (resources.NAMESPACES, {"status": {"phase": "Active"}}, {"Name": "x", "Status": "Active", "Age": "60m"}),
+    (resources.CONFIG_MAPS, {"data": {"a": "1"}, "binaryData": {"b": ""}}, {"Name": "x", "Data": 2, "Age": "60m"}),
+    (resources.SECRETS, {"type": "Opaque", "data": {"a": ""}}, {"Name": "x", "Type": "Opaque", "Data": 1, "Age": "60m"}),
+    (resources.SERVICE_ACCOUNTS, {}, {"Name": "x", "Secrets": 0, "Age": "60m"}),
+    (resources.LEASES, {"spec": {"holderIdentity": "n1"}}, {"Name": "x", "Holder": "n1", "Age": "60m"}),
+    (
+        resources.PRIORITY_CLASSES,
+        {"value": 5},
+        {"Name": "x", "Value": 5, "Global-Default": False, "Age": "60m", "PreemptionPolicy": "PreemptLowerPriority"},
+    ),
+    (resources.RUNTIME_CLASSES, {"handler": "crun"}, {"Name": "x", "Handler": "crun", "Age": "60m"}),
+    (resources.CLUSTER_ROLES, {"rules": []}, {"Name": "x", "Created At": BORN}),
+    (
+        resources.ROLE_BINDINGS,
+        {"roleRef": {"kind": "Role", "name": "r", "apiGroup": ""}, "subjects": SUBJECTS},
+        {"Name": "x", "Role": "Role/r", "Age": "60m", "Users": "u", "Groups": "g", "ServiceAccounts": "n/s"},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("resource", "tree", "row"), [pytest.param(*row, id=row[0].kind) for row in ROWS])
+def test_rows(resource: Resource[Any], tree: dict[str, Any], row: dict[str, Any]) -> None:
+    """Each kind has upstream's columns and cells."""
+    shown = table(resource, tree)
+    assert dict(zip([c["name"] for c in shown["columnDefinitions"]], shown["rows"][0]["cells"], strict=True)) == row
+    assert all(
+        set(c) == {"name", "type", "format", "description", "priority"} and c["description"]
+        for c in shown["columnDefinitions"]
+    )
+
+
+def test_an_unknown_kind_has_name_and_birth() -> None:
+    """A kind without a layout of its own is shown by name and creation time."""
+    widgets: Resource[Any] = Resource("example.com", "v1", "widgets", "Widget", True)
+    assert table(widgets, {"spec": {}})["rows"][0]["cells"] == ["x", BORN]
+
+
+def test_what_a_row_carries() -> None:
+    """A row carries its object's metadata, all of it, or nothing, with the resourceVersion spliced in."""
+    tree: dict[str, Any] = {"data": {"a": "1"}}
+    row = table(resources.CONFIG_MAPS, dict(tree), version="v1beta1")["rows"][0]["object"]
+    assert (row["kind"], row["apiVersion"]) == ("PartialObjectMetadata", "meta.k8s.io/v1beta1")
+    assert row["metadata"] == {"resourceVersion": "7", "name": "x", "namespace": "ns", "creationTimestamp": BORN}
+    assert table(resources.CONFIG_MAPS, dict(tree), include_object="Object")["rows"][0]["object"]["data"] == {"a": "1"}
+    assert table(resources.CONFIG_MAPS, dict(tree), include_object="None")["rows"][0]["object"] is None
+
+
+def test_lists_and_watches() -> None:
+    """A list's metadata is the list's, an only object's is its own; a watch may leave the columns out."""
+    listed = table(resources.CONFIG_MAPS, {}, {}, list_meta={"resourceVersion": "9", "continue": "c"})
+    assert (listed["metadata"], len(listed["rows"])) == ({"resourceVersion": "9", "continue": "c"}, 2)
+    one = table(resources.CONFIG_MAPS, {}, headers=False)
+    assert (one["metadata"], one["columnDefinitions"]) == ({"resourceVersion": "7"}, [])
+    assert table(resources.CONFIG_MAPS)["rows"] == []
+
+
+def test_ended_pods_say_so() -> None:
+    """A row of a Pod that is over carries the condition by which clients hide it."""
+    shown = table(resources.PODS, {"spec": {"containers": []}, "status": {"phase": "Succeeded"}})
+    assert shown["rows"][0]["conditions"][0]["reason"] == "Succeeded"
+
+
+def test_another_face_has_the_stored_kinds_rows() -> None:
+    """Events of events.k8s.io are stored as core events and shown as these are."""
+    face = record(resources.EVENTS_V1, stored_as=record(resources.EVENTS))
+    answer = tables.render(face, [item(resources.EVENTS, {"involvedObject": {"kind": "Pod", "name": "p"}})], now=NOW)
+    assert msgspec.json.decode(answer)["rows"][0]["cells"][3] == "pod/p"
+
+
+def test_partial_lists() -> None:
+    """Metadata alone, for one and for many."""
+    items = [item(resources.PODS, {"spec": {"containers": []}}, name) for name in "ab"]
+    listed = msgspec.json.decode(tables.partial_list(items, list_meta={"resourceVersion": "9"}))
+    assert [i["metadata"]["name"] for i in listed["items"]] == ["a", "b"]
+    assert listed["items"][0] == msgspec.json.decode(tables.partial_object(items[0]))
