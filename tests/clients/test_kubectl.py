@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.conftest import IMAGE, RunningCluster, eventually, free_port, pod_manifest
+from tests.running import IMAGE, RunningCluster, eventually, free_port, pod_manifest
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("kubectl")]
 
@@ -47,7 +47,9 @@ def test_get_in_every_form(cluster: RunningCluster, pod: str) -> None:
     assert wide.splitlines()[0].split()[5:7] == ["IP", "NODE"]
     assert f"name: {pod}" in cluster.kubectl("get", "pod", pod, "-o", "yaml").stdout
     assert cluster.kubectl("get", "pod", pod, "-o", "jsonpath={.status.phase}").stdout == "Running"
-    columns = cluster.kubectl("get", "pod", pod, "--no-headers", "-o", "custom-columns=A:.metadata.name,B:.spec.nodeName")
+    columns = cluster.kubectl(
+        "get", "pod", pod, "--no-headers", "-o", "custom-columns=A:.metadata.name,B:.spec.nodeName"
+    )
     assert columns.stdout.split()[0] == pod
     assert cluster.kubectl("get", "pods", "-l", f"app={pod}", "-o", "name").stdout.strip() == f"pod/{pod}"
     assert cluster.kubectl("get", "nodes").stdout.splitlines()[1].split()[1] == "Ready"
@@ -167,7 +169,9 @@ def test_label_annotate_and_patch(cluster: RunningCluster, pod: str) -> None:
     cluster.kubectl("label", "pod", pod, "tier=web")
     cluster.kubectl("annotate", "pod", pod, "note=hello world")
     cluster.kubectl("patch", "pod", pod, "--type=merge", "-p", '{"metadata":{"labels":{"merged":"1"}}}')
-    cluster.kubectl("patch", "pod", pod, "--type=json", "-p", '[{"op":"add","path":"/metadata/labels/added","value":"2"}]')
+    cluster.kubectl(
+        "patch", "pod", pod, "--type=json", "-p", '[{"op":"add","path":"/metadata/labels/added","value":"2"}]'
+    )
     image = json.dumps({"spec": {"containers": [{"name": "main", "image": IMAGE}]}})
     cluster.kubectl("patch", "pod", pod, "-p", image)
     metadata = cluster.get("pod", pod)["metadata"]
@@ -180,7 +184,7 @@ def test_label_annotate_and_patch(cluster: RunningCluster, pod: str) -> None:
 def test_edit_writes_back(cluster: RunningCluster, pod: str, tmp_path: Path) -> None:
     """edit patches what the editor changed."""
     editor = tmp_path / "editor"
-    editor.write_text("#!/bin/sh\nsed -i 's/^  labels:$/  labels:\\n    edited: \"yes\"/' \"$1\"\n")
+    editor.write_text('#!/bin/sh\nsed -i \'s/^  labels:$/  labels:\\n    edited: "yes"/\' "$1"\n')
     editor.chmod(0o755)
     done = subprocess.run(
         ["kubectl", "--kubeconfig", str(cluster.data / "kubeconfig"), "edit", "pod", pod],
@@ -241,7 +245,9 @@ def test_run_create_and_delete_a_namespace(cluster: RunningCluster, name: str) -
     cluster.kubectl("create", "namespace", name)
     eventually(lambda: cluster.kubectl("get", "sa", "default", "-n", name, check=False).returncode == 0)
     eventually(lambda: cluster.kubectl("get", "cm", "kube-root-ca.crt", "-n", name, check=False).returncode == 0)
-    cluster.kubectl("run", "web", f"--image={IMAGE}", "--grace-period=1", "-n", name, "--", "sleep", "3600", check=False)
+    cluster.kubectl(
+        "run", "web", f"--image={IMAGE}", "--grace-period=1", "-n", name, "--", "sleep", "3600", check=False
+    )
     cluster.kubectl("create", "configmap", "some", "--from-literal=a=b", "-n", name)
     cluster.kubectl("create", "secret", "generic", "other", "--from-literal=a=b", "-n", name)
     cluster.kubectl("delete", "namespace", name, "--timeout=60s", timeout=90)

@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from tests.clients.conftest import IMAGE, RunningCluster
+from tests.running import IMAGE, RunningCluster
 
 pytestmark = pytest.mark.root
 

@@ -1,0 +1,179 @@
+"""Podling is killed at its worst moments; nothing acknowledged is lost and nothing runs twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.running import RunningCluster, busybox_archive, eventually, free_port, pod_manifest
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
+    data = tmp_path_factory.mktemp("crash") / "data"
+    running = RunningCluster(data, free_port(), "oci")
+    try:
+        running.up()
+        running.podling("image", "load", str(busybox_archive(data.parent)))
+        yield running
+    finally:
+        running.podling("down", check=False)
+
+
+def kill(cluster: RunningCluster) -> None:
+    handle = os.pidfd_open(cluster.pid)
+    os.kill(cluster.pid, signal.SIGKILL)
+    import select
+
+    select.select([handle], [], [], 10)
+    os.close(handle)
+
+
+def containers(cluster: RunningCluster) -> dict[str, tuple[str, int, bool]]:
+    """Container id, restart count and readiness, by Pod name."""
+    found = {}
+    for pod in cluster.get("pods")["items"]:
+        for status in pod.get("status", {}).get("containerStatuses", []):
+            found[pod["metadata"]["name"]] = (status.get("containerID", ""), status["restartCount"], status["ready"])
+    return found
+
+
+def running_processes(mark: str) -> list[int]:
+    """Processes whose command line carries `mark`: what the containers really run."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/cmdline", "rb") as file:
+                    words = file.read().split(b"\0")
+            except OSError:
+                continue
+            if mark.encode() in words and words[0] in {b"sleep", b"/bin/sleep"}:
+                found.append(int(entry))
+    return found
+
+
+def test_running_pods_outlive_podling(cluster: RunningCluster) -> None:
+    """After kill -9 and `up` the same containers run: same ids, same restart counts, all Ready, none twice."""
+    mark = f"36{os.getpid() % 1000:03d}"
+    names = [f"steady-{number}" for number in range(5)]
+    for name in names:
+        cluster.kubectl("apply", "-f", "-", stdin=pod_manifest(name, "sleep", mark))
+    cluster.wait_ready(*names)
+    before, processes = containers(cluster), sorted(running_processes(mark))
+    assert len(processes) == 5
+    kill(cluster)
+    assert sorted(running_processes(mark)) == processes
+    cluster.up()
+    cluster.wait_ready(*names)
+    assert containers(cluster) == before
+    assert sorted(running_processes(mark)) == processes
+
+
+@pytest.mark.parametrize("pause", [0.05, 0.15, 0.3])
+def test_killed_while_pods_start(cluster: RunningCluster, pause: float) -> None:
+    """Killed in the middle of starting Pods: afterwards each runs exactly once and none was restarted."""
+    mark = f"37{os.getpid() % 1000:03d}"
+    names = [f"starting-{number}" for number in range(8)]
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "List",
+        "items": [json.loads(pod_manifest(name, "sleep", mark)) for name in names],
+    }
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(manifest))
+    time.sleep(pause)
+    kill(cluster)
+    cluster.up()
+    cluster.wait_ready(*names)
+    assert len(running_processes(mark)) == 8
+    assert [count for _, count, _ in containers(cluster).values()] == [0] * 8
+
+
+def test_every_acknowledged_write_survives(cluster: RunningCluster) -> None:
+    """kill -9 during 1,000 concurrent creates: every acknowledged object is there afterwards, none twice."""
+    import ssl
+
+    import aiohttp
+
+    token = cluster.kubectl("create", "token", "default", check=False).stdout.strip()
+    assert token
+    cluster.kubectl(
+        "create", "clusterrolebinding", "all", "--clusterrole=cluster-admin", "--serviceaccount=default:default"
+    )
+
+    async def create_until_killed() -> set[str]:
+        acknowledged: set[str] = set()
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        url = f"https://127.0.0.1:{cluster.port}/api/v1/namespaces/default/configmaps"
+        async with aiohttp.ClientSession(
+            headers={"Authorization": f"Bearer {token}"}, connector=aiohttp.TCPConnector(ssl=context, limit=16)
+        ) as session:
+
+            async def one(number: int) -> None:
+                body = {
+                    "apiVersion": "v1",
+                    "kind": "ConfigMap",
+                    "metadata": {"name": f"c-{number}"},
+                    "data": {"n": str(number)},
+                }
+                try:
+                    async with session.post(url, json=body) as answer:
+                        if answer.status == 201:
+                            acknowledged.add(f"c-{number}")
+                            if len(acknowledged) == 400:
+                                os.kill(cluster.pid, signal.SIGKILL)
+                except aiohttp.ClientError:
+                    pass
+
+            await asyncio.gather(*(one(number) for number in range(1000)))
+        return acknowledged
+
+    acknowledged = asyncio.run(create_until_killed())
+    assert 400 <= len(acknowledged) < 1000
+    eventually(lambda: cluster.podling("status", check=False).returncode != 0)
+    cluster.up()
+    listed = [
+        one["metadata"]["name"]
+        for one in cluster.get("configmaps")["items"]
+        if one["metadata"]["name"].startswith("c-")
+    ]
+    assert len(listed) == len(set(listed))
+    assert acknowledged <= set(listed)
+
+
+def test_down_leaves_nothing_behind(cluster: RunningCluster) -> None:
+    """After `down` no mount, namespace pin, link, rule, cgroup or process of the cluster is left."""
+    cluster.kubectl("apply", "-f", "-", stdin=pod_manifest("last"))
+    cluster.wait_ready("last")
+    from podling.cluster import DataDir
+
+    instance = DataDir(cluster.data).instance
+    cluster.podling("down")
+    assert instance not in open("/proc/self/mountinfo").read()
+    assert str(cluster.data) not in open("/proc/self/mountinfo").read()
+    import subprocess
+
+    assert instance not in subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
+    assert not os.path.exists(f"/run/podling/{instance}")
+    left = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                text = open(f"/proc/{entry}/cmdline", "rb").read().replace(b"\0", b" ").decode(errors="replace")
+                groups = open(f"/proc/{entry}/cgroup").read()
+            except OSError:
+                continue
+            if str(cluster.data) in text or instance in groups:
+                left.append(text)
+    assert left == []
+    found = [path for base in ("/sys/fs/cgroup",) for path, _, _ in os.walk(base) if instance in path]
+    assert found == []

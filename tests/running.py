@@ -1,0 +1,91 @@
+"""A real cluster as its own processes, started and stopped by the commands that users have."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+IMAGE = "podling.dev/test/busybox:1"
+
+
+@dataclass
+class RunningCluster:
+    """A started cluster and the ways to talk to it."""
+
+    data: Path
+    port: int
+    runtime: str
+
+    def podling(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "podling.cli", *words, "--data-dir", str(self.data)],
+            capture_output=True, text=True, check=False, timeout=90,
+        )  # fmt: skip
+        assert not check or done.returncode == 0, f"podling {words}: {done.stdout}{done.stderr}"
+        return done
+
+    def up(self, *more: str) -> None:
+        self.podling("up", "--detach", "--port", str(self.port), "--runtime", self.runtime, *more)
+
+    @property
+    def pid(self) -> int:
+        return int((self.data / "lock").read_text())
+
+    def kubectl(
+        self, *words: str, stdin: str = "", check: bool = True, timeout: float = 60, program: str = "kubectl"
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [program, "--kubeconfig", str(self.data / "kubeconfig"), *words],
+            input=stdin, capture_output=True, text=True, check=False, timeout=timeout,
+        )  # fmt: skip
+        assert not check or done.returncode == 0, f"kubectl {' '.join(words)}\n{done.stdout}{done.stderr}"
+        return done
+
+    def get(self, *words: str) -> dict:
+        return json.loads(self.kubectl("get", *words, "-o", "json").stdout)
+
+    def wait_ready(self, *pods: str, seconds: int = 60) -> None:
+        for pod in pods:
+            self.kubectl("wait", "--for=condition=Ready", f"pod/{pod}", f"--timeout={seconds}s", timeout=seconds + 30)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def busybox_archive(folder: Path) -> Path:
+    from podling.runtime.oci.images.build import busybox_archive as build
+
+    return build(folder / "busybox.tar", IMAGE)
+
+
+def pod_manifest(name: str, *command: str, **spec: object) -> str:
+    """A Pod of one busybox container as JSON, which kubectl takes like YAML."""
+    return json.dumps({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "main", "image": IMAGE, "command": list(command or ("sleep", "3600"))}],
+            **spec,
+        },
+    })  # fmt: skip
+
+
+def eventually(check, seconds: float = 20.0, pause: float = 0.1):
+    """Return what `check` returns once it is true; the last answer fails the test."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = check()
+        if answer:
+            return answer
+        assert time.monotonic() < end, f"never came true: {answer!r}"
+        time.sleep(pause)
