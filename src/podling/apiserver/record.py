@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from podling.apiserver.objects import Shape
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from podling.api.errors import Cause
     from podling.api.resources import Resource
@@ -44,6 +46,8 @@ class Attributes:
     name: str = ""
     path: str = ""
     """Set for requests that are not about a resource: `/version`."""
+    field_selector: str = ""
+    """Of list, watch and deletecollection, as sent; nodes may select only what is theirs."""
 
     @property
     def is_resource(self) -> bool:
@@ -80,6 +84,8 @@ class Context:
     now: float
     dry_run: bool
     warnings: list[str]
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
+    """Called when the write is over, whatever came of it: what was reserved for it is given back here."""
 
 
 class Strategy(Protocol):
@@ -101,6 +107,26 @@ class Strategy(Protocol):
         """Keep everything but status (and what the kind lets status writers touch) from the stored object."""
         ...
 
+    def grace(self, tree: dict[str, Any], requested: int | None) -> int | None:
+        """Return how many seconds deletion takes; `None` for kinds that know no grace."""
+        ...
+
+    def deleting(self, tree: dict[str, Any]) -> None:
+        """Note on an object, in its own words, that its deletion has begun."""
+        ...
+
+    def held(self, tree: dict[str, Any]) -> bool:
+        """Return whether more than metadata.finalizers keeps an object that is being deleted."""
+        ...
+
+
+class Face(Protocol):
+    """Converts between a stored kind and another version or group that shows the same objects."""
+
+    def to_stored(self, tree: dict[str, Any]) -> dict[str, Any]: ...
+
+    def from_stored(self, tree: dict[str, Any]) -> dict[str, Any]: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -115,7 +141,30 @@ class Record:
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Selectable fields besides metadata.name and metadata.namespace, with their paths in the tree."""
     verbs: tuple[str, ...] = VERBS
-    stored_as: Resource[Any] | None = None
-    """Another face of a stored kind: `events.k8s.io` over core events."""
+    unconditional_update: bool = True
+    """Whether an update may leave its resourceVersion out."""
+    stored_as: Record | None = None
+    """The record of the stored kind that this is another face of: `events.k8s.io` over core events."""
+    face: Face | None = None
+    """How the objects of `stored_as` are shown as this kind, and back."""
+    flags: frozenset[str] = frozenset()
+    """Those of `fields` that are booleans: absent, they read as `false`."""
+    index: str = ""
+    """The selectable field that the cache keeps an index of."""
     allow_create_on_update: bool = False
     """PUT of an absent object creates it (Lease, Event, ConfigMap-like kinds as upstream has it)."""
+    subresource_verbs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What each subresource answers to, where that is not get, patch and update."""
+    shape: Shape = field(init=False, repr=False, compare=False)
+    """Reads and writes the stored bytes."""
+
+    def __post_init__(self) -> None:
+        if self.stored_as is not None:
+            shape = self.stored_as.shape
+        else:
+            shape = Shape(self.resource.api_version, self.resource.kind, self.fields, self.flags)
+        object.__setattr__(self, "shape", shape)
+
+    def key(self, namespace: str, name: str) -> str:
+        """Return where an object stands in the store."""
+        return f"{self.key_prefix}{namespace}/{name}" if namespace else f"{self.key_prefix}{name}"

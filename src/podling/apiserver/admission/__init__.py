@@ -1,0 +1,35 @@
+"""Admission: small rules, in upstream's order, that change or refuse a write before it is validated.
+
+Owns `chain`, the order. Each rule has a module; none knows of another.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from podling.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
+from podling.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
+from podling.apiserver.admission.node_restriction import NodeRestriction
+from podling.apiserver.admission.operation import Operation
+from podling.apiserver.admission.priority import Priority
+from podling.apiserver.admission.runtime_class import RuntimeClass
+from podling.apiserver.admission.service_account import ServiceAccount
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from podling.apiserver.registry import Registry
+
+__all__ = ["Operation", "chain"]
+
+
+def chain(registry: Registry) -> tuple[Callable[[Operation], None], ...]:
+    """Return the rules in the order in which a write passes them."""
+    return (
+        NamespaceLifecycle(registry).admit,
+        ServiceAccount(registry).admit,
+        NodeRestriction(registry).admit,
+        Priority(registry).admit,
+        DefaultTolerationSeconds().admit,
+        RuntimeClass(registry).admit,
+    )

@@ -1,0 +1,139 @@
+"""NodeRestriction: a kubelet changes only its own Node and the Pods that are bound to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from podling.api.errors import StatusError, forbidden
+from podling.api.resources import PODS
+
+if TYPE_CHECKING:
+    from podling.apiserver.admission.operation import Operation
+    from podling.apiserver.record import User
+    from podling.apiserver.registry import Registry
+
+_PREFIX = "system:node:"
+_MIRROR = "kubernetes.io/config.mirror"
+_OWN_LABELS = frozenset(
+    {
+        "kubernetes.io/hostname",
+        "kubernetes.io/arch",
+        "kubernetes.io/os",
+        "beta.kubernetes.io/arch",
+        "beta.kubernetes.io/os",
+        "node.kubernetes.io/instance-type",
+        "beta.kubernetes.io/instance-type",
+        "topology.kubernetes.io/zone",
+        "topology.kubernetes.io/region",
+        "failure-domain.beta.kubernetes.io/zone",
+        "failure-domain.beta.kubernetes.io/region",
+        "node.kubernetes.io/windows-build",
+    }
+)
+_OWN_LABEL_SPACES = ("kubelet.kubernetes.io", "node.kubernetes.io")
+_LEASES = "kube-node-lease"
+
+
+def node_of(user: User) -> str | None:
+    """Return the node whose kubelet calls; `None` for everybody else."""
+    if "system:nodes" in user.groups and user.name.startswith(_PREFIX):
+        return user.name.removeprefix(_PREFIX)
+    return None
+
+
+class NodeRestriction:
+    """Upstream's plugin of that name, for the kinds that Podling serves."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def admit(self, operation: Operation) -> None:
+        node = node_of(operation.context.user)
+        if node is None:
+            return
+        match operation.plural, operation.record.resource.group:
+            case "pods", "":
+                self._admit_pod(operation, node)
+            case "nodes", "":
+                self._admit_node(operation, node)
+            case "leases", "coordination.k8s.io":
+                self._admit_lease(operation, node)
+
+    def _admit_pod(self, operation: Operation, node: str) -> None:
+        tree = operation.tree
+        match operation.subresource, operation.verb:
+            case "", "CREATE":
+                self._admit_mirror_pod(operation, node)
+            case "", "DELETE":
+                if tree.get("spec", {}).get("nodeName", "") != node:
+                    raise _refuse(operation, f'node "{node}" can only delete pods with spec.nodeName set to itself')
+            case "status", "UPDATE":
+                bound = operation.old or {}
+                if bound.get("spec", {}).get("nodeName", "") != node:
+                    raise _refuse(
+                        operation, f'node "{node}" can only update pod status for pods with spec.nodeName set to itself'
+                    )
+                if _labels(tree) != _labels(bound):
+                    raise _refuse(operation, f'node "{node}" cannot update labels through pod status')
+            case "eviction", "CREATE":
+                found = self._registry.find(PODS, operation.namespace, operation.name)
+                if found is not None and found.fields.get("spec.nodeName") != node:
+                    raise _refuse(operation, f'node "{node}" can only evict pods with spec.nodeName set to itself')
+            case subresource, verb:
+                what = f'"{verb}"' + (f' of subresource "{subresource}"' if subresource else "")
+                raise _refuse(operation, f"unexpected operation {what}, node can only create, delete and update status")
+
+    def _admit_mirror_pod(self, operation: Operation, node: str) -> None:
+        tree = operation.tree
+        if _MIRROR not in (tree["metadata"].get("annotations") or {}):
+            raise _refuse(
+                operation, f'pod does not have "{_MIRROR}" annotation, node "{node}" can only create mirror pods'
+            )
+        if tree.get("spec", {}).get("nodeName", "") != node:
+            raise _refuse(operation, f'node "{node}" can only create pods with spec.nodeName set to itself')
+
+    def _admit_node(self, operation: Operation, node: str) -> None:
+        if operation.name != node:
+            raise _refuse(operation, f'node "{node}" is not allowed to modify node "{operation.name}"')
+        if operation.verb == "DELETE":
+            return
+        old = operation.old or {}
+        if operation.verb == "CREATE":
+            foreign = [key for key in sorted(_labels(operation.tree)) if not _own(key)]
+            if foreign:
+                raise _refuse(
+                    operation, f'node "{node}" is not allowed to set the following labels: {", ".join(foreign)}'
+                )
+            return
+        if operation.tree.get("spec", {}).get("taints") != old.get("spec", {}).get("taints"):
+            raise _refuse(operation, f'node "{node}" is not allowed to modify taints')
+        new_labels, old_labels = _labels(operation.tree), _labels(old)
+        changed = [k for k in sorted({**old_labels, **new_labels}) if new_labels.get(k) != old_labels.get(k)]
+        foreign = [key for key in changed if not _own(key)]
+        if foreign:
+            raise _refuse(operation, f"is not allowed to modify labels: {', '.join(foreign)}")
+
+    def _admit_lease(self, operation: Operation, node: str) -> None:
+        if operation.namespace != _LEASES:
+            raise _refuse(operation, f'can only access leases in the "{_LEASES}" system namespace')
+        if operation.name != node:
+            raise _refuse(operation, "can only access node lease with the same name as the requesting node")
+
+
+def _labels(tree: dict[str, Any]) -> dict[str, str]:
+    labels: dict[str, str] = tree.get("metadata", {}).get("labels") or {}
+    return labels
+
+
+def _own(key: str) -> bool:
+    """Whether a kubelet may set a label: its own ones, and all outside of Kubernetes's name space."""
+    space = key.rpartition("/")[0]
+    if not (space in {"kubernetes.io", "k8s.io"} or space.endswith((".kubernetes.io", ".k8s.io"))):
+        return True
+    if key in _OWN_LABELS:
+        return True
+    return any(space == own or space.endswith(f".{own}") for own in _OWN_LABEL_SPACES)
+
+
+def _refuse(operation: Operation, why: str) -> StatusError:
+    return forbidden(operation.record.resource.group, operation.plural, operation.name, why)

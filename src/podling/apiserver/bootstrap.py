@@ -1,0 +1,103 @@
+"""The objects that every cluster has: made at start where they are missing, never changed afterwards by this module.
+
+Owns namespaces, system PriorityClasses and the `kubernetes` Service with its endpoints. The roles come from
+`identity.bootstrap`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from podling.api import resources as r
+from podling.api.errors import StatusError
+from podling.apiserver.paths import Target
+from podling.apiserver.record import User
+from podling.apiserver.verbs import creating, updating, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from podling.api.resources import Resource
+    from podling.apiserver.registry import Registry
+
+SYSTEM = User("system:apiserver", ("system:masters", "system:authenticated"))
+
+_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+_PRIORITIES = (
+    ("system-cluster-critical", 2_000_000_000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
+    ("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their current node."),
+)  # fmt: skip
+
+
+async def ensure(registry: Registry, objects: Iterable[tuple[Resource[Any], dict[str, Any]]]) -> None:
+    """Create what is not there."""
+    for resource, tree in objects:
+        metadata = tree["metadata"]
+        if registry.find(resource, metadata.get("namespace", ""), metadata["name"]) is not None:
+            continue
+        record = registry.record(resource)
+        body = writing.settle(record, {"kind": resource.kind, "apiVersion": resource.api_version, **tree})
+        try:
+            await creating.create_tree(registry, Target(record, metadata.get("namespace", "")), SYSTEM, body, [])
+        except StatusError as error:
+            if not error.is_already_exists:
+                raise
+
+
+def objects() -> list[tuple[Resource[Any], dict[str, Any]]]:
+    """Return what must be there before anybody may call."""
+    found: list[tuple[Resource[Any], dict[str, Any]]] = [
+        (r.NAMESPACES, {"metadata": {"name": name}}) for name in _NAMESPACES
+    ]
+    found += [
+        (r.PRIORITY_CLASSES, {"metadata": {"name": name}, "value": value, "description": description})
+        for name, value, description in _PRIORITIES
+    ]
+    return found
+
+
+def kubernetes_service(address: str) -> list[tuple[Resource[Any], dict[str, Any]]]:
+    """Return the Service through which Pods reach the API, at the first address of the range."""
+    labels = {"component": "apiserver", "provider": "kubernetes"}
+    spec = {
+        "clusterIP": address,
+        "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}],
+        "type": "ClusterIP",
+        "sessionAffinity": "None",
+    }
+    return [(r.SERVICES, {"metadata": {"name": "kubernetes", "namespace": "default", "labels": labels}, "spec": spec})]
+
+
+async def publish_endpoints(registry: Registry, address: str, port: int) -> None:
+    """Say where the API server listens, in the Endpoints and the EndpointSlice of the `kubernetes` Service."""
+    mirrored = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+    family = "IPv6" if ":" in address else "IPv4"
+    subsets = [{"addresses": [{"ip": address}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}]
+    metadata = {"name": "kubernetes", "namespace": "default"}
+    await _write(registry, r.ENDPOINTS, {"metadata": {**metadata, "labels": mirrored}, "subsets": subsets})
+    labels = {"kubernetes.io/service-name": "kubernetes"}
+    await _write(
+        registry,
+        r.ENDPOINT_SLICES,
+        {
+            "metadata": {**metadata, "labels": labels},
+            "addressType": family,
+            "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+            "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+        },
+    )
+
+
+async def _write(registry: Registry, resource: Resource[Any], tree: dict[str, Any]) -> None:
+    metadata = tree["metadata"]
+    record = registry.record(resource)
+
+    def wanted(_current: object = None) -> dict[str, Any]:
+        fresh = {**tree, "metadata": dict(metadata)}
+        return writing.settle(record, {"kind": resource.kind, "apiVersion": resource.api_version, **fresh})
+
+    if registry.find(resource, metadata["namespace"], metadata["name"]) is None:
+        await creating.create_tree(registry, Target(record, metadata["namespace"]), SYSTEM, wanted(), [])
+    else:
+        target = Target(record, metadata["namespace"], metadata["name"])
+        await updating.apply_change(registry, target, SYSTEM, wanted, [], dry_run=False)

@@ -1,0 +1,217 @@
+"""The watch cache over all kinds: loads from the store, follows its watch, and answers every read of the present.
+
+Owns the shelves and the cache's revision. Invariants: the cache holds committed changes only and takes them in order;
+`revision` is that of the last change applied; `reached` is how a writer waits until its own write can be read. When
+the store cuts the cache off (410), everything is loaded afresh and all watchers list again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from typing import TYPE_CHECKING, NamedTuple
+
+from podling.apiserver.cache.notices import Notice
+from podling.apiserver.cache.shelf import Scope, Shelf, WatchStream
+from podling.store.protocol import Compacted
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+    from podling.aio.clock import Clock
+    from podling.api.encoded import Encoded
+    from podling.apiserver.cache.watchers import Watcher
+    from podling.apiserver.objects import Shape
+    from podling.store.protocol import Change, Row, Store
+
+_ROOT = "/registry/"
+_PAGE = 2000
+_BOOKMARK_INTERVAL = 60.0
+
+WATCH_BOUND = 10_000
+"""How many deliveries may wait for one watcher before it is cut off."""
+
+
+class CachedKind(NamedTuple):
+    """What the cache must know of a kind."""
+
+    prefix: str
+    shape: Shape
+    namespaced: bool
+    index: str
+    """The selectable field with an index of its own; empty for none."""
+
+
+class WatchCache:
+    """All objects that the API serves, in memory, as bytes."""
+
+    def __init__(self, store: Store, clock: Clock, kinds: Sequence[CachedKind]) -> None:
+        self._store = store
+        self._clock = clock
+        self._shapes = {kind.prefix: kind.shape for kind in kinds}
+        self._shelves = {
+            kind.prefix: Shelf(kind.prefix, namespaced=kind.namespaced, index=kind.index) for kind in kinds
+        }
+        self._prefixes: dict[str, str] = {}
+        self._listeners: dict[str, list[Callable[[Notice], None]]] = {}
+        self._changes: AsyncIterator[Sequence[Change]] | None = None
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._sequence = 0
+        self.revision = 0
+
+    def shelf(self, prefix: str) -> Shelf:
+        return self._shelves[prefix]
+
+    def shelves(self) -> Iterable[Shelf]:
+        return self._shelves.values()
+
+    def listen(self, prefix: str, listener: Callable[[Notice], None]) -> None:
+        """Call `listener` with every change of a kind, within the change; objects loaded come as additions."""
+        self._listeners.setdefault(prefix, []).append(listener)
+
+    async def start(self) -> None:
+        """Load everything; afterwards `follow` keeps it current."""
+        rows: list[Row] = []
+        after, revision = "", 0
+        while True:
+            page = await self._store.list(_ROOT, after=after, limit=_PAGE, revision=revision)
+            revision = page.revision
+            rows.extend(page.rows)
+            if not page.more:
+                break
+            after = page.rows[-1].key
+        # Subscribed before anything else is awaited: no change between the list and the watch can be lost.
+        self._changes = self._store.watch(_ROOT, revision)
+        self._load(rows, revision)
+
+    async def follow(self) -> None:
+        """Take changes in for as long as the store is open."""
+        while True:
+            if self._changes is None:
+                await self.start()
+            changes = self._changes
+            assert changes is not None
+            try:
+                async for batch in changes:
+                    self._take(batch)
+            except Compacted:
+                self._changes = None
+                continue
+            # The store was closed: nothing will ever come again.
+            await asyncio.get_running_loop().create_future()
+
+    async def send_bookmarks(self) -> None:
+        """Tell idle watchers how far time has gone, so that they need not list again after a break."""
+        while True:
+            await self._clock.sleep(_BOOKMARK_INTERVAL)
+            for shelf in self._shelves.values():
+                if shelf.watching:
+                    bookmark = self.bookmark(shelf)
+                    for watcher in shelf.watchers():
+                        if watcher.bookmarks:
+                            watcher.deliver(bookmark, "BOOKMARK")
+
+    def bookmark(self, shelf: Shelf) -> Notice:
+        """Return the bookmark of a kind at the cache's revision."""
+        return Notice(self.revision, "", None, self._shapes[shelf.prefix].bookmark(self.revision))
+
+    async def reached(self, revision: int) -> None:
+        """Return once the cache has applied `revision`."""
+        if revision <= self.revision:
+            return
+        future = asyncio.get_running_loop().create_future()
+        self._sequence += 1
+        heapq.heappush(self._waiting, (revision, self._sequence, future))
+        await future
+
+    def open(self, shelf: Shelf, scope: Scope, *, bookmarks: bool = True, initial_end: bool = False) -> WatchStream:
+        """Return a watch that begins with all objects of `scope` as they are now."""
+        initial = list(shelf.select(scope))
+        watcher = shelf.watch(scope, bound=WATCH_BOUND, bookmarks=bookmarks)
+        return WatchStream(initial, watcher, self.revision, initial_end)
+
+    async def resume(self, shelf: Shelf, scope: Scope, after: int, *, bookmarks: bool = True) -> WatchStream:
+        """Return a watch of the changes above `after`; `Compacted` if they are no longer kept."""
+        watcher = shelf.watch(scope, bound=WATCH_BOUND, bookmarks=bookmarks)
+        try:
+            if after >= shelf.ring_start:
+                for notice in shelf.since(after):
+                    watcher.offer(notice)
+            else:
+                await self._catch_up(shelf, scope, watcher, after)
+        except BaseException:
+            watcher.close()
+            raise
+        return WatchStream((), watcher, self.revision)
+
+    async def _catch_up(self, shelf: Shelf, scope: Scope, watcher: Watcher, after: int) -> None:
+        """Read from the store's history what the ring has forgotten, in front of what arrives meanwhile."""
+        upto = shelf.changed
+        past: list[Notice] = []
+        if after < self._store.compacted:
+            raise Compacted(self._store.compacted)
+        if upto > after:
+            shape = self._shapes[shelf.prefix]
+            changes = self._store.watch(shelf.prefix, after)
+            async for batch in changes:
+                for change in batch:
+                    if change.revision <= upto:
+                        old = None if change.previous is None else shape.row(change.previous)
+                        new = (
+                            None if change.value is None else shape.read(change.value, change.revision, change.created)
+                        )
+                        past.append(Notice(change.revision, change.key, old, new))
+                if batch[-1].revision >= upto:
+                    break
+            close = getattr(changes, "aclose", None)
+            if close is not None:
+                await close()
+        watcher.precede(past)
+
+    def _load(self, rows: Sequence[Row], revision: int) -> None:
+        found: dict[str, list[tuple[str, Encoded]]] = {prefix: [] for prefix in self._shelves}
+        for row in rows:
+            prefix = self._prefix(row.key)
+            if prefix:
+                found[prefix].append((row.key, self._shapes[prefix].row(row)))
+        self.revision = revision
+        for prefix, objects in found.items():
+            self._shelves[prefix].load(objects, revision)
+            for listener in self._listeners.get(prefix, ()):
+                for key, encoded in objects:
+                    listener(Notice(encoded.revision, key, None, encoded))
+        self._release()
+
+    def _take(self, batch: Sequence[Change]) -> None:
+        for change in batch:
+            prefix = self._prefix(change.key)
+            if prefix:
+                new = (
+                    None
+                    if change.value is None
+                    else self._shapes[prefix].read(change.value, change.revision, change.created)
+                )
+                # Before the watchers are told: whoever acts on an event must find the cache at its revision.
+                self.revision = change.revision
+                notice = self._shelves[prefix].apply(change.revision, change.key, new)
+                if notice is not None:
+                    for listener in self._listeners.get(prefix, ()):
+                        listener(notice)
+            self.revision = change.revision
+        self._release()
+
+    def _release(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self.revision:
+            future = heapq.heappop(self._waiting)[2]
+            if not future.done():
+                future.set_result(None)
+
+    def _prefix(self, key: str) -> str:
+        """Return the prefix of the kind that a key belongs to; empty for what this server does not serve."""
+        end = key.find("/", len(_ROOT)) + 1
+        while end:
+            prefix = key[:end]
+            if prefix in self._shapes:
+                return prefix
+            end = key.find("/", end) + 1
+        return ""

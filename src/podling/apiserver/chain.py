@@ -1,0 +1,140 @@
+"""The one chain that every call enters, over HTTP and in this process: user, authorize, admit, store.
+
+Owns the order: path and verb, authorization, then the handler or one of the extensions (discovery, OpenAPI, reviews).
+Every refusal leaves as `StatusError`; a defect of ours leaves as a 500 Status and is logged with its trace.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from podling.api.errors import StatusError, internal, no_such_path, qualified, too_large
+from podling.apiserver.paths import ResourcePath, Routes, Target, resource_path, verb_of
+from podling.apiserver.record import Attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from podling.apiserver.handler import Handler
+    from podling.apiserver.messages import Request, Response
+    from podling.apiserver.record import Authorizer, User
+
+log = logging.getLogger("podling.apiserver")
+
+MAX_BODY = 3 * 1024 * 1024
+
+
+class Extension(Protocol):
+    """Serves paths that are not about stored objects; `None` for those that are not its own."""
+
+    async def serve(self, request: Request, path: ResourcePath | None) -> Response | None: ...
+
+
+class Chain:
+    """Answers requests of users who are known by now."""
+
+    def __init__(
+        self,
+        routes: Routes,
+        handler: Handler,
+        authorizer: Authorizer,
+        extensions: Sequence[Extension] = (),
+        audit: Callable[[Attributes, int], None] | None = None,
+    ) -> None:
+        self._routes = routes
+        self._handler = handler
+        self._authorizer = authorizer
+        self.extensions = list(extensions)
+        self._audit = audit
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request; raises nothing but `StatusError` (and cancellation)."""
+        path = resource_path(request.path)
+        attributes = attributes_of(request, path)
+        try:
+            self.authorize(attributes)
+            if len(request.body) > MAX_BODY:
+                raise too_large(MAX_BODY)
+            target = self._routes.target(path) if path is not None else None
+            if target is not None:
+                response = await self._handler.handle(request, target, attributes.verb)
+            else:
+                response = await self._extended(request, path)
+        except StatusError as error:
+            if self._audit is not None:
+                self._audit(attributes, error.code)
+            raise
+        except Exception as error:
+            log.exception("%s %s failed", request.method, request.path)
+            if self._audit is not None:
+                self._audit(attributes, 500)
+            raise internal(str(error) or type(error).__name__) from error
+        if self._audit is not None:
+            self._audit(attributes, response.code)
+        return response
+
+    def target(self, path: ResourcePath) -> Target | None:
+        return self._routes.target(path)
+
+    def authorize(self, attributes: Attributes) -> None:
+        """Refuse, in upstream's words, what the caller may not."""
+        decision = self._authorizer.authorize(attributes)
+        if not decision.allowed:
+            raise _forbidden(attributes, decision.reason)
+
+    async def _extended(self, request: Request, path: ResourcePath | None) -> Response:
+        for extension in self.extensions:
+            response = await extension.serve(request, path)
+            if response is not None:
+                return response
+        raise no_such_path()
+
+
+def attributes_of(request: Request, path: ResourcePath | None) -> Attributes:
+    """Return what authorization judges of a request."""
+    if path is None:
+        return Attributes(request.user, request.method.lower(), path=request.path)
+    return Attributes(
+        request.user,
+        verb_of(request.method, path, request.query),
+        path.group,
+        path.version,
+        path.resource,
+        path.subresource,
+        path.namespace,
+        path.name or _selected_name(request),
+        request.path,
+    )
+
+
+def attributes_for(
+    user: User, verb: str, group: str, version: str, plural: str, namespace: str = "", name: str = ""
+) -> Attributes:
+    """Return what authorization judges of a call that comes without a path."""
+    return Attributes(user, verb, group, version, plural, "", namespace, name, "")
+
+
+def _selected_name(request: Request) -> str:
+    """Return the name that a list or watch selects by field: who may read one object may watch it so."""
+    for key, value in request.query:
+        if key == "fieldSelector" and value.startswith("metadata.name=") and "," not in value:
+            return value.removeprefix("metadata.name=").removeprefix("=")
+    return ""
+
+
+def _forbidden(attributes: Attributes, reason: str) -> StatusError:
+    user = f'User "{attributes.user.name}"'
+    details: dict[str, str] = {}
+    if not attributes.is_resource:
+        subject, what = "forbidden", f'{user} cannot {attributes.verb} path "{attributes.path}"'
+    else:
+        resource = attributes.resource + (f"/{attributes.subresource}" if attributes.subresource else "")
+        where = f'in the namespace "{attributes.namespace}"' if attributes.namespace else "at the cluster scope"
+        what = f'{user} cannot {attributes.verb} resource "{resource}" in API group "{attributes.group}" {where}'
+        name = f' "{attributes.name}"' if attributes.name else ""
+        subject = f"{qualified(attributes.group, attributes.resource)}{name} is forbidden"
+        found = {"name": attributes.name, "group": attributes.group, "kind": attributes.resource}
+        details = {key: value for key, value in found.items() if value}
+    message = f"{subject}: {what}" + (f": {reason}" if reason else "")
+    return StatusError(403, "Forbidden", message, details=details)

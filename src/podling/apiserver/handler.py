@@ -1,0 +1,198 @@
+"""The one generic handler: a target and a verb become a call of the verb's module, and its result an answer.
+
+Owns nothing but that way. It has no branch on a kind: what is peculiar to one stands in its record. What it does not
+serve itself (streams to kubelets, tokens) goes to the `subresources` it was given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from podling.api.errors import StatusError, method_not_allowed
+from podling.apiserver.cache.notices import frame_of
+from podling.apiserver.messages import JSON, Request, Response, Watching
+from podling.apiserver.options import delete_options, list_options, write_options
+from podling.apiserver.representations import Representation, Representations, Wish, negotiate, to_yaml
+from podling.apiserver.verbs import binding, creating, deleting, patching, reading, updating, watching
+from podling.apiserver.verbs.selecting import scope_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Mapping
+
+    from podling.api.encoded import Encoded
+    from podling.apiserver.paths import Target
+    from podling.apiserver.registry import Registry
+
+_LONGEST_WATCH = 1800.0
+_CREATED = b'{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}'
+
+
+class Subresource(Protocol):
+    """Answers for one subresource that is not about the stored object itself (`serviceaccounts/token`)."""
+
+    def __call__(self, request: Request, target: Target) -> Awaitable[Response]: ...
+
+
+class Handler:
+    """Answers every request about stored objects."""
+
+    def __init__(self, registry: Registry, subresources: Mapping[tuple[str, str], Subresource] | None = None) -> None:
+        self._registry = registry
+        self.subresources = dict(subresources or {})
+        self.representations = Representations(registry.clock.time)
+
+    async def handle(self, request: Request, target: Target, verb: str) -> Response:
+        """Answer one authorized request."""
+        record, subresource = target.record, target.subresource
+        self._check_allowed(target, verb)
+        if subresource and subresource not in {"status", "finalize"}:
+            return await self._subresource(request, target)
+        wish = negotiate(request.accept)
+        match verb:
+            case "get":
+                revision = next((value for key, value in request.query if key == "resourceVersion"), "")
+                found = await reading.get(self._registry, record, target.namespace, target.name, revision)
+                return self._object(target, wish, found)
+            case "list" | "watch":
+                return await self._collection(request, target, wish)
+            case "create":
+                return await self._create(request, target, wish)
+            case "update":
+                return await self._update(request, target, wish)
+            case "patch":
+                return await self._patch(request, target, wish)
+            case "delete":
+                return await self._delete(request, target, wish)
+            case "deletecollection":
+                return await self._delete_collection(request, target, wish)
+            case _:
+                raise not_allowed()
+
+    def _check_allowed(self, target: Target, verb: str) -> None:
+        record, subresource = target.record, target.subresource
+        if subresource:
+            verbs = record.subresource_verbs.get(subresource, ("get", "patch", "update"))
+            if verb not in verbs:
+                raise not_allowed()
+        elif (
+            verb not in record.verbs
+            or (record.resource.namespaced and not target.namespace and verb not in {"list", "watch"})
+            or (verb == "create" and target.name)
+        ):
+            raise not_allowed()
+
+    async def _collection(self, request: Request, target: Target, wish: Wish) -> Response:
+        options = list_options(request.query)
+        record = target.record
+        scope = scope_of(record, target.namespace, options.labels, options.fields, target.name)
+        representation = self.representations.of(record, wish)
+        if options.watch or target.watch:
+            stream = await watching.open_watch(self._registry, record, scope, options)
+            return Response(
+                content_type=representation.content_type,
+                watching=Watching(
+                    stream,
+                    lambda encoded: frame_of("ADDED", encoded, representation.form),
+                    lambda notice, kind: notice.frame(kind, None if kind == "BOOKMARK" else representation.form),
+                    self._initial_end(target, stream.revision) if stream.initial_end else b"",
+                    options.timeout or self._registry.chance.jitter(_LONGEST_WATCH, 1.0),
+                ),
+            )
+        listing = await reading.list_page(self._registry, record, scope, options)
+        pieces = representation.list(listing)
+        if wish.yaml:
+            return Response(body=to_yaml(b"".join(pieces)), content_type=representation.content_type)
+        return Response(pieces=pieces, content_type=representation.content_type)
+
+    def _initial_end(self, target: Target, revision: int) -> bytes:
+        shape = target.record.shape
+        return frame_of("BOOKMARK", shape.bookmark(revision, watching.INITIAL_EVENTS_END))
+
+    async def _create(self, request: Request, target: Target, wish: Wish) -> Response:
+        options, warnings = write_options(request.query), list[str]()
+        made = await creating.create(
+            self._registry, target, request.user, options, request.body, request.content_type, warnings
+        )
+        return self._object(target, wish, made, 201, warnings)
+
+    async def _update(self, request: Request, target: Target, wish: Wish) -> Response:
+        options, warnings = write_options(request.query), list[str]()
+        made, created = await updating.update(
+            self._registry, target, request.user, options, request.body, request.content_type, warnings
+        )
+        return self._object(target, wish, made, 201 if created else 200, warnings)
+
+    async def _patch(self, request: Request, target: Target, wish: Wish) -> Response:
+        options, warnings = write_options(request.query), list[str]()
+        made = await patching.patch(
+            self._registry, target, request.user, options, request.body, request.content_type, warnings
+        )
+        return self._object(target, wish, made, 200, warnings)
+
+    async def _delete(self, request: Request, target: Target, wish: Wish) -> Response:
+        options, warnings = delete_options(request.query, request.body, request.content_type), list[str]()
+        last, gone = await deleting.delete(self._registry, target, request.user, options, warnings)
+        if gone and target.record.resource.plural not in _DELETED_IN_FULL:
+            return Response(200, _deleted(target, last), JSON, warnings)
+        return self._object(target, wish, last, 200, warnings)
+
+    async def _delete_collection(self, request: Request, target: Target, wish: Wish) -> Response:
+        lists, warnings = list_options(request.query), list[str]()
+        options = delete_options(request.query, request.body, request.content_type)
+        scope = scope_of(target.record, target.namespace, lists.labels, lists.fields)
+        done = await deleting.delete_collection(self._registry, target, scope, request.user, options, warnings)
+        representation = self.representations.of(target.record, wish)
+        listing = reading.Listing(done, self._registry.cache.revision)
+        return Response(
+            pieces=representation.list(listing), content_type=representation.content_type, warnings=warnings
+        )
+
+    async def _subresource(self, request: Request, target: Target) -> Response:
+        options, warnings = write_options(request.query), list[str]()
+        match target.record.resource.plural, target.subresource:
+            case "pods", "binding":
+                call = binding.bind
+            case "pods", "eviction":
+                call = binding.evict
+            case plural, subresource:
+                served = self.subresources.get((plural, subresource))
+                if served is None:
+                    raise StatusError(501, "NotImplemented", f"{plural}/{subresource} is not served here", details={})
+                return await served(request, target)
+        await call(self._registry, target, request.user, options, request.body, request.content_type, warnings)
+        return Response(201, _CREATED, JSON, warnings)
+
+    def _object(
+        self, target: Target, wish: Wish, encoded: Encoded, code: int = 200, warnings: list[str] | None = None
+    ) -> Response:
+        representation: Representation = self.representations.of(target.record, wish)
+        body = representation.object(encoded)
+        if wish.yaml:
+            body = to_yaml(body)
+        return Response(code, body, representation.content_type, warnings or ())
+
+
+_DELETED_IN_FULL = frozenset({"pods", "namespaces", "serviceaccounts", "services"})
+"""Upstream answers the deletion of these with the object, of all others with a Status."""
+
+
+def not_allowed() -> StatusError:
+    error = method_not_allowed("")
+    error.message = "the server does not allow this method on the requested resource"
+    return error
+
+
+def _deleted(target: Target, last: Encoded) -> bytes:
+    import msgspec
+
+    resource = target.record.resource
+    details = {"name": last.name, "group": resource.group, "kind": resource.plural, "uid": last.uid}
+    return msgspec.json.encode(
+        {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Success",
+            "details": {key: value for key, value in details.items() if value},
+        }
+    )

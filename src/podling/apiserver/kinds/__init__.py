@@ -1,0 +1,114 @@
+"""One declarative record per kind: the list of what this API server serves.
+
+Owns `records`. Prefixes, selectable fields and what may be created by an update are upstream's. Adding a kind is adding
+a record here, and a strategy beside it only if the kind has rules of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from podling.api import resources as r
+from podling.apiserver.kinds.events import CORE_FIELDS, FACE_FIELDS, EventFace
+from podling.apiserver.kinds.namespaces import NamespaceStrategy
+from podling.apiserver.kinds.pods import PodStrategy
+from podling.apiserver.kinds.secrets import SecretStrategy
+from podling.apiserver.kinds.services import ServiceStrategy
+from podling.apiserver.kinds.strategy import Plain
+from podling.apiserver.record import Record
+
+if TYPE_CHECKING:
+    from podling.apiserver.service_addresses import ServiceAddresses
+
+_STREAMS = ("create", "get")
+_PROXY = ("create", "delete", "get", "patch", "update")
+
+
+def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
+    """Return the records of all kinds; `addresses` is what Services draw from."""
+    plain = Plain()
+    events = Record(r.EVENTS, "/registry/events/", plain, fields=CORE_FIELDS, allow_create_on_update=True)
+    return (
+        Record(
+            r.NAMESPACES,
+            "/registry/namespaces/",
+            NamespaceStrategy(),
+            subresources=("finalize", "status"),
+            subresource_verbs={"finalize": ("update",)},
+            fields={"status.phase": ("status", "phase"), "name": ("metadata", "name")},
+            verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
+        ),
+        Record(
+            r.NODES,
+            "/registry/minions/",
+            Plain(status=True),
+            subresources=("proxy", "status"),
+            subresource_verbs={"proxy": _PROXY},
+            fields={"spec.unschedulable": ("spec", "unschedulable")},
+            flags=frozenset({"spec.unschedulable"}),
+        ),
+        Record(
+            r.PODS,
+            "/registry/pods/",
+            PodStrategy(),
+            subresources=("attach", "binding", "eviction", "exec", "log", "portforward", "proxy", "status"),
+            subresource_verbs={
+                "attach": _STREAMS,
+                "binding": ("create",),
+                "eviction": ("create",),
+                "exec": _STREAMS,
+                "log": ("get",),
+                "portforward": _STREAMS,
+                "proxy": _PROXY,
+            },
+            fields={
+                "spec.nodeName": ("spec", "nodeName"),
+                "spec.restartPolicy": ("spec", "restartPolicy"),
+                "spec.schedulerName": ("spec", "schedulerName"),
+                "spec.serviceAccountName": ("spec", "serviceAccountName"),
+                "spec.hostNetwork": ("spec", "hostNetwork"),
+                "status.phase": ("status", "phase"),
+                "status.podIP": ("status", "podIP"),
+                "status.nominatedNodeName": ("status", "nominatedNodeName"),
+            },
+            flags=frozenset({"spec.hostNetwork"}),
+            index="spec.nodeName",
+        ),
+        events,
+        Record(
+            r.EVENTS_V1,
+            events.key_prefix,
+            plain,
+            fields={name: CORE_FIELDS[core] for name, core in FACE_FIELDS.items()},
+            stored_as=events,
+            face=EventFace(),
+            allow_create_on_update=True,
+        ),
+        Record(r.CONFIG_MAPS, "/registry/configmaps/", plain),
+        Record(r.SECRETS, "/registry/secrets/", SecretStrategy(), fields={"type": ("type",)}),
+        Record(
+            r.SERVICE_ACCOUNTS,
+            "/registry/serviceaccounts/",
+            plain,
+            subresources=("token",),
+            subresource_verbs={"token": ("create",)},
+        ),
+        Record(
+            r.SERVICES,
+            "/registry/services/specs/",
+            ServiceStrategy(addresses),
+            subresources=("proxy", "status"),
+            subresource_verbs={"proxy": _PROXY},
+            fields={"spec.clusterIP": ("spec", "clusterIP"), "spec.type": ("spec", "type")},
+            allow_create_on_update=True,
+        ),
+        Record(r.ENDPOINTS, "/registry/services/endpoints/", plain, allow_create_on_update=True),
+        Record(r.ENDPOINT_SLICES, "/registry/endpointslices/", Plain(generation=True)),
+        Record(r.LEASES, "/registry/leases/", plain, allow_create_on_update=True, unconditional_update=False),
+        Record(r.PRIORITY_CLASSES, "/registry/priorityclasses/", Plain(generation=True)),
+        Record(r.RUNTIME_CLASSES, "/registry/runtimeclasses/", Plain(generation=True), unconditional_update=False),
+        Record(r.ROLES, "/registry/roles/", plain, allow_create_on_update=True),
+        Record(r.ROLE_BINDINGS, "/registry/rolebindings/", plain, allow_create_on_update=True),
+        Record(r.CLUSTER_ROLES, "/registry/clusterroles/", plain, allow_create_on_update=True),
+        Record(r.CLUSTER_ROLE_BINDINGS, "/registry/clusterrolebindings/", plain, allow_create_on_update=True),
+    )

@@ -1,0 +1,66 @@
+"""What every verb stands on: the store behind, the cache in front, time, chance and the rules of admission.
+
+Owns the two ways in which a stored object changes, each of which returns once the cache shows the change. Knows
+nothing of requests. Invariant: nothing here reads the store for the present; that is the cache's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from podling.apiserver.objects import at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from podling.aio.chance import Chance
+    from podling.aio.clock import Clock
+    from podling.api.encoded import Encoded
+    from podling.api.resources import Resource
+    from podling.apiserver.admission.operation import Operation
+    from podling.apiserver.cache import Shelf, WatchCache
+    from podling.apiserver.paths import Routes
+    from podling.apiserver.record import Record
+    from podling.store.protocol import Store
+
+
+class Registry:
+    """The stored objects of all kinds."""
+
+    def __init__(self, store: Store, cache: WatchCache, clock: Clock, chance: Chance, routes: Routes) -> None:
+        self.store = store
+        self.cache = cache
+        self.clock = clock
+        self.chance = chance
+        self.routes = routes
+        self.admission: Sequence[Callable[[Operation], None]] = ()
+
+    def shelf(self, record: Record) -> Shelf:
+        return self.cache.shelf(record.key_prefix)
+
+    def record(self, resource: Resource[Any]) -> Record:
+        """Return the record of a resource that is served."""
+        record = self.routes.record(resource.group, resource.version, resource.plural)
+        assert record is not None, resource
+        return record
+
+    def find(self, resource: Resource[Any], namespace: str, name: str) -> Encoded | None:
+        """Return an object as it is now."""
+        record = self.record(resource)
+        return self.shelf(record).get(record.key(namespace, name))
+
+    async def put(self, record: Record, key: str, tree: dict[str, Any], expected: int) -> Encoded:
+        """Write an object that must be at `expected` (0: must not exist); `Mismatch` leaves all as it was."""
+        raw = record.shape.encode(tree)
+        revision = await self.store.put(key, raw, expected=expected)
+        await self.cache.reached(revision)
+        shown = self.shelf(record).get(key)
+        if shown is not None and shown.revision == revision:
+            return shown
+        return record.shape.read(raw, revision, revision if not expected else 0)
+
+    async def remove(self, record: Record, key: str, current: Encoded) -> Encoded:
+        """Delete an object that must be as `current`, and return its last state at the deletion's revision."""
+        revision = await self.store.delete(key, expected=current.revision)
+        await self.cache.reached(revision)
+        return at(current, revision)

@@ -1,0 +1,109 @@
+"""The API server of one cluster: the composition of cache, registry, admission, handler and chain.
+
+Owns their lives: `start` loads the cache and makes the bootstrap objects; `components` are to be run by a supervisor;
+`transport` gives a component its door; `serve` listens. Knows nothing of what the components do with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from podling.api import resources as r
+from podling.apiserver import admission, bootstrap
+from podling.apiserver.cache import CachedKind, WatchCache
+from podling.apiserver.chain import Chain
+from podling.apiserver.door import FrontDoor
+from podling.apiserver.event_retention import EventLimits, EventRetention
+from podling.apiserver.handler import Handler
+from podling.apiserver.kinds import records
+from podling.apiserver.paths import Routes
+from podling.apiserver.registry import Registry
+from podling.apiserver.service_addresses import ServiceAddresses
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from podling.aio.chance import Chance
+    from podling.aio.clock import Clock
+    from podling.api.resources import Resource
+    from podling.apiserver.cache import Notice
+    from podling.apiserver.chain import Extension
+    from podling.apiserver.record import Authorizer, Record, User
+    from podling.store.protocol import Store
+
+
+class ApiServer:
+    """A Kubernetes API over a store.
+
+    >>> server = ApiServer(store, clock, chance, authorizer)          # doctest: +SKIP
+    >>> follow = asyncio.create_task(server.follow())
+    >>> await server.start()
+    >>> transport = server.transport(User("admin", ("system:masters",)))
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        chance: Chance,
+        authorizer: Authorizer,
+        *,
+        service_cidr: str = "10.96.0.0/16",
+        event_limits: EventLimits | None = None,
+        extensions: Sequence[Extension] = (),
+    ) -> None:
+        self.clock = clock
+        self.addresses = ServiceAddresses(service_cidr, chance)
+        self.records: tuple[Record, ...] = records(self.addresses)
+        self.routes = Routes(self.records)
+        stored = [record for record in self.records if record.stored_as is None]
+        self.cache = WatchCache(
+            store,
+            clock,
+            [CachedKind(it.key_prefix, it.shape, it.resource.namespaced, it.index) for it in stored],
+        )
+        self.registry = Registry(store, self.cache, clock, chance, self.routes)
+        self.registry.admission = admission.chain(self.registry)
+        self.handler = Handler(self.registry)
+        self.chain = Chain(self.routes, self.handler, authorizer, extensions)
+        self._events = EventRetention(self.registry, self.registry.record(r.EVENTS), event_limits or EventLimits())
+        self.cache.listen(self.registry.record(r.SERVICES).key_prefix, self._follow_service)
+
+    async def start(self, objects: Iterable[tuple[Resource[Any], dict[str, Any]]] = ()) -> None:
+        """Load the cache and make what must be there, `objects` (the bootstrap roles) included.
+
+        `follow` must run meanwhile: a write is answered once the cache shows it.
+        """
+        if not self.cache.revision:
+            await self.cache.start()
+        await bootstrap.ensure(self.registry, [*bootstrap.objects(), *objects])
+        await bootstrap.ensure(self.registry, bootstrap.kubernetes_service(self.addresses.first))
+
+    def components(self) -> Sequence[tuple[str, Callable[[], Awaitable[object]]]]:
+        """Return what a supervisor must run for as long as this server is to work, `follow` first."""
+        return (
+            ("watch-cache", self.follow),
+            ("bookmarks", self.cache.send_bookmarks),
+            ("event-retention", self._events.run),
+        )
+
+    async def follow(self) -> None:
+        """Keep the cache current."""
+        await self.cache.follow()
+
+    def transport(self, user: User) -> FrontDoor:
+        """Return the door through which a component of this process calls, as `user`."""
+        return FrontDoor(self.registry, self.chain, user)
+
+    async def publish_endpoints(self, address: str, port: int) -> None:
+        """Let the `kubernetes` Service lead to `address`:`port`."""
+        await bootstrap.publish_endpoints(self.registry, address, port)
+
+    def close(self) -> None:
+        """End every watch, so that its reader knows; what it had not read yet it can still read."""
+        for shelf in self.cache.shelves():
+            for watcher in shelf.watchers():
+                watcher.close()
+
+    def _follow_service(self, notice: Notice) -> None:
+        self.addresses.replace(notice.old, notice.new)

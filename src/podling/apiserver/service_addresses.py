@@ -1,0 +1,172 @@
+"""Which cluster addresses and node ports Services hold, and which are free.
+
+Owns a bitmap of each range. It is rebuilt from the cache and follows it, so that it can never disagree with what is
+stored for longer than one write; what a write under way has taken is reserved until that write is over. Knows nothing
+of requests. The first addresses of the range are left to those who ask for one by name, as upstream does.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from podling.aio.chance import Chance
+    from podling.api.encoded import Encoded
+
+NODE_PORTS = range(30000, 32768)
+
+
+class Refused(Exception):
+    """An address or port that was asked for cannot be given; the message is upstream's."""
+
+
+class Full(Exception):
+    """Nothing is free."""
+
+
+class _Port(msgspec.Struct):
+    nodePort: int = 0  # noqa: N815  # the wire's name
+
+
+class _Spec(msgspec.Struct):
+    clusterIPs: list[str] = []  # noqa: N815
+    ports: list[_Port] = []
+    healthCheckNodePort: int = 0  # noqa: N815
+
+
+class _Service(msgspec.Struct):
+    spec: _Spec = msgspec.field(default_factory=_Spec)
+
+
+_decode = msgspec.json.Decoder(_Service).decode
+
+
+class Numbers:
+    """A set of numbers below `size`, each held by so many holders; drawn at random from those above `reserved`."""
+
+    def __init__(self, size: int, reserved: int, chance: Chance) -> None:
+        self._size = size
+        self._reserved = reserved
+        self._chance = chance
+        self._held: dict[int, int] = {}
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._held
+
+    def hold(self, number: int) -> None:
+        self._held[number] = self._held.get(number, 0) + 1
+
+    def release(self, number: int) -> None:
+        left = self._held.get(number, 0) - 1
+        if left > 0:
+            self._held[number] = left
+        else:
+            self._held.pop(number, None)
+
+    def draw(self) -> int:
+        """Return a free number and hold it; `Full` if there is none."""
+        for low, high in ((self._reserved, self._size), (0, self._reserved)):
+            if high > low:
+                start = self._chance.below(high - low)
+                for step in range(high - low):
+                    number = low + (start + step) % (high - low)
+                    if number not in self._held:
+                        self.hold(number)
+                        return number
+        raise Full
+
+
+def _reserved(size: int) -> int:
+    """How many numbers at the bottom of a range are drawn last: upstream's static band."""
+    return min(max(16, size // 16), 256) if size > 16 else 0
+
+
+class ServiceAddresses:
+    """The Service address range and the node port range of one cluster."""
+
+    def __init__(self, cidr: str, chance: Chance) -> None:
+        self.network = ipaddress.ip_network(cidr)
+        self._base = int(self.network.network_address) + 1
+        # Neither the network's own address nor, for IPv4, the broadcast address is ever given out.
+        self._size = self.network.num_addresses - (2 if self.network.version == 4 else 1)
+        self._addresses = Numbers(self._size, _reserved(self._size), chance)
+        size = len(NODE_PORTS)
+        self._ports = Numbers(size, min(max(16, size // 32), 128), chance)
+
+    @property
+    def family(self) -> str:
+        return f"IPv{self.network.version}"
+
+    @property
+    def first(self) -> str:
+        """The address of the `kubernetes` Service."""
+        return str(ipaddress.ip_address(self._base))
+
+    def replace(self, old: Encoded | None, new: Encoded | None) -> None:
+        """Follow one change of a stored Service."""
+        if new is not None:
+            for address, ports in [_holdings(new)]:
+                for text in address:
+                    self._count(text, 1)
+                for port in ports:
+                    self._ports.hold(port - NODE_PORTS.start)
+        if old is not None:
+            for address, ports in [_holdings(old)]:
+                for text in address:
+                    self._count(text, -1)
+                for port in ports:
+                    self._ports.release(port - NODE_PORTS.start)
+
+    def take_address(self, wanted: str = "") -> str:
+        """Hold an address, the one wanted or any, until `give_address`."""
+        if not wanted:
+            return str(ipaddress.ip_address(self._base + self._addresses.draw()))
+        address = ipaddress.ip_address(wanted)
+        number = int(address) - self._base
+        if address not in self.network or not 0 <= number < self._size:
+            raise Refused(
+                f"failed to allocate IP {wanted}: the provided IP ({wanted}) is not in the valid range. "
+                f"The range of valid IPs is {self.network}"
+            )
+        if number in self._addresses:
+            raise Refused(f"failed to allocate IP {wanted}: provided IP is already allocated")
+        self._addresses.hold(number)
+        return str(address)
+
+    def give_address(self, address: str) -> None:
+        self._count(address, -1)
+
+    def take_port(self, wanted: int = 0) -> int:
+        """Hold a node port, the one wanted or any, until `give_port`."""
+        if not wanted:
+            return NODE_PORTS.start + self._ports.draw()
+        if wanted not in NODE_PORTS:
+            raise Refused(
+                "provided port is not in the valid range. "
+                f"The range of valid ports is {NODE_PORTS.start}-{NODE_PORTS.stop - 1}"
+            )
+        if wanted - NODE_PORTS.start in self._ports:
+            raise Refused("provided port is already allocated")
+        self._ports.hold(wanted - NODE_PORTS.start)
+        return wanted
+
+    def give_port(self, port: int) -> None:
+        self._ports.release(port - NODE_PORTS.start)
+
+    def _count(self, address: str, by: int) -> None:
+        number = int(ipaddress.ip_address(address)) - self._base
+        if 0 <= number < self._size:
+            if by > 0:
+                self._addresses.hold(number)
+            else:
+                self._addresses.release(number)
+
+
+def _holdings(encoded: Encoded) -> tuple[list[str], list[int]]:
+    spec = _decode(encoded.raw).spec
+    addresses = [text for text in spec.clusterIPs if text and text != "None"]
+    ports = {port.nodePort for port in spec.ports} | {spec.healthCheckNodePort}
+    return addresses, sorted(ports - {0})

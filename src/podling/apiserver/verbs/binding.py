@@ -1,0 +1,147 @@
+"""pods/binding and pods/eviction: what the scheduler and whoever drains a node write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from podling.api import times
+from podling.api.body import decode_body
+from podling.api.errors import Cause, bad_request, conflict, invalid, not_found
+from podling.apiserver.admission.operation import Operation
+from podling.apiserver.options import DeleteOptions, delete_options
+from podling.apiserver.verbs import deleting, writing
+from podling.store.protocol import Mismatch
+
+if TYPE_CHECKING:
+    from podling.api.encoded import Encoded
+    from podling.apiserver.options import WriteOptions
+    from podling.apiserver.paths import Target
+    from podling.apiserver.record import User
+    from podling.apiserver.registry import Registry
+
+
+async def bind(
+    registry: Registry,
+    target: Target,
+    user: User,
+    options: WriteOptions,
+    body: bytes,
+    content_type: str,
+    warnings: list[str],
+) -> None:
+    """Give a Pod its node, once."""
+    binding = decode_body(body, content_type, "Binding", strict=False).tree
+    if binding.get("kind") not in {None, "", "Binding"}:
+        raise bad_request(f"{binding.get('kind')} is not a Binding")
+    node = _node(binding, target.name)
+    metadata = binding.get("metadata") or {}
+    if metadata.get("name", target.name) != target.name:
+        raise bad_request(
+            f"the name of the object ({metadata['name']}) does not match the name on the URL ({target.name})"
+        )
+    record = target.record
+    key = record.key(target.namespace, target.name)
+    context = writing.new_context(registry, user, warnings, dry_run=options.dry_run)
+    for _ in range(writing.ATTEMPTS):
+        current = registry.shelf(record).get(key)
+        if current is None:
+            raise not_found("", "pods", target.name)
+        operation = Operation("CREATE", record, "binding", target.namespace, target.name, binding, None, context)
+        writing.admit(registry, operation)
+        tree: dict[str, Any] = msgspec.json.decode(current.raw)
+        _check(tree, metadata, target.name, current)
+        _assign(tree, node, metadata.get("annotations") or {}, metadata.get("labels") or {}, context.now)
+        if options.dry_run:
+            return
+        try:
+            await registry.put(record, key, tree, current.revision)
+        except Mismatch as mismatch:
+            if mismatch.current is not None:
+                await registry.cache.reached(mismatch.current.revision)
+        else:
+            return
+    raise conflict("", "pods/binding", target.name)
+
+
+def _node(binding: dict[str, Any], name: str) -> str:
+    to = binding.get("target") or {}
+    causes = []
+    if to.get("kind") not in {None, "", "Node"}:
+        why = f'Unsupported value: "{to["kind"]}": supported values: "Node", "<empty>"'
+        causes.append(Cause("FieldValueNotSupported", why, "target.kind"))
+    if not to.get("name"):
+        causes.append(Cause("FieldValueRequired", "Required value", "target.name"))
+    if causes:
+        raise invalid("", "Binding", name, causes)
+    node: str = to["name"]
+    return node
+
+
+def _check(tree: dict[str, Any], metadata: dict[str, Any], name: str, current: Encoded) -> None:
+    why = ""
+    spec = tree["spec"]
+    if metadata.get("uid") and metadata["uid"] != current.uid:
+        why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {current.uid}"
+    elif metadata.get("resourceVersion") and metadata["resourceVersion"] != str(current.revision):
+        why = (
+            f"Precondition failed: ResourceVersion in precondition: {metadata['resourceVersion']}, "
+            f"ResourceVersion in object meta: {current.revision}"
+        )
+    elif tree["metadata"].get("deletionTimestamp"):
+        why = f"pod {name} is being deleted, cannot be assigned to a host"
+    elif spec.get("nodeName"):
+        why = f'pod {name} is already assigned to node "{spec["nodeName"]}"'
+    elif spec.get("schedulingGates"):
+        why = f"pod {name} has non-empty .spec.schedulingGates"
+    if why:
+        raise conflict("", "pods/binding", name, why)
+
+
+def _assign(tree: dict[str, Any], node: str, annotations: dict[str, str], labels: dict[str, str], now: float) -> None:
+    tree["spec"]["nodeName"] = node
+    for key, values in (("annotations", annotations), ("labels", labels)):
+        if values:
+            tree["metadata"][key] = {**(tree["metadata"].get(key) or {}), **values}
+    status = tree.setdefault("status", {})
+    status.pop("nominatedNodeName", None)
+    conditions = [it for it in status.get("conditions") or () if it.get("type") != "PodScheduled"]
+    scheduled: dict[str, Any] = {"type": "PodScheduled", "status": "True"}
+    if tree["metadata"].get("generation"):
+        scheduled["observedGeneration"] = tree["metadata"]["generation"]
+    scheduled["lastProbeTime"] = None
+    scheduled["lastTransitionTime"] = times.to_wire(now)
+    status["conditions"] = [*conditions, scheduled]
+
+
+async def evict(
+    registry: Registry,
+    target: Target,
+    user: User,
+    options: WriteOptions,
+    body: bytes,
+    content_type: str,
+    warnings: list[str],
+) -> None:
+    """Delete a Pod as an eviction. There are no PodDisruptionBudgets yet that could forbid it."""
+    eviction = decode_body(body, content_type, "Eviction", strict=False).tree
+    metadata = eviction.get("metadata") or {}
+    if metadata.get("name", target.name) != target.name:
+        raise bad_request("name in URL does not match name in Eviction object")
+    record = target.record
+    current = registry.shelf(record).get(record.key(target.namespace, target.name))
+    if current is None:
+        raise not_found("", "pods", target.name)
+    context = writing.new_context(registry, user, warnings, dry_run=options.dry_run)
+    old: dict[str, Any] = msgspec.json.decode(current.raw)
+    writing.admit(
+        registry, Operation("CREATE", record, "eviction", target.namespace, target.name, eviction, old, context)
+    )
+    wishes = eviction.get("deleteOptions")
+    wanted = delete_options((), msgspec.json.encode(wishes), "application/json") if wishes else DeleteOptions()
+    wanted = DeleteOptions(
+        wanted.dry_run or options.dry_run, wanted.grace, wanted.uid, wanted.revision, wanted.propagation
+    )
+    pod = target._replace(subresource="")
+    await deleting.delete(registry, pod, user, wanted, warnings)

@@ -1,0 +1,135 @@
+"""What all writes share: reading the body, the system's own metadata, admission and validation.
+
+Owns the order of a write's steps. Invariant: what reaches the store has been conformed to the schema, defaulted,
+admitted and validated, in this order, and carries metadata that only this server sets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from podling.api import defaults, validation
+from podling.api.body import decode_body
+from podling.api.conform import conform, strict_decoding_error
+from podling.api.errors import bad_request, invalid
+from podling.api.schema import Schema
+from podling.apiserver.admission.operation import Operation
+from podling.apiserver.record import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from podling.api.errors import Cause
+    from podling.apiserver.paths import Target
+    from podling.apiserver.record import Record, User
+    from podling.apiserver.registry import Registry
+
+MAX_GENERATE_NAME = 63 - 5
+ATTEMPTS = 8
+"""How often a write that names no resourceVersion is tried against concurrent writers, and a generated name again."""
+
+
+def new_context(registry: Registry, user: User, warnings: list[str], *, dry_run: bool) -> Context:
+    return Context(user=user, now=registry.clock.time(), dry_run=dry_run, warnings=warnings)
+
+
+def finish(context: Context) -> None:
+    """Give back what was reserved for a write."""
+    while context.afterwards:
+        context.afterwards.pop()()
+
+
+def read_tree(
+    record: Record, body: bytes, content_type: str, field_validation: str, warnings: list[str]
+) -> dict[str, Any]:
+    """Return the object in a body, in the stored kind's own terms and with its defaults."""
+    kind = record.resource.kind
+    read = decode_body(body, content_type, kind, strict=field_validation != "Ignore")
+    tree = read.tree
+    check_kind(record, tree)
+    problems = conform(tree, schema(record))
+    judge_strictness(field_validation, read.sentences(problems.unknown), warnings)
+    return settle(record, tree)
+
+
+def settle(record: Record, tree: dict[str, Any]) -> dict[str, Any]:
+    """Return a conformed tree as it is stored: the stored kind's face, metadata present, defaults applied."""
+    if record.face is not None and record.stored_as is not None:
+        tree = record.face.to_stored(tree)
+        record = record.stored_as
+    tree.setdefault("metadata", {})
+    defaults.apply(record.resource, tree)
+    return tree
+
+
+def judge_strictness(field_validation: str, sentences: Sequence[str], warnings: list[str]) -> None:
+    if not sentences or field_validation == "Ignore":
+        return
+    if field_validation == "Strict":
+        raise bad_request(strict_decoding_error(sentences))
+    warnings.extend(dict.fromkeys(sentences))
+
+
+def check_kind(record: Record, tree: dict[str, Any]) -> None:
+    """Refuse a body of another kind than the path's; an absent kind is the path's."""
+    resource = record.resource
+    version, kind = tree.get("apiVersion") or resource.api_version, tree.get("kind") or resource.kind
+    if version != resource.api_version or kind != resource.kind:
+        group, _, v = version.rpartition("/")
+        raise bad_request(
+            f'{kind} in version "{v}" cannot be handled as a {resource.kind}: no kind "{kind}" is registered for '
+            f'version "{version}" in scheme "pkg/api/legacyscheme/scheme.go:30"'
+            if kind != resource.kind
+            else f"the API version in the data ({version}) does not match the expected API version "
+            f"({resource.api_version})"
+        )
+    tree["apiVersion"], tree["kind"] = version, kind
+
+
+def schema(record: Record) -> Schema:
+    resource = record.resource
+    return Schema.of_kind(resource.group, resource.version, resource.kind)
+
+
+def check_namespace(target: Target, tree: dict[str, Any]) -> None:
+    """Let the path decide the namespace; a body that names another one is refused."""
+    metadata = tree["metadata"]
+    if not target.record.resource.namespaced:
+        if metadata.get("namespace"):
+            raise bad_request("the namespace of the object must be empty: the resource is not namespaced")
+        return
+    given = metadata.get("namespace", "")
+    if given and given != target.namespace:
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    metadata["namespace"] = target.namespace
+
+
+def admit(registry: Registry, operation: Operation) -> None:
+    for rule in registry.admission:
+        rule(operation)
+
+
+def stored_record(record: Record) -> Record:
+    return record.stored_as or record
+
+
+def check_create(record: Record, tree: dict[str, Any], context: Context) -> None:
+    """Refuse what must not be created, naming every cause."""
+    causes = [*validation.create(record.resource, tree), *record.strategy.validate_create(tree, context)]
+    _refuse(record, tree, causes)
+
+
+def check_update(record: Record, tree: dict[str, Any], old: dict[str, Any], context: Context, subresource: str) -> None:
+    """Refuse what the stored object must not become, naming every cause."""
+    causes: list[Cause]
+    if subresource == "status":
+        causes = list(validation.status_update(record.resource, tree, old))
+    else:
+        causes = list(validation.update(record.resource, tree, old))
+        causes += record.strategy.validate_update(tree, old, context)
+    _refuse(record, tree, causes)
+
+
+def _refuse(record: Record, tree: dict[str, Any], causes: list[Cause]) -> None:
+    if causes:
+        raise invalid(record.resource.group, record.resource.kind, tree["metadata"].get("name", ""), causes)
