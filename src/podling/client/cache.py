@@ -55,7 +55,7 @@ class Cache:
         self._functions[name] = function
         self._indexes[name] = {}
         for key, obj in self._objects.items():
-            self._enter(name, key, obj)
+            self._enter(name, key, function(obj))
 
     def indexed(self, name: str, value: str) -> list[Encoded]:
         """Return the objects that have `value` in the index `name`."""
@@ -97,24 +97,26 @@ class Cache:
 
     def _set(self, key: str, new: Encoded | None) -> None:
         old = self._objects.get(key)
-        for name in self._functions:
-            if old is not None:
-                self._leave(name, key, old)
-            if new is not None:
-                self._enter(name, key, new)
+        for name, function in self._functions.items():
+            before = tuple(function(old)) if old is not None else ()
+            after = tuple(function(new)) if new is not None else ()
+            # Untouched where nothing moves, so that an object keeps its place.
+            if before != after:
+                self._leave(name, key, before)
+                self._enter(name, key, after)
         if new is None:
             self._objects.pop(key, None)
         else:
             self._objects[key] = new
 
-    def _enter(self, name: str, key: str, obj: Encoded) -> None:
+    def _enter(self, name: str, key: str, values: Iterable[str]) -> None:
         index = self._indexes[name]
-        for value in self._functions[name](obj):
+        for value in values:
             index.setdefault(value, {})[key] = None
 
-    def _leave(self, name: str, key: str, obj: Encoded) -> None:
+    def _leave(self, name: str, key: str, values: Iterable[str]) -> None:
         index = self._indexes[name]
-        for value in self._functions[name](obj):
+        for value in values:
             keys = index.get(value)
             if keys is not None:
                 keys.pop(key, None)

@@ -1,7 +1,7 @@
 """Upstream's event correlation: repeats are counted, look-alikes aggregated, floods cut.
 
 Owns what a recorder remembers of the events it has written. Pure; time comes in as seconds since the epoch. Answers to
-client-go's `EventCorrelator`: an event of the same source, object, reason and message raises the count of the first; from
+client-go's `EventCorrelator`: one more event of a source, object, reason and message raises the first one's count; from
 the tenth message of one kind within ten minutes on, all are told as one "(combined from similar events)"; a source may
 write 25 events about an object at once and one more each five minutes.
 """

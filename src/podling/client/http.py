@@ -187,6 +187,9 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None
             begin = end + 1
             end = held.find(b"\n", begin)
         del held[:begin]
+    # Broken off would have raised: what is left is a whole line without its end.
+    if held.strip():
+        yield bytes(held)
 
 
 def _refusal(code: int, body: bytes, headers: Mapping[str, str]) -> StatusError:
