@@ -203,9 +203,10 @@ def test_watch_that_is_let_go_closes_its_connection(served: Callable[..., None])
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(('{"type":"ADDED","object":%s}\n' % (POD % (10, "a"))).encode())
-        while request.transport is not None and not request.transport.is_closing():
-            await asyncio.sleep(0.005)
-        gone.set()
+        try:
+            await asyncio.sleep(30)
+        finally:
+            gone.set()
         return response
 
     async def body(transport: HttpTransport, requests: list[web.Request]) -> None:
