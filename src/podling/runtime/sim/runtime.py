@@ -1,0 +1,457 @@
+"""The simulated runtime's verbs.
+
+Owns the timers that make what is written in the state come true at its instant, the hints that something changed, and
+the faults a test injects. Invariants: every change of a container goes through its machine; a verb that waits leaves
+the state whole if it is cancelled; with one seed and one sequence of calls the same ids and addresses come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from podling.aio.broadcast import Broadcast, Overrun, Subscription
+from podling.lifecycle.container import CONTAINER, Event, Stage
+from podling.runtime.protocol import (
+    Container,
+    ContainerConfig,
+    ContainerId,
+    ContainerStats,
+    ExecResult,
+    Resources,
+    RuntimeEvent,
+    RuntimeFailure,
+    Sandbox,
+    SandboxConfig,
+    SandboxId,
+    SandboxState,
+)
+from podling.runtime.sim.images import SimImages
+from podling.runtime.sim.logs import append_log, create_log
+from podling.runtime.sim.script import Exec, Script, scripts_of
+from podling.runtime.sim.sessions import AttachSession, ExecSession
+from podling.runtime.sim.state import SimContainer, SimSandbox, SimState
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from podling.aio.chance import Chance
+    from podling.aio.clock import Clock, Timer
+    from podling.runtime.protocol import ByteStream, Images, Session
+    from podling.runtime.sim.script import ImageScript, Run
+
+_KILLED: Final = 137
+_START_FAILED: Final = 128
+_LOST: Final = 255
+
+
+@dataclass
+class Fault:
+    """How a verb misbehaves for its next `times` calls: late, and failing where there is a `reason`."""
+
+    times: int = 1
+    latency: float = 0.0
+    reason: str = ""
+    message: str = "a fault was injected"
+
+
+class SimRuntime:
+    """Runs nothing, and says so convincingly."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        chance: Chance,
+        *,
+        network: str = "10.88.0.0/16",
+        images: Mapping[str, ImageScript] | None = None,
+        state: SimState | None = None,
+        write_logs: bool = False,
+    ) -> None:
+        """`state` is taken over and goes on where it was; `write_logs` puts logs into the sandbox's folder."""
+        self._clock = clock
+        self._chance = chance
+        self._network = ipaddress.IPv4Network(network)
+        self._state = state if state is not None else SimState()
+        self._write_logs = write_logs
+        self._images = SimImages(self._state, clock, images or {})
+        self._events: Broadcast[RuntimeEvent] = Broadcast(bound=4096)
+        self._timers: dict[str, Timer] = {}
+        self._deaths: dict[str, asyncio.Event] = {}
+        self.faults: dict[str, Fault] = {}
+        """By verb: `run_sandbox`, `create_container`, …"""
+
+    @property
+    def images(self) -> Images:
+        return self._images
+
+    @property
+    def name(self) -> str:
+        return "sim"
+
+    async def version(self) -> str:
+        from podling import __version__
+
+        return f"sim://{__version__}"
+
+    async def start(self) -> None:
+        for container_id in self._state.containers:
+            self._arm(container_id)
+
+    async def close(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def events(self) -> AsyncIterator[RuntimeEvent]:
+        return _Events(self._events.subscribe())
+
+    def snapshot(self) -> SimState:
+        """Return a copy of everything that is so; a runtime made from it goes its own way."""
+        return self._state.copy()
+
+    def reboot(self) -> None:
+        """Let the machine restart: every container has died, every sandbox is lost."""
+        for container_id, held in list(self._state.containers.items()):
+            if held.stage in (Stage.RUNNING, Stage.STARTING, Stage.STOPPING):
+                self._die(container_id, _LOST, reason="Unknown")
+        for sandbox_id in list(self._state.sandboxes):
+            self._lose(SandboxId(sandbox_id))
+
+    # Sandboxes.
+
+    async def run_sandbox(self, config: SandboxConfig) -> Sandbox:
+        await self._fault("run_sandbox")
+        scripts_of(config.annotations)
+        sandbox_id = SandboxId(self._chance.hex(64))
+        addresses = () if config.host_network else (self._state.take_address(sandbox_id, self._network),)
+        sandbox = Sandbox(
+            sandbox_id,
+            config.uid,
+            config.namespace,
+            config.name,
+            config.attempt,
+            self._clock.time(),
+            SandboxState.READY,
+            network_namespace="",
+            addresses=addresses,
+            labels=dict(config.labels),
+            annotations=dict(config.annotations),
+        )
+        self._state.sandboxes[sandbox_id] = SimSandbox(sandbox, config)
+        self._tell(sandbox_id)
+        return sandbox
+
+    async def stop_sandbox(self, sandbox: SandboxId) -> None:
+        await self._fault("stop_sandbox")
+        for container_id, held in list(self._state.containers.items()):
+            if held.container.sandbox == sandbox and CONTAINER.allows(held.stage, Event.DIED):
+                self._die(container_id, _KILLED)
+        self._lose(sandbox)
+
+    async def remove_sandbox(self, sandbox: SandboxId) -> None:
+        await self.stop_sandbox(sandbox)
+        for container_id in [c for c, held in self._state.containers.items() if held.container.sandbox == sandbox]:
+            await self.remove_container(ContainerId(container_id))
+        self._tell(sandbox)
+        self._state.sandboxes.pop(sandbox, None)
+
+    async def list_sandboxes(self) -> Sequence[Sandbox]:
+        return [held.sandbox for held in self._state.sandboxes.values()]
+
+    def _lose(self, sandbox: SandboxId) -> None:
+        held = self._state.sandboxes.get(sandbox)
+        self._state.addresses.pop(sandbox, None)
+        if held is not None and held.sandbox.state is SandboxState.READY:
+            lost = replace(held.sandbox, state=SandboxState.NOT_READY)
+            self._state.sandboxes[sandbox] = replace(held, sandbox=lost)
+            self._tell(sandbox)
+
+    # Containers.
+
+    async def create_container(self, sandbox: SandboxId, config: ContainerConfig) -> ContainerId:
+        held = self._state.sandboxes.get(sandbox)
+        if held is None or held.sandbox.state is not SandboxState.READY:
+            raise RuntimeFailure("CreateContainerError", f"sandbox {sandbox} is not ready")
+        run = self._script(held.config, config).run(config.attempt)
+        await self._fault("create_container")
+        if run.create_latency:
+            await self._clock.sleep(run.create_latency)
+        container_id = ContainerId(self._chance.hex(64))
+        container = Container(
+            container_id,
+            sandbox,
+            config.name,
+            config.attempt,
+            config.image,
+            config.image_reference,
+            self._clock.time(),
+            log_path=str(held.config.log_directory / config.log_path) if config.log_path else "",
+            labels=dict(config.labels),
+            annotations=dict(config.annotations),
+            resources=config.resources,
+        )
+        self._state.containers[container_id] = SimContainer(container, run)
+        self._tell(sandbox, container_id)
+        return container_id
+
+    def _script(self, sandbox: SandboxConfig, config: ContainerConfig) -> Script:
+        scripts = scripts_of(sandbox.annotations)
+        found = scripts.get(config.name) or scripts.get("*")
+        return found if found is not None else self._images.script(config.image_reference).script
+
+    async def start_container(self, container: ContainerId) -> None:
+        held = self._held(container)
+        if not CONTAINER.allows(held.stage, Event.START):
+            raise RuntimeFailure("RunContainerError", f"container {container} is {held.stage.value}, not created")
+        self._state.containers[container] = held.step(Event.START)
+        try:
+            await self._fault("start_container")
+            if held.run.start_latency:
+                await self._clock.sleep(held.run.start_latency)
+            if held.run.start_failure:
+                raise RuntimeFailure("RunContainerError", held.run.start_failure)
+        except RuntimeFailure as failure:
+            self._fail_start(container, failure)
+            raise
+        self._started(container, held.run)
+
+    def _fail_start(self, container: ContainerId, failure: RuntimeFailure) -> None:
+        held = self._state.containers[container]
+        ended = replace(
+            held.container,
+            finished=self._clock.time(),
+            exit_code=_START_FAILED,
+            reason="StartError",
+            message=failure.message,
+        )
+        self._state.containers[container] = replace(held.step(Event.START_FAILED), container=ended)
+        self._dead(container)
+
+    def _started(self, container: ContainerId, run: Run) -> None:
+        held = self._state.containers[container]
+        if held.stage is Stage.EXITED:
+            return
+        now = self._clock.time()
+        begun = replace(
+            held.container, started=now, pid=len(self._state.containers) + 1, user=held.container.user or (0, 0, (0,))
+        )
+        lines = tuple((now, line) for line in run.log)
+        if self._write_logs and begun.log_path:
+            create_log(begun.log_path)
+            append_log(begun.log_path, lines)
+        ends_at = now + run.lasts if run.lasts is not None else None
+        self._state.containers[container] = replace(
+            held.step(Event.STARTED),
+            container=begun,
+            ends_at=ends_at,
+            end_code=_KILLED if run.oom_killed else run.exit_code,
+            end_oom=run.oom_killed,
+            log=lines,
+        )
+        self._arm(container)
+        self._tell(begun.sandbox, container)
+
+    async def stop_container(self, container: ContainerId, grace: float) -> None:
+        held = self._state.containers.get(container)
+        if held is None:
+            return
+        await self._fault("stop_container")
+        held = self._state.containers[container]
+        if CONTAINER.allows(held.stage, Event.STOP):
+            held = held.step(Event.STOP)
+            self._state.containers[container] = held
+        if held.stage is not Stage.STOPPING:
+            return
+        ignores = held.run.ignores_sigterm or held.run.stop_latency >= grace > 0 or grace <= 0
+        last = self._clock.time() + (max(grace, 0.0) if ignores else held.run.stop_latency)
+        if held.ends_at is None or held.ends_at > last:
+            code = _KILLED if ignores else held.run.stop_exit_code
+            self._state.containers[container] = replace(held, ends_at=last, end_code=code, end_oom=False)
+            self._arm(container)
+        await self._death(container).wait()
+
+    async def remove_container(self, container: ContainerId) -> None:
+        held = self._state.containers.get(container)
+        if held is None:
+            return
+        if CONTAINER.allows(held.stage, Event.DIED):
+            self._die(container, _KILLED)
+            held = self._state.containers[container]
+        held.step(Event.REMOVE)
+        del self._state.containers[container]
+        self._deaths.pop(container, None)
+        self._tell(held.container.sandbox, container)
+
+    async def list_containers(self, sandbox: SandboxId | None = None) -> Sequence[Container]:
+        held = self._state.containers.values()
+        return [h.container for h in held if sandbox is None or h.container.sandbox == sandbox]
+
+    async def container(self, container: ContainerId) -> Container | None:
+        held = self._state.containers.get(container)
+        return held.container if held is not None else None
+
+    async def update_resources(self, container: ContainerId, resources: Resources) -> None:
+        held = self._held(container)
+        changed = replace(held.container, resources=resources)
+        self._state.containers[container] = replace(held, container=changed)
+
+    async def update_sandbox_resources(self, sandbox: SandboxId, resources: Resources) -> None:
+        held = self._state.sandboxes.get(sandbox)
+        if held is None:
+            raise RuntimeFailure("NotFound", f"sandbox {sandbox} is not there")
+        self._state.sandboxes[sandbox] = replace(held, config=replace(held.config, resources=resources))
+
+    async def reopen_log(self, container: ContainerId) -> None:
+        held = self._held(container)
+        if self._write_logs and held.container.log_path:
+            create_log(held.container.log_path)
+
+    # Talking to them.
+
+    async def exec_sync(
+        self, container: ContainerId, command: Sequence[str], timeout: float, limit: int = 16384
+    ) -> ExecResult:
+        answer = self._answer(container, command)
+        if 0 < timeout < answer.lasts:
+            await self._clock.sleep(timeout)
+            return ExecResult(-1, b"", timed_out=True)
+        if answer.lasts:
+            await self._clock.sleep(answer.lasts)
+        return ExecResult(answer.exit_code, answer.output.encode()[:limit])
+
+    async def exec(
+        self,
+        container: ContainerId,
+        command: Sequence[str],
+        *,
+        stdin: bool = False,  # noqa: ARG002  # the Protocol asks for it
+        stdout: bool = True,
+        stderr: bool = True,  # noqa: ARG002  # the Protocol asks for it
+        tty: bool = False,  # noqa: ARG002  # the Protocol asks for it
+    ) -> Session:
+        return ExecSession(self._clock, self._answer(container, command), with_stdout=stdout)
+
+    async def attach(self, container: ContainerId, *, stdin: bool = False, tty: bool = False) -> Session:  # noqa: ARG002  # the Protocol asks for it
+        self._running(container)
+        return AttachSession(self._death(container), lambda: self._exit_code(container))
+
+    async def port_forward(self, sandbox: SandboxId, port: int) -> ByteStream:  # noqa: ARG002  # the Protocol asks for it
+        raise RuntimeFailure("Unavailable", f"nothing listens on port {port}: the Pod is simulated")
+
+    async def stats(self) -> Sequence[ContainerStats]:
+        now = self._clock.time()
+        return [
+            ContainerStats(
+                held.container.id,
+                now,
+                int((now - (held.container.started or now)) * held.run.cpu * 1e9),
+                held.run.memory,
+                held.run.memory,
+                pids=1,
+            )
+            for held in self._state.containers.values()
+            if held.stage in (Stage.RUNNING, Stage.STOPPING)
+        ]
+
+    def _answer(self, container: ContainerId, command: Sequence[str]) -> Exec:
+        execs = self._running(container).run.execs
+        return execs.get(" ".join(command)) or execs.get("*") or Exec()
+
+    def _running(self, container: ContainerId) -> SimContainer:
+        held = self._held(container)
+        if held.stage not in (Stage.RUNNING, Stage.STOPPING):
+            raise RuntimeFailure("Unavailable", f"container {container} is not running")
+        return held
+
+    def _held(self, container: ContainerId) -> SimContainer:
+        held = self._state.containers.get(container)
+        if held is None:
+            raise RuntimeFailure("NotFound", f"container {container} is not there")
+        return held
+
+    # Time, death and hints.
+
+    def _arm(self, container: str) -> None:
+        held = self._state.containers[container]
+        timer = self._timers.pop(container, None)
+        if timer is not None:
+            timer.cancel()
+        if held.ends_at is not None and held.stage in (Stage.RUNNING, Stage.STOPPING):
+            self._timers[container] = self._clock.call_later(
+                held.ends_at - self._clock.time(), lambda: self._end(container)
+            )
+
+    def _end(self, container: str) -> None:
+        held = self._state.containers.get(container)
+        if held is not None and CONTAINER.allows(held.stage, Event.DIED):
+            self._die(container, held.end_code, oom=held.end_oom)
+
+    def _die(self, container: str, code: int, *, oom: bool = False, reason: str = "") -> None:
+        held = self._state.containers[container]
+        ended = replace(
+            held.container,
+            started=held.container.started if held.container.started is not None else self._clock.time(),
+            finished=self._clock.time(),
+            exit_code=code,
+            oom_killed=oom,
+            reason=reason,
+            message=held.run.message,
+            pid=None,
+        )
+        self._state.containers[container] = replace(held.step(Event.DIED), container=ended, ends_at=None)
+        self._dead(container)
+
+    def _dead(self, container: str) -> None:
+        timer = self._timers.pop(container, None)
+        if timer is not None:
+            timer.cancel()
+        self._death(container).set()
+        self._tell(self._state.containers[container].container.sandbox, ContainerId(container))
+
+    def _death(self, container: str) -> asyncio.Event:
+        if container not in self._deaths:
+            self._deaths[container] = asyncio.Event()
+            if self._state.containers[container].stage is Stage.EXITED:
+                self._deaths[container].set()
+        return self._deaths[container]
+
+    def _exit_code(self, container: str) -> int:
+        held = self._state.containers.get(container)
+        code = held.container.exit_code if held is not None else None
+        return code if code is not None else _KILLED
+
+    def _tell(self, sandbox: SandboxId, container: ContainerId | None = None) -> None:
+        held = self._state.sandboxes.get(sandbox)
+        self._events.publish(RuntimeEvent(sandbox, held.sandbox.uid if held is not None else "", container))
+
+    async def _fault(self, verb: str) -> None:
+        fault = self.faults.get(verb)
+        if fault is None or fault.times == 0:
+            return
+        fault.times -= 1
+        if fault.latency:
+            await self._clock.sleep(fault.latency)
+        if fault.reason:
+            raise RuntimeFailure(fault.reason, fault.message)
+
+
+class _Events:
+    """Hints from the subscription on; ends where the reader fell behind."""
+
+    def __init__(self, subscription: Subscription[RuntimeEvent]) -> None:
+        self._subscription = subscription
+
+    def __aiter__(self) -> _Events:
+        return self
+
+    async def __anext__(self) -> RuntimeEvent:
+        try:
+            return await self._subscription.__anext__()
+        except Overrun:
+            raise StopAsyncIteration from None
+
+    async def aclose(self) -> None:
+        self._subscription.close()
