@@ -23,10 +23,15 @@ if TYPE_CHECKING:
 SYSTEM = User("system:apiserver", ("system:masters", "system:authenticated"))
 
 _NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+_CRITICAL = "Used for system critical pods that must "
 _PRIORITIES = (
-    ("system-cluster-critical", 2_000_000_000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
-    ("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their current node."),
-)  # fmt: skip
+    (
+        "system-cluster-critical",
+        2_000_000_000,
+        f"{_CRITICAL}run in the cluster, but can be moved to another node if necessary.",
+    ),
+    ("system-node-critical", 2_000_001_000, f"{_CRITICAL}not be moved from their current node."),
+)
 
 
 async def ensure(registry: Registry, objects: Iterable[tuple[Resource[Any], dict[str, Any]]]) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from podling.api.errors import StatusError, internal, no_such_path, qualified, too_large
+from podling.api.errors import StatusError, internal, no_such_path, too_large
+from podling.apiserver.identity.rbac import refusal
 from podling.apiserver.paths import ResourcePath, Routes, Target, resource_path, verb_of
 from podling.apiserver.record import Attributes
 
@@ -81,7 +82,7 @@ class Chain:
         """Refuse, in upstream's words, what the caller may not."""
         decision = self._authorizer.authorize(attributes)
         if not decision.allowed:
-            raise _forbidden(attributes, decision.reason)
+            raise refusal(attributes, decision.reason)
 
     async def _extended(self, request: Request, path: ResourcePath | None) -> Response:
         for extension in self.extensions:
@@ -121,20 +122,3 @@ def _selected_name(request: Request) -> str:
         if key == "fieldSelector" and value.startswith("metadata.name=") and "," not in value:
             return value.removeprefix("metadata.name=").removeprefix("=")
     return ""
-
-
-def _forbidden(attributes: Attributes, reason: str) -> StatusError:
-    user = f'User "{attributes.user.name}"'
-    details: dict[str, str] = {}
-    if not attributes.is_resource:
-        subject, what = "forbidden", f'{user} cannot {attributes.verb} path "{attributes.path}"'
-    else:
-        resource = attributes.resource + (f"/{attributes.subresource}" if attributes.subresource else "")
-        where = f'in the namespace "{attributes.namespace}"' if attributes.namespace else "at the cluster scope"
-        what = f'{user} cannot {attributes.verb} resource "{resource}" in API group "{attributes.group}" {where}'
-        name = f' "{attributes.name}"' if attributes.name else ""
-        subject = f"{qualified(attributes.group, attributes.resource)}{name} is forbidden"
-        found = {"name": attributes.name, "group": attributes.group, "kind": attributes.resource}
-        details = {key: value for key, value in found.items() if value}
-    message = f"{subject}: {what}" + (f": {reason}" if reason else "")
-    return StatusError(403, "Forbidden", message, details=details)

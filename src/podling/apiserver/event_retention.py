@@ -103,6 +103,6 @@ class EventRetention:
         if current is None:
             return
         try:
-            await self._registry.remove(self._record, key, current)
+            await self._registry.remove(key, current)
         except Mismatch:
             return  # it was written again, and is young

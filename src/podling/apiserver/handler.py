@@ -12,7 +12,7 @@ from podling.api.errors import StatusError, method_not_allowed
 from podling.apiserver.cache.notices import frame_of
 from podling.apiserver.messages import JSON, Request, Response, Watching
 from podling.apiserver.options import delete_options, list_options, write_options
-from podling.apiserver.representations import Representation, Representations, Wish, negotiate, to_yaml
+from podling.apiserver.representations import Representation, Representations, Wish, negotiate, to_yaml, with_include
 from podling.apiserver.verbs import binding, creating, deleting, patching, reading, updating, watching
 from podling.apiserver.verbs.selecting import scope_of
 
@@ -48,6 +48,8 @@ class Handler:
         if subresource and subresource not in {"status", "finalize"}:
             return await self._subresource(request, target)
         wish = negotiate(request.accept)
+        if wish.kind == "table":
+            wish = with_include(wish, next((value for key, value in request.query if key == "includeObject"), ""))
         match verb:
             case "get":
                 revision = next((value for key, value in request.query if key == "resourceVersion"), "")

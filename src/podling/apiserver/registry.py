@@ -59,7 +59,7 @@ class Registry:
             return shown
         return record.shape.read(raw, revision, revision if not expected else 0)
 
-    async def remove(self, record: Record, key: str, current: Encoded) -> Encoded:
+    async def remove(self, key: str, current: Encoded) -> Encoded:
         """Delete an object that must be as `current`, and return its last state at the deletion's revision."""
         revision = await self.store.delete(key, expected=current.revision)
         await self.cache.reached(revision)

@@ -8,12 +8,12 @@ and decodes nothing.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
-from podling.api.errors import not_acceptable
+from podling.api.errors import bad_request, not_acceptable
 from podling.apiserver.objects import tree_of
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from podling.api.encoded import Encoded
     from podling.apiserver.cache.notices import Form
     from podling.apiserver.record import Record
+    from podling.apiserver.tables import Include
     from podling.apiserver.verbs.reading import Listing
 
 Kind: TypeAlias = Literal["full", "metadata", "table"]
@@ -38,14 +39,16 @@ class Wish:
 
     kind: Kind = "full"
     yaml: bool = False
-    include: str = ""
-    """`includeObject` of a table: None, Metadata or Object."""
+    version: str = "v1"
+    """Of meta.k8s.io, for tables and metadata."""
+    include: Include = "Metadata"
+    """What the rows of a table carry of their objects."""
 
     @property
     def content_type(self) -> str:
         base = "application/yaml" if self.yaml else "application/json"
         if self.kind == "table":
-            return f"{base};as=Table;v=v1;g=meta.k8s.io"
+            return f"{base};as=Table;v={self.version};g=meta.k8s.io"
         return base
 
 
@@ -65,14 +68,27 @@ def negotiate(accept: str) -> Wish:
             yaml = True
         else:
             continue
-        shape = parameters.get("as", "")
-        if shape == "Table" and parameters.get("g") == "meta.k8s.io" and parameters.get("v") in {"v1", "v1beta1"}:
-            return Wish("table", yaml)
-        if shape in {"PartialObjectMetadata", "PartialObjectMetadataList"} and parameters.get("g") == "meta.k8s.io":
-            return Wish("metadata", yaml)
+        shape, version = parameters.get("as", ""), parameters.get("v", "")
+        known = parameters.get("g") == "meta.k8s.io" and version in {"v1", "v1beta1"}
+        if shape == "Table" and known:
+            return Wish("table", yaml, version)
+        if shape in {"PartialObjectMetadata", "PartialObjectMetadataList"} and known:
+            return Wish("metadata", yaml, version)
         if not shape:
             return Wish("full", yaml)
     raise not_acceptable(_ACCEPTED)
+
+
+def with_include(wish: Wish, include: str) -> Wish:
+    """Return the wish for a table whose rows carry `include` of their objects; `StatusError` 400 for other words."""
+    match include:
+        case "":
+            return wish
+        case "None" | "Metadata" | "Object":
+            return replace(wish, include=include)
+        case _:
+            supported = '"", "Metadata", "None", "Object"'
+            raise bad_request(f'includeObject: Unsupported value: "{include}": supported values: {supported}')
 
 
 def _clause(text: str) -> tuple[str, dict[str, str], float]:
@@ -95,8 +111,8 @@ class Representation:
         self._list = (f"{resource.kind}List", resource.api_version)
         self.form: Form | None = self._full if record.face is not None else None
         if wish.kind == "metadata":
-            self.form = _metadata
-            self._list = ("PartialObjectMetadataList", "meta.k8s.io/v1")
+            self.form = _metadata_form(wish.version)
+            self._list = ("PartialObjectMetadataList", f"meta.k8s.io/{wish.version}")
         self._skip = 0 if self.form is not None else record.shape.offset
         if wish.yaml:
             self.content_type = "application/yaml"
@@ -109,11 +125,8 @@ class Representation:
         """Yield the JSON of a list in pieces."""
         kind, api_version = self._list
         metadata = msgspec.json.encode(list_metadata(listing))
-        head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
-            kind.encode(),
-            api_version.encode(),
-            metadata,
-        )
+        words = (kind.encode(), api_version.encode(), metadata)
+        head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % words
         return pieces(head, self._items(listing.items), b"]}")
 
     def _items(self, items: Sequence[Encoded]) -> Iterator[bytes]:
@@ -137,7 +150,7 @@ class TableRepresentation(Representation):
 
     def __init__(self, record: Record, wish: Wish, now: Callable[[], float]) -> None:
         super().__init__(record, wish)
-        self._include = wish.include or "Metadata"
+        self._wish = wish
         self._now = now
         self.form = self._one
 
@@ -148,12 +161,21 @@ class TableRepresentation(Representation):
         yield self._table(listing.items, list_metadata(listing))
 
     def _one(self, encoded: Encoded) -> bytes:
-        return self._table([encoded], {"resourceVersion": str(encoded.revision)})
+        return self._table([encoded], None)
 
-    def _table(self, items: Sequence[Encoded], metadata: dict[str, Any]) -> bytes:
+    def _table(self, items: Sequence[Encoded], metadata: dict[str, Any] | None) -> bytes:
         from podling.apiserver import tables
 
-        return tables.render(self._record, items, metadata=metadata, include=self._include, now=self._now())
+        faced = self._record.face is not None and self._wish.include == "Object"
+        return tables.render(
+            self._record,
+            items,
+            now=self._now(),
+            include_object=self._wish.include,
+            list_meta=metadata,
+            version=self._wish.version,
+            wires=[self._full(it) for it in items] if faced else None,
+        )
 
 
 class Representations:
@@ -167,9 +189,8 @@ class Representations:
         key = (record.resource, wish)
         made = self._made.get(key)
         if made is None:
-            made = (
-                TableRepresentation(record, wish, self._now) if wish.kind == "table" else Representation(record, wish)
-            )
+            table = wish.kind == "table"
+            made = TableRepresentation(record, wish, self._now) if table else Representation(record, wish)
             self._made[key] = made
         return made
 
@@ -203,17 +224,11 @@ def pieces(head: bytes, items: Iterable[bytes], tail: bytes) -> Iterator[bytes]:
     yield b"".join(held)
 
 
-class _MetadataOnly(msgspec.Struct):
-    metadata: msgspec.Raw
+@functools.cache
+def _metadata_form(version: str) -> Form:
+    from podling.apiserver import tables
 
-
-_decode_metadata = msgspec.json.Decoder(_MetadataOnly).decode
-
-
-def _metadata(encoded: Encoded) -> bytes:
-    return b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":%b}' % bytes(
-        _decode_metadata(encoded.wire()).metadata
-    )
+    return functools.partial(tables.partial_object, version=version)
 
 
 def to_yaml(body: bytes) -> bytes:

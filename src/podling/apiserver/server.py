@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from podling.api import resources as r
 from podling.apiserver import admission, bootstrap
+from podling.apiserver.authorization import Authorization
 from podling.apiserver.cache import CachedKind, WatchCache
 from podling.apiserver.chain import Chain
 from podling.apiserver.door import FrontDoor
 from podling.apiserver.event_retention import EventLimits, EventRetention
 from podling.apiserver.handler import Handler
+from podling.apiserver.identity.bootstrap import objects as roles
 from podling.apiserver.kinds import records
 from podling.apiserver.paths import Routes
 from podling.apiserver.registry import Registry
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 class ApiServer:
     """A Kubernetes API over a store.
 
-    >>> server = ApiServer(store, clock, chance, authorizer)          # doctest: +SKIP
+    >>> server = ApiServer(store, clock, chance)          # doctest: +SKIP
     >>> follow = asyncio.create_task(server.follow())
     >>> await server.start()
     >>> transport = server.transport(User("admin", ("system:masters",)))
@@ -46,12 +48,13 @@ class ApiServer:
         store: Store,
         clock: Clock,
         chance: Chance,
-        authorizer: Authorizer,
+        authorizer: Authorizer | None = None,
         *,
         service_cidr: str = "10.96.0.0/16",
         event_limits: EventLimits | None = None,
         extensions: Sequence[Extension] = (),
     ) -> None:
+        """Without an `authorizer`, the Node authorizer and RBAC decide, over this server's own cache."""
         self.clock = clock
         self.addresses = ServiceAddresses(service_cidr, chance)
         self.records: tuple[Record, ...] = records(self.addresses)
@@ -63,20 +66,22 @@ class ApiServer:
             [CachedKind(it.key_prefix, it.shape, it.resource.namespaced, it.index) for it in stored],
         )
         self.registry = Registry(store, self.cache, clock, chance, self.routes)
-        self.registry.admission = admission.chain(self.registry)
+        self.authorization = Authorization(self.registry)
+        self.authorizer: Authorizer = authorizer or self.authorization
+        self.registry.admission = (*admission.chain(self.registry), self.authorization.admit)
         self.handler = Handler(self.registry)
-        self.chain = Chain(self.routes, self.handler, authorizer, extensions)
+        self.chain = Chain(self.routes, self.handler, self.authorizer, extensions)
         self._events = EventRetention(self.registry, self.registry.record(r.EVENTS), event_limits or EventLimits())
         self.cache.listen(self.registry.record(r.SERVICES).key_prefix, self._follow_service)
 
     async def start(self, objects: Iterable[tuple[Resource[Any], dict[str, Any]]] = ()) -> None:
-        """Load the cache and make what must be there, `objects` (the bootstrap roles) included.
+        """Load the cache and make what must be there, `objects` included.
 
         `follow` must run meanwhile: a write is answered once the cache shows it.
         """
         if not self.cache.revision:
             await self.cache.start()
-        await bootstrap.ensure(self.registry, [*bootstrap.objects(), *objects])
+        await bootstrap.ensure(self.registry, [*bootstrap.objects(), *roles(), *objects])
         await bootstrap.ensure(self.registry, bootstrap.kubernetes_service(self.addresses.first))
 
     def components(self) -> Sequence[tuple[str, Callable[[], Awaitable[object]]]]:

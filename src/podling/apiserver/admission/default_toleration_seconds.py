@@ -1,4 +1,7 @@
-"""DefaultTolerationSeconds: a Pod stays 300 s on a node that is not ready or not reachable, unless it says otherwise."""
+"""DefaultTolerationSeconds: a Pod stays 300 s on a node that is not ready or not reachable.
+
+Its own tolerations of these taints decide where it has them.
+"""
 
 from __future__ import annotations
 

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from podling.api.errors import StatusError, forbidden
 from podling.api.resources import PODS
+from podling.apiserver.identity.nodes import node_of
 
 if TYPE_CHECKING:
     from podling.apiserver.admission.operation import Operation
-    from podling.apiserver.record import User
     from podling.apiserver.registry import Registry
 
-_PREFIX = "system:node:"
 _MIRROR = "kubernetes.io/config.mirror"
 _OWN_LABELS = frozenset(
     {
@@ -34,13 +33,6 @@ _OWN_LABEL_SPACES = ("kubelet.kubernetes.io", "node.kubernetes.io")
 _LEASES = "kube-node-lease"
 
 
-def node_of(user: User) -> str | None:
-    """Return the node whose kubelet calls; `None` for everybody else."""
-    if "system:nodes" in user.groups and user.name.startswith(_PREFIX):
-        return user.name.removeprefix(_PREFIX)
-    return None
-
-
 class NodeRestriction:
     """Upstream's plugin of that name, for the kinds that Podling serves."""
 
@@ -49,7 +41,7 @@ class NodeRestriction:
 
     def admit(self, operation: Operation) -> None:
         node = node_of(operation.context.user)
-        if node is None:
+        if not node:
             return
         match operation.plural, operation.record.resource.group:
             case "pods", "":
@@ -70,9 +62,8 @@ class NodeRestriction:
             case "status", "UPDATE":
                 bound = operation.old or {}
                 if bound.get("spec", {}).get("nodeName", "") != node:
-                    raise _refuse(
-                        operation, f'node "{node}" can only update pod status for pods with spec.nodeName set to itself'
-                    )
+                    why = "can only update pod status for pods with spec.nodeName set to itself"
+                    raise _refuse(operation, f'node "{node}" {why}')
                 if _labels(tree) != _labels(bound):
                     raise _refuse(operation, f'node "{node}" cannot update labels through pod status')
             case "eviction", "CREATE":

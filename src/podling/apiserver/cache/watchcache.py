@@ -38,7 +38,7 @@ class CachedKind(NamedTuple):
     prefix: str
     shape: Shape
     namespaced: bool
-    index: str
+    indexed: str
     """The selectable field with an index of its own; empty for none."""
 
 
@@ -50,7 +50,7 @@ class WatchCache:
         self._clock = clock
         self._shapes = {kind.prefix: kind.shape for kind in kinds}
         self._shelves = {
-            kind.prefix: Shelf(kind.prefix, namespaced=kind.namespaced, index=kind.index) for kind in kinds
+            kind.prefix: Shelf(kind.prefix, namespaced=kind.namespaced, index=kind.indexed) for kind in kinds
         }
         self._prefixes: dict[str, str] = {}
         self._listeners: dict[str, list[Callable[[Notice], None]]] = {}
@@ -138,13 +138,13 @@ class WatchCache:
                 for notice in shelf.since(after):
                     watcher.offer(notice)
             else:
-                await self._catch_up(shelf, scope, watcher, after)
+                await self._catch_up(shelf, watcher, after)
         except BaseException:
             watcher.close()
             raise
         return WatchStream((), watcher, self.revision)
 
-    async def _catch_up(self, shelf: Shelf, scope: Scope, watcher: Watcher, after: int) -> None:
+    async def _catch_up(self, shelf: Shelf, watcher: Watcher, after: int) -> None:
         """Read from the store's history what the ring has forgotten, in front of what arrives meanwhile."""
         upto = shelf.changed
         past: list[Notice] = []

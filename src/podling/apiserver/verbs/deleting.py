@@ -97,7 +97,7 @@ async def _attempt(
     if not waits:
         if options.dry_run:
             return current, True
-        return await registry.remove(record, record.key(target.namespace, target.name), current), True
+        return await registry.remove(record.key(target.namespace, target.name), current), True
     raw = record.shape.encode(tree)
     if raw == current.raw:
         return current, False
@@ -123,7 +123,7 @@ def _shorten(metadata: dict[str, Any], before: int, grace: int) -> None:
 
 
 def _set_finalizers(metadata: dict[str, Any], propagation: str | None) -> None:
-    """Ask the garbage collector for what the caller wishes to happen to dependents; no wish leaves things as they are."""
+    """Ask the garbage collector for what is to happen to dependents; no wish leaves things as they are."""
     if propagation is None:
         return
     finalizers = [it for it in metadata.get("finalizers") or () if it not in {_ORPHAN, _FOREGROUND}]

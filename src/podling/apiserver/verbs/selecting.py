@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from podling.api import selectors
 from podling.api.errors import StatusError, bad_request
@@ -65,7 +65,7 @@ def _scope(_prefix: str, names: _Names, namespace: str, labels: str, fields: str
     for it in by_field.requirements:
         if it.field in {_NAME, _NAMESPACE}:
             attribute = it.field.removeprefix("metadata.")
-            if not it.negated and not cast("str", name if attribute == "name" else namespace):
+            if not it.negated and not (name if attribute == "name" else namespace):
                 name, namespace = (it.value, namespace) if attribute == "name" else (name, it.value)
                 if it.value:
                     continue

@@ -129,7 +129,7 @@ async def store_change(
         last = record.shape.read(raw, current.revision, current.created)
         if dry_run:
             return last
-        gone = await registry.remove(record, key, current)
+        gone = await registry.remove(key, current)
         return at(last, gone.revision)
     if dry_run:
         return record.shape.read(raw, current.revision, current.created)

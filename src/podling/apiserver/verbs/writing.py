@@ -13,13 +13,13 @@ from podling.api.body import decode_body
 from podling.api.conform import conform, strict_decoding_error
 from podling.api.errors import bad_request, invalid
 from podling.api.schema import Schema
-from podling.apiserver.admission.operation import Operation
 from podling.apiserver.record import Context
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from podling.api.errors import Cause
+    from podling.apiserver.admission.operation import Operation
     from podling.apiserver.paths import Target
     from podling.apiserver.record import Record, User
     from podling.apiserver.registry import Registry
@@ -75,7 +75,7 @@ def check_kind(record: Record, tree: dict[str, Any]) -> None:
     resource = record.resource
     version, kind = tree.get("apiVersion") or resource.api_version, tree.get("kind") or resource.kind
     if version != resource.api_version or kind != resource.kind:
-        group, _, v = version.rpartition("/")
+        _, _, v = version.rpartition("/")
         raise bad_request(
             f'{kind} in version "{v}" cannot be handled as a {resource.kind}: no kind "{kind}" is registered for '
             f'version "{version}" in scheme "pkg/api/legacyscheme/scheme.go:30"'
