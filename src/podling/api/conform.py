@@ -62,7 +62,7 @@ def conform(tree: dict[str, Any], schema: Schema) -> Problems:
 
 def cannot_handle(tree: dict[str, Any], schema: Schema, why: str) -> StatusError:
     """Return the refusal of a body: `Pod in version "v1" cannot be handled as a Pod: WHY`."""
-    _, version, kind = schema.kinds[0] if schema.kinds else ("", "", schema.name.rsplit(".", 1)[-1])
+    version, kind = schema.kinds[0][1:] if schema.kinds else schema.name.split(".")[-2:]
     given = tree.get("apiVersion")
     given_kind = tree.get("kind")
     if isinstance(given, str) and given:

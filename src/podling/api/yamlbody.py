@@ -37,9 +37,7 @@ def read_yaml(data: bytes, deepest: int) -> tuple[Any, tuple[str, ...]]:
         loader = _LOADER(data)
         node = loader.get_node() if loader.check_node() else None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"line {mark.line + 1}: " if mark else ""
-        raise YamlError(f"yaml: {where}{error.problem or error.context}") from None
+        raise YamlError(f"yaml: {_where(error)}{error.problem or error.context}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise YamlError(f"yaml: {str(error).splitlines()[0]}") from None
     finally:
@@ -51,6 +49,15 @@ def read_yaml(data: bytes, deepest: int) -> tuple[Any, tuple[str, ...]]:
     twice: list[str] = []
     tree = _tree(node, twice)
     return tree, ("yaml: unmarshal errors:\n" + "\n".join(twice),) if twice else ()
+
+
+def _where(error: yaml.MarkedYAMLError) -> str:
+    """Return the line as Go's library counts it: a parser's from nought, a scanner's from one, the first not at all."""
+    line = error.problem_mark.line if error.problem_mark else 0
+    if line and isinstance(error, yaml.scanner.ScannerError):
+        line += 1
+    line = line or (error.context_mark.line if error.context_mark else 0)
+    return f"line {line}: " if line else ""
 
 
 def _refuse_depth(data: bytes, deepest: int) -> None:
@@ -152,10 +159,11 @@ def _word(text: str) -> Any:
         sign, digits = (-1, plain[1:]) if plain[0] == "-" else (1, plain.lstrip("+"))
         if len(digits) > 1 and digits[0] == "0" and digits[1].isdigit():
             digits = "0o" + digits[1:] if all(d in "01234567" for d in digits) else ""
-        if digits and abs(number := sign * int(digits, 0)) < 2**64:
-            return number
+        if digits and abs(whole := sign * int(digits, 0)) < 2**64:
+            return whole
     if _FLOAT.match(plain):
-        return float(plain)
+        number = float(plain)
+        return int(number) if number.is_integer() and abs(number) < 1e21 else number
     if _NO_NUMBER.match(text):
         raise YamlError(f"json: unsupported value: {'NaN' if 'n' in text.lower()[1:2] else '+Inf'}")
     return text

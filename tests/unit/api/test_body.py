@@ -146,7 +146,10 @@ k: {<<: *b, x: 3}
 
 def test_bad_yaml_is_refused_and_duplicates_are_told() -> None:
     """The line, in Go's words; bombs of aliases, self-containing anchors and depth are refused."""
-    assert refusal(b"a: b: c", "application/yaml").startswith(PREFIX + "yaml: line 1: mapping values are not allowed")
+    assert refusal(b"a: b: c", "application/yaml").startswith(PREFIX + "yaml: mapping values are not allowed")
+    assert refusal(b"x: 1\na: b: c", "application/yaml").startswith(PREFIX + "yaml: line 2: mapping values are not")
+    assert refusal(b"x:\n- 1\ny\n", "application/yaml").startswith(PREFIX + "yaml: line 4: could not find expected")
+    assert decode_body(b"a: 80.0", "application/yaml").tree == {"a": 80}
     body = decode_body(b"a: 1\nb: 2\na: 3\n", "application/yaml")
     assert body.duplicates == ('yaml: unmarshal errors:\n  line 3: key "a" already set in map',)
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
