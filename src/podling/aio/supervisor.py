@@ -53,10 +53,16 @@ class Supervisor:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.stop()
-        if self._group is not None:
-            await self._group.__aexit__(None, None, None)
-            self._group = None
+        group, self._group = self._group, None
+        try:
+            await self.stop()
+        except asyncio.CancelledError as impatient:
+            # Asked a second time: the order is given up, but nothing is left running.
+            if group is not None:
+                await group.__aexit__(type(impatient), impatient, impatient.__traceback__)
+            raise
+        if group is not None:
+            await group.__aexit__(None, None, None)
 
     def component(self, name: str, main: Callable[[], Awaitable[object]]) -> asyncio.Task[None]:
         """Run `main` for as long as the supervisor lives; an error or a return restarts it after a back-off."""
@@ -81,7 +87,9 @@ class Supervisor:
                 key = await queue.get()
                 try:
                     await process(key)
-                except Exception as error:
+                except (Exception, asyncio.CancelledError) as error:
+                    if _asked_to_stop(error):
+                        raise
                     if not getattr(error, "is_conflict", False):
                         self._note(f"{name} {key}", error)
                     queue.add_rate_limited(key)
@@ -115,7 +123,9 @@ class Supervisor:
             try:
                 await main()
                 self._note(name, RuntimeError("returned, and was to run for ever"))
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if _asked_to_stop(error):
+                    raise
                 self._note(name, error)
             if self._clock.monotonic() - started > 2 * _LONGEST_PAUSE:
                 pause = _FIRST_PAUSE
@@ -125,9 +135,17 @@ class Supervisor:
     async def _once(self, name: str, work: Coroutine[object, object, object]) -> None:
         try:
             await work
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if _asked_to_stop(error):
+                raise
             self._note(name, error)
 
-    def _note(self, name: str, error: Exception) -> None:
+    def _note(self, name: str, error: BaseException) -> None:
         self.failures += 1
-        log.error("%s/%s failed: %s", self._name, name, error, exc_info=error)
+        log.error("%s/%s failed: %s", self._name, name, str(error) or type(error).__name__, exc_info=error)
+
+
+def _asked_to_stop(error: BaseException) -> bool:
+    """Tell the cancellation of this very task from that of a future which it awaited: the latter is a failure."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
