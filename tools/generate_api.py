@@ -52,6 +52,7 @@ GROUPS: Final = (
     "admissionregistration_v1",
     "autoscaling_v1",
 )
+VERSION: Final = "io.k8s.apimachinery.pkg.version.Info"
 APIEXTENSIONS: Final = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 PREFIXES: Final[dict[str, str]] = {
     "meta_v1": META,
@@ -139,7 +140,7 @@ def ref_of(node: Definition) -> str | None:
 
 def selected(definitions: dict[str, Definition]) -> dict[str, Definition]:
     """The definitions of Podling's groups, with those they refer to."""
-    names = {n for n in definitions if module_of(n) in PREFIXES}
+    names = {n for n in definitions if module_of(n) in PREFIXES} | {VERSION}
     frontier = set(names)
     while frontier:
         found = set(re.findall(r'#/definitions/([^"]+)"', json.dumps([definitions[n] for n in frontier])))
