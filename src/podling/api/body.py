@@ -118,10 +118,16 @@ def _decode_oddly(data: bytes) -> Any:
     if why is not None:
         raise ValueError(why)
     try:
-        text = json.dumps(json.loads(data.decode(errors="replace")))
+        text = json.dumps(json.loads(data.decode(errors="replace")), ensure_ascii=False)
     except RecursionError:
         raise ValueError("exceeded max depth") from None
-    return json.loads(text.encode("utf-8", "replace"), parse_constant=lambda _: None)
+    # Half of a surrogate pair becomes U+FFFD, as in Go.
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return json.loads(whole, parse_constant=_too_large)
+
+
+def _too_large(_name: str) -> Any:
+    raise ValueError("json: cannot unmarshal number into Go value of type float64")
 
 
 def _value_name(value: Any) -> str:

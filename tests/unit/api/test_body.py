@@ -76,6 +76,15 @@ def test_nesting_bombs_are_refused(data: bytes) -> None:
     assert decode_json(b"[" * DEEPEST + b"]" * DEEPEST)
 
 
+def test_text_that_is_no_unicode_is_mended() -> None:
+    """Bad UTF-8 and halves of surrogate pairs become U+FFFD, as in Go; numbers beyond floats are refused."""
+    assert decode_json(b'"a\xffb"') == "a\ufffdb"
+    assert decode_json(b'"a\\ud800b"') == "a\ufffdb"
+    assert decode_json(b'"\\ud83d\\ude00"') == "\U0001f600"
+    with pytest.raises(ValueError, match="cannot unmarshal number"):
+        decode_json(b"1e999")
+
+
 def test_keys_given_twice_are_found_with_their_paths() -> None:
     """In any layout, once per key, and the last value counts."""
     body = decode_body(
@@ -161,3 +170,17 @@ def test_bad_yaml_is_refused_and_duplicates_are_told() -> None:
         assert "depth" in refusal(bomb * 500_000, "application/yaml")
     assert refusal(b"- a", "application/yaml").startswith(PREFIX)
     assert len(decode_body(b"a: [" + b"x, " * 150_000 + b"]", "application/yaml").tree["a"]) == 150_000
+
+
+@given(
+    st.binary(max_size=30) | st.text("{}[]\"'&*!:-?,|>%@#~<= \n\tab01.exof_y+", max_size=30).map(str.encode),
+    st.sampled_from(["application/json", "application/yaml"]),
+)
+def test_any_bytes_are_read_or_refused(data: bytes, content_type: str) -> None:
+    """Never another exception, whatever is sent; what is read can be written."""
+    try:
+        body = decode_body(data, content_type, "Pod")
+    except StatusError as refused:
+        assert refused.code == 400
+    else:
+        json.dumps(body.tree)
