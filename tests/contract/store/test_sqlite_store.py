@@ -11,12 +11,12 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-import store_scenarios as scenarios
 
 from podling.aio.clock import SystemClock, VirtualClock
 from podling.store import Compacted, History, Unwritable
 from podling.store.disk import WrongLayout
 from podling.store.sqlite import SqliteStore
+from tests.contract.store import store_scenarios as scenarios
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,11 +4,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import store_scenarios as scenarios
-from store_scenarios import Wrapped
 
 from podling.aio.clock import SystemClock, VirtualClock
 from podling.store import Compacted, History, Mismatch, Page, Store, open_store
+from tests.contract.store import store_scenarios as scenarios
+from tests.contract.store.store_scenarios import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from scripted_server import ScriptedServer, pod
 
 from podling.api import errors
 from podling.api.codec import from_tree
@@ -12,6 +11,7 @@ from podling.api.resources import NODES, PODS
 from podling.api.types.core_v1 import Pod
 from podling.client import Answer, ApiClient, Call
 from podling.client.parse import parse_list, parse_object, parse_watch_line
+from tests.unit.client.scripted_server import ScriptedServer, pod
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from scripted_server import ScriptedServer, pod
 
 from podling.aio.clock import VirtualClock
 from podling.aio.supervisor import Supervisor
@@ -12,6 +11,7 @@ from podling.api.codec import from_tree
 from podling.api.types.core_v1 import ObjectReference, Pod
 from podling.client import ApiClient
 from podling.client.events import EventRecorder
+from tests.unit.client.scripted_server import ScriptedServer, pod
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scripted_server import ScriptedServer, pod
 
 from podling.aio.chance import Chance
 from podling.aio.clock import VirtualClock
@@ -12,6 +11,7 @@ from podling.api import errors
 from podling.api.resources import PODS
 from podling.client import ApiClient, Informers, Selection
 from podling.client.cache import key_of
+from tests.unit.client.scripted_server import ScriptedServer, pod
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,6 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scripted_server import ScriptedServer, pod
 
 from podling.aio.clock import VirtualClock
 from podling.api import errors
@@ -12,6 +11,7 @@ from podling.api.errors import StatusError
 from podling.api.resources import PODS
 from podling.client import ApiClient
 from podling.client.wait import Condition, condition, exists, gone, phase, ready, satisfies, wait_for
+from tests.unit.client.scripted_server import ScriptedServer, pod
 
 if TYPE_CHECKING:
     from collections.abc import Callable
