@@ -42,6 +42,11 @@ class Child:
         if not self._ended.done():
             self._ended.set_result(code)
 
+    @property
+    def ended(self) -> bool:
+        """True once it was reaped."""
+        return self._ended.done()
+
     async def wait(self) -> int:
         """Return the exit code once it has ended; negative is the signal that ended it."""
         return await asyncio.shield(self._ended)

@@ -40,6 +40,7 @@ IN_CLOEXEC: Final = 0o2000000
 IN_NONBLOCK: Final = 0o4000
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _libc.unshare.argtypes = (ctypes.c_int,)
@@ -99,3 +100,34 @@ def inotify_init() -> int:
 def inotify_add_watch(descriptor: int, path: str, mask: int) -> int:
     """Watch `path`; return the watch's number."""
     return _check(_libc.inotify_add_watch(descriptor, os.fsencode(path), mask), path)
+
+
+_SYS_OPENAT2 = 437
+_RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_IN_ROOT = 0x10
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def open_in_root(root: int, path: str, flags: int) -> int:
+    """Open `path` as if the directory `root` were the file system's root: no link leads out of it."""
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+    result = _libc.syscall(
+        ctypes.c_long(_SYS_OPENAT2),
+        ctypes.c_int(root),
+        ctypes.c_char_p(os.fsencode(path)),
+        ctypes.byref(how),
+        ctypes.c_size_t(ctypes.sizeof(how)),
+    )
+    return _check(result, path)
+
+
+def sync_file_system(path: os.PathLike[str]) -> None:
+    """Write out the file system that holds `path`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _check(_libc.syncfs(descriptor), os.fspath(path))
+    finally:
+        os.close(descriptor)

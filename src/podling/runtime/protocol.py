@@ -12,13 +12,14 @@ container.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence  # noqa: TC003  # decoders read these annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path  # noqa: TC003
 from typing import TYPE_CHECKING, NewType, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import AsyncIterator
 
 SandboxId = NewType("SandboxId", str)
 ContainerId = NewType("ContainerId", str)

@@ -1,0 +1,8 @@
+"""The `oci` runtime: real containers on this machine.
+
+Owns `<data>/pods/*/containers`, `<data>/images` and `/run/podling/<instance>`. Knows no Pod beyond its sandbox.
+"""
+
+from podling.runtime.oci.layout import Layout, instance_id
+
+__all__ = ["Layout", "instance_id"]

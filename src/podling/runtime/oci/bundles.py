@@ -1,0 +1,138 @@
+"""A container's bundle on disk: its directory, its root file system, its specification.
+
+Owns what stands in `<data>/pods/<uid>/containers/<name>-<attempt>/`. Runs in threads; knows no loop. Invariants: the
+record is durable before the bundle is complete; whatever fails midway is taken away again, mounts first.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from podling.linux import files, mounts, processes, syscalls
+from podling.runtime.oci import records, spec, users
+from podling.runtime.protocol import RuntimeFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from podling.runtime.oci.records import ContainerRecord
+    from podling.runtime.protocol import ContainerConfig, Image, SandboxConfig
+
+STATE = "state.json"
+
+
+def available_capabilities() -> frozenset[str]:
+    """Return the capabilities that this process can hand on."""
+    status = files.read_text("/proc/self/status") or ""
+    held = next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapPrm")), 0)
+    return frozenset(name for number, name in enumerate(spec.ALL_CAPABILITIES) if held >> number & 1)
+
+
+def devices(config: ContainerConfig) -> Sequence[spec.Device]:
+    """Return the machine's device nodes that the container is to see: all of them where it is privileged."""
+    paths = list(config.security.devices)
+    if config.security.privileged:
+        for current, directories, names in os.walk("/dev"):
+            if current == "/dev":
+                directories[:] = [name for name in directories if name not in {"pts", "shm", "fd", "mqueue", ".lxc"}]
+            paths += [f"{current}/{name}" for name in names if f"{current}/{name}" not in {"/dev/console", "/dev/ptmx"}]
+    found = []
+    for path in paths:
+        try:
+            status = os.lstat(path)
+        except FileNotFoundError as error:
+            if config.security.privileged:
+                continue
+            raise RuntimeFailure("CreateContainerError", f'error gathering device information "{path}"') from error
+        kind = "c" if stat.S_ISCHR(status.st_mode) else "b" if stat.S_ISBLK(status.st_mode) else ""
+        if kind:
+            found.append(
+                spec.Device(
+                    path,
+                    kind,
+                    os.major(status.st_rdev),
+                    os.minor(status.st_rdev),
+                    stat.S_IMODE(status.st_mode),
+                    status.st_uid,
+                    status.st_gid,
+                )
+            )
+    return found
+
+
+def prepare(
+    bundle: Path,
+    record: ContainerRecord,
+    sandbox: SandboxConfig,
+    image: Image,
+    layers: Sequence[str],
+    image_layers: Callable[[str], Sequence[str]],
+    around: dict[str, Any],
+) -> None:
+    """Make the bundle whole: record on disk, root mounted, specification written."""
+    for name in ("rootfs", "upper", "work"):
+        (bundle / name).mkdir(parents=True)
+    (bundle / "upper").chmod(_mode_of(layers[-1]))
+    try:
+        records.save(bundle / STATE, record, durable=True)
+        files.sync_directories([bundle.parent, bundle.parent.parent])
+        root = bundle / "rootfs"
+        mounts.overlay(str(root), layers, upper=str(bundle / "upper"), work=str(bundle / "work"))
+        config = record.config
+        sources = {}
+        for number, mount in enumerate(config.mounts):
+            if mount.image:
+                sources[mount.container_path] = _mount_image(
+                    bundle / f"image-{number}", image_layers(mount.image), mount.image_sub_path
+                )
+        passwd = users.read_inside(root, "/etc/passwd")
+        group = users.read_inside(root, "/etc/group")
+        user = users.resolve(config.security, image.user, passwd, group)
+        record.user = (user.uid, user.gid, user.groups)
+        surroundings = spec.Surroundings(
+            root=str(root), user=user, devices=devices(config), mount_sources=sources,
+            capabilities=available_capabilities(), oom_score_floor=processes.oom_score_floor(), **around,
+        )  # fmt: skip
+        (bundle / "config.json").write_bytes(msgspec.json.encode(spec.build(sandbox, config, image, surroundings)))
+        records.save(bundle / STATE, record)
+    except BaseException:
+        discard(bundle)
+        raise
+
+
+def _mode_of(directory: str) -> int:
+    return stat.S_IMODE(Path(directory).stat().st_mode)
+
+
+def _mount_image(target: Path, layers: Sequence[str], sub_path: str) -> str:
+    target.mkdir()
+    mounts.overlay(str(target), layers)
+    if not sub_path:
+        return str(target)
+    root = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        inner = syscalls.open_in_root(root, sub_path, os.O_PATH)
+        try:
+            return str(Path(f"/proc/self/fd/{inner}").readlink())
+        finally:
+            os.close(inner)
+    finally:
+        os.close(root)
+
+
+def release(bundle: Path) -> None:
+    """Unmount what the bundle has mounted; its files stay."""
+    for entry in bundle.iterdir() if bundle.is_dir() else ():
+        if entry.name == "rootfs" or entry.name.startswith("image-"):
+            mounts.unmount(str(entry))
+
+
+def discard(bundle: Path) -> None:
+    """Take the whole bundle away; nothing happens where nothing is."""
+    release(bundle)
+    files.remove_tree(bundle)
