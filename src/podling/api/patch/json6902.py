@@ -9,10 +9,14 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+import msgspec
+
 from podling.api.errors import StatusError, bad_request
 from podling.api.patch.merge import copied
 
 MOST_OPERATIONS: Final = 10_000
+MOST_COPIED: Final = 3 * 1024 * 1024
+"""Bytes that the `copy` operations of a patch may add: each may double the document."""
 _INDEX: Final = re.compile(r"-?[0-9]+\Z", re.ASCII)
 
 
@@ -24,9 +28,12 @@ def json_patch(tree: dict[str, Any], patch: Any) -> dict[str, Any]:
     """Return the tree with all operations applied, in order; either all apply or the patch is refused."""
     operations = _operations(patch)
     document: Any = copied(tree)
+    copied_bytes = 0
     try:
         for operation in operations:
-            _apply(document, operation)
+            copied_bytes += _apply(document, operation)
+            if copied_bytes > MOST_COPIED:
+                raise _DoesNotApply(f"the accumulated size increase of copy operations exceeds {MOST_COPIED} bytes")
     except _DoesNotApply as error:
         message = "the server rejected our request due to an error in our request"
         raise StatusError(422, "Invalid", message, details={}) from error
@@ -48,7 +55,8 @@ def _operations(patch: Any) -> list[dict[str, Any]]:
     return patch
 
 
-def _apply(document: Any, operation: dict[str, Any]) -> None:
+def _apply(document: Any, operation: dict[str, Any]) -> int:
+    """Apply one operation to the document; return the bytes that it copied."""
     match operation.get("op"):
         case "add":
             _add(document, _pointer(operation, "path"), _value(operation))
@@ -65,11 +73,14 @@ def _apply(document: Any, operation: dict[str, Any]) -> None:
         case "copy":
             source = _pointer(operation, "from")
             container, key = _locate(document, source)
-            _add(document, _pointer(operation, "path"), copied(_get(container, key, source)))
+            value = _get(container, key, source)
+            _add(document, _pointer(operation, "path"), copied(value))
+            return len(msgspec.json.encode(value))
         case "test":
             _test(document, operation)
         case other:
             raise _DoesNotApply(f"Unexpected kind: {other}")
+    return 0
 
 
 def _pointer(operation: dict[str, Any], name: str) -> str:
@@ -98,11 +109,11 @@ def _locate(document: Any, pointer: str) -> tuple[Any, str]:
     return container, parts[-1]
 
 
-def _index(items: list[Any], key: str, most: int) -> int:
+def _index(size: int, key: str, most: int) -> int:
     if not _INDEX.match(key):
         raise _DoesNotApply(f"value was not a proper array index: '{key}'")
     index = int(key) if len(key) < 12 else most + 1
-    if not -len(items) <= index <= most:
+    if not -size <= index <= most:
         raise _DoesNotApply(f"Unable to access invalid index: {key}: invalid index referenced")
     return index
 
@@ -112,12 +123,12 @@ def _get(container: Any, key: str, pointer: str) -> Any:
         if key in container:
             return container[key]
     elif type(container) is list:
-        return container[_index(container, key, len(container) - 1)]
+        return container[_index(len(container), key, len(container) - 1)]
     raise _DoesNotApply(f'doc is missing path: "{pointer}": missing value')
 
 
 def _set(container: Any, key: str, value: Any) -> None:
-    container[key if type(container) is dict else _index(container, key, len(container) - 1)] = value
+    container[key if type(container) is dict else _index(len(container), key, len(container) - 1)] = value
 
 
 def _add(document: Any, pointer: str, value: Any) -> None:
@@ -127,7 +138,7 @@ def _add(document: Any, pointer: str, value: Any) -> None:
     elif key == "-":
         container.append(value)
     else:
-        index = _index([*container, None], key, len(container))
+        index = _index(len(container) + 1, key, len(container))
         container.insert(index if index >= 0 else index + len(container) + 1, value)
 
 
@@ -137,7 +148,7 @@ def _remove(document: Any, pointer: str) -> Any:
     if type(container) is dict:
         del container[key]
     else:
-        del container[_index(container, key, len(container) - 1)]
+        del container[_index(len(container), key, len(container) - 1)]
     return value
 
 

@@ -105,7 +105,8 @@ def _delete_scalars(original: _Map, key: str, gone: Any, schema: Schema | None) 
     if type(gone) is not list:
         raise bad_request("invalid patch format of primitive list")
     if type(items) is list and (schema is None or _merges(schema.child(field))):
-        original[field] = [item for item in items if not _among(item, gone)]
+        gone_keys = {_identity(item, "") for item in gone}
+        original[field] = [item for item in items if _identity(item, "") not in gone_keys]
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------
@@ -163,30 +164,29 @@ def _merge_list(original: _List, patch: _List, child: Schema | None) -> _List:
     if len(are_maps) > 1:
         raise _internal(f"list element types are not identical: {_go([original, patch])}")
     if are_maps == {False}:
-        merged: _List = []
-        for item in (*original, *patch):
-            if not _among(item, merged):
-                merged.append(item)
-        return _in_order(merged, patch, original, "")
+        scalars = list({_identity(item, ""): item for item in (*original, *patch)}.values())
+        return _in_order(scalars, patch, original, "")
     merge_key = child.merge_key if child is not None else ""
     if not merge_key:
         raise _internal("cannot merge lists without merge key for type struct")
     item_schema = child.item if child is not None else None
     kept, changes = _take_directives(original, patch, merge_key)
     merged = list(kept)
+    places = _places(merged, merge_key)
     for change in changes:
-        value = _key_value(change, merge_key)
-        at = next((i for i, item in enumerate(merged) if _is(item.get(merge_key), value)), None)
-        if at is None:
-            merged.append(_without_directives(change))
+        identity = _identity(change, merge_key)
+        if identity in places:
+            merged[places[identity]] = _merge_map(merged[places[identity]], change, item_schema)
         else:
-            merged[at] = _merge_map(merged[at], change, item_schema)
+            places[identity] = len(merged)
+            merged.append(_without_directives(change))
     return _in_order(merged, changes, kept, merge_key)
 
 
 def _take_directives(original: _List, patch: _List, merge_key: str) -> tuple[_List, _List]:
     """Return the original's items that stay, and the patch's items that carry no `$patch`."""
     changes: _List = []
+    gone: set[_Identity] = set()
     replace = False
     for change in patch:
         if _DIRECTIVE not in change:
@@ -194,43 +194,54 @@ def _take_directives(original: _List, patch: _List, merge_key: str) -> tuple[_Li
             continue
         match change[_DIRECTIVE]:
             case "delete":
-                value = _key_value(change, merge_key)
-                original = [item for item in original if not _is(item.get(merge_key), value)]
+                gone.add(_identity(change, merge_key))
             case "replace":
                 replace = True
             case "merge":
                 raise _internal("merging lists cannot yet be specified in the patch")
             case other:
                 raise _internal(f"unknown patch type: {_go(other)} in map: {_go(change)}")
-    return ([_without_directives(c) for c in changes], []) if replace else (original, changes)
+    if replace:
+        return [_without_directives(change) for change in changes], []
+    return [item for item in original if _identity(item, merge_key) not in gone], changes
 
 
 def _in_order(merged: _List, known: _List, before: _List, merge_key: str) -> _List:
     """Return the items: those that `known` names in its order, the others in the order of `before`, interleaved."""
-    named = [item for item in merged if _place(known, item, merge_key) >= 0]
-    named.sort(key=lambda item: _place(known, item, merge_key))
-    others = [item for item in merged if _place(known, item, merge_key) < 0]
-    others.sort(key=lambda item: _place(before, item, merge_key))
+    wanted, was = _places(known, merge_key), _places(before, merge_key)
+    pairs = [(_identity(item, merge_key), item) for item in merged]
+    named = sorted((p for p in pairs if p[0] in wanted), key=lambda p: wanted[p[0]])
+    others = sorted((p for p in pairs if p[0] not in wanted), key=lambda p: was.get(p[0], -1))
     result: _List = []
-    for item in named:
-        place = _place(before, item, merge_key)
-        while others and -1 < _place(before, others[0], merge_key) < place:
-            result.append(others.pop(0))
+    next_other = 0
+    for identity, item in named:
+        place = was.get(identity, -1)
+        while next_other < len(others) and -1 < was.get(others[next_other][0], -1) < place:
+            result.append(others[next_other][1])
+            next_other += 1
         result.append(item)
-    return result + others
+    return result + [item for _, item in others[next_other:]]
 
 
-def _place(items: _List, item: Any, merge_key: str) -> int:
-    for at, other in enumerate(items):
-        if _same(item, other, merge_key):
-            return at
-    return -1
+_Identity = tuple[type, Any]
+
+
+def _identity(item: Any, merge_key: str) -> _Identity:
+    """Return what tells an item from its neighbours: its merge key's value, or itself; true is not 1."""
+    value = _key_value(item, merge_key) if merge_key else item
+    return type(value), value if type(value) is not dict and type(value) is not list else _go(value)
+
+
+def _places(items: _List, merge_key: str) -> dict[_Identity, int]:
+    """Return where each identity stands first."""
+    found: dict[_Identity, int] = {}
+    for at, item in enumerate(items):
+        found.setdefault(_identity(item, merge_key), at)
+    return found
 
 
 def _same(left: Any, right: Any, merge_key: str) -> bool:
-    if not merge_key:
-        return _is(left, right)
-    return _is(_key_value(left, merge_key), _key_value(right, merge_key))
+    return _identity(left, merge_key) == _identity(right, merge_key)
 
 
 def _key_value(item: Any, merge_key: str) -> Any:
@@ -242,14 +253,6 @@ def _key_value(item: Any, merge_key: str) -> Any:
 
 
 # --- trees and words --------------------------------------------------------------------------------------------------
-
-
-def _is(left: Any, right: Any) -> bool:
-    return type(left) is type(right) and bool(left == right)
-
-
-def _among(item: Any, items: _List) -> bool:
-    return any(_is(item, other) for other in items)
 
 
 def _is_directive(item: Any) -> bool:

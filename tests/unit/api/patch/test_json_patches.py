@@ -78,6 +78,14 @@ def test_what_is_no_patch_is_refused() -> None:
         merge_patch({}, [])
 
 
+def test_copies_cannot_fill_the_memory() -> None:
+    """A patch that doubles the document forty times is refused before it grows."""
+    doubling = [{"op": "copy", "from": "/a", "path": f"/a/x{i}"} for i in range(40)]
+    with pytest.raises(StatusError) as refused:
+        json_patch({"a": {"text": "x" * 100}}, doubling)
+    assert refused.value.code == 422
+
+
 @pytest.mark.parametrize(
     ("tree", "patch", "result"),
     [

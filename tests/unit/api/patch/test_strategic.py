@@ -200,3 +200,12 @@ def test_merging_lists_loses_and_doubles_nothing(original: list[dict[str, int]],
         others = [i["name"] for i in original if i["name"] not in wanted]
         assert [n for n in names if n not in wanted] == others
     assert strategic_merge_patch(once, {"mergingList": patch}, ITEM) == once
+
+
+def test_long_lists_merge_in_linear_time() -> None:
+    """A body full of finalizers or items does not hold the server: quadratic work would take minutes here."""
+    many = list(range(60_000))
+    patch = {"mergingIntList": many[::-1], "$deleteFromPrimitiveList/mergingIntList": many[:30_000]}
+    assert strategic_merge_patch({"mergingIntList": many}, patch, ITEM) == {"mergingIntList": many[:29_999:-1]}
+    items = [{"name": n} for n in many]
+    assert strategic_merge_patch({"mergingList": items}, {"mergingList": items}, ITEM) == {"mergingList": items}
