@@ -12,7 +12,7 @@ import yaml
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _RESOLVER: Final[Any] = yaml.resolver.Resolver()
-_MOST_ALIASED: Final = 100_000
+_SMALL, _LARGE = 400_000, 4_000_000
 _STR: Final = "tag:yaml.org,2002:str"
 
 _WORDS: Final[dict[str, Any]] = {
@@ -103,8 +103,14 @@ def _weigh(root: yaml.Node, deepest: int) -> None:
         return known
 
     total, _ = weigh(root, 1)
-    if total > _MOST_ALIASED and total > 10 * written:
+    aliased = total - written
+    if aliased > 100 and total > 1000 and aliased > total * _aliased_share(total):
         raise YamlError("yaml: document contains excessive aliasing")
+
+
+def _aliased_share(total: int) -> float:
+    """Return which part of so many nodes may come from aliases; the more nodes, the smaller, as in Go's library."""
+    return 0.99 - 0.89 * min(max((total - _SMALL) / (_LARGE - _SMALL), 0.0), 1.0)
 
 
 def _tree(node: yaml.Node, twice: list[str]) -> Any:
