@@ -217,6 +217,9 @@ def _merge(held: Any, patch: Any) -> Any:
             for condition in value:
                 types[condition["type"]] = {k: v for k, v in condition.items() if v is not None}
             merged[name] = list(types.values())
+        elif isinstance(value, list) and value and "$patch" in value[0]:
+            gone = {item["uid"] for item in value}
+            merged[name] = [item for item in merged.get(name, []) if item["uid"] not in gone]
         else:
             merged[name] = _merge(merged.get(name), value)
     return merged

@@ -1,0 +1,182 @@
+"""Deletes what nobody owns any more, and finishes foreground and orphaning deletions.
+
+Level: the owner references of all stored objects but events, kept as a graph. An owner's end, or a new reference,
+brings the dependents forth; before one is deleted, each owner that the watch does not show is asked for directly, as
+watches of different resources run at different speeds. An owner of a kind that is not stored here counts as present.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from podling.aio.workqueue import WorkQueue
+from podling.api.errors import StatusError
+from podling.api.resources import EVENTS, STORED
+from podling.controllers.ownership import (
+    FOREGROUND,
+    ORPHAN,
+    Collect,
+    Detach,
+    Graph,
+    Metadata,
+    ObjectKey,
+    OwnerReference,
+    OwnerState,
+    plan,
+)
+
+if TYPE_CHECKING:
+    from podling.api.encoded import Encoded
+    from podling.api.resources import Resource
+    from podling.client.informer import Informer
+    from podling.controllers.context import Context
+
+_COLLECTED: Final = tuple(resource for resource in STORED if resource is not EVENTS)
+
+
+class _Object(msgspec.Struct, frozen=True):
+    metadata: Metadata
+
+
+_DECODER: Final = msgspec.json.Decoder(_Object)
+
+
+class GarbageCollector:
+    """Keys are dependents, and owners that wait for theirs."""
+
+    def __init__(self, context: Context) -> None:
+        self._client = context.client
+        self._supervisor = context.supervisor
+        self._graph = Graph()
+        self._resources = {(r.api_version, r.kind): r for r in _COLLECTED}
+        self._informers: dict[tuple[str, str], Informer[Any]] = {
+            (r.api_version, r.kind): context.informers.of(r) for r in _COLLECTED
+        }
+        self._queue: WorkQueue[ObjectKey] = WorkQueue(context.clock)
+
+    def start(self) -> None:
+        for (api_version, kind), informer in self._informers.items():
+            informer.on_change(partial(self._on_change, api_version, kind))
+        self._supervisor.workers("garbage-collector", self._queue, self._sync, count=4)
+
+    def _on_change(self, api_version: str, kind: str, old: Encoded | None, new: Encoded | None) -> None:
+        seen = new or old
+        if seen is None:
+            return
+        key = ObjectKey(api_version, kind, seen.namespace, seen.name)
+        if old is not None and (new is None or new.uid != old.uid):
+            self._graph.set(key, ())
+            for other in (*self._graph.dependents(old.uid), *self._owners_of(old)):
+                self._queue.add(other)
+        if new is None:
+            return
+        metadata = _metadata(new)
+        if self._graph.set(key, metadata.owner_references) and metadata.owner_references:
+            self._queue.add(key)
+        if metadata.goes_with(FOREGROUND) or metadata.goes_with(ORPHAN):
+            self._queue.add(key)
+
+    def _owners_of(self, gone: Encoded) -> list[ObjectKey]:
+        """Return the owners of an object that may have waited for its end."""
+        keys = []
+        for reference in _metadata(gone).owner_references:
+            resource = self._resources.get((reference.api_version, reference.kind))
+            if resource is not None:
+                namespace = gone.namespace if resource.namespaced else ""
+                keys.append(ObjectKey(reference.api_version, reference.kind, namespace, reference.name))
+        return keys
+
+    async def _sync(self, key: ObjectKey) -> None:
+        for informer in self._informers.values():
+            if not informer.synced:
+                await informer.wait_synced()
+        seen = self._informers[key.api_version, key.kind].encoded(key.name, key.namespace)
+        if seen is None:
+            return
+        metadata = _metadata(seen)
+        resource = self._resources[key.api_version, key.kind]
+        try:
+            if metadata.goes_with(ORPHAN):
+                await self._orphan(resource, seen, metadata)
+            elif metadata.goes_with(FOREGROUND):
+                await self._finish_foreground(resource, seen, metadata)
+            if metadata.owner_references and metadata.deletion_timestamp is None:
+                await self._judge(resource, seen, metadata)
+        except StatusError as refusal:
+            if not refusal.is_not_found:
+                raise
+
+    async def _judge(self, resource: Resource[Any], dependent: Encoded, metadata: Metadata) -> None:
+        owners = [(r, await self._state(r, dependent.namespace)) for r in metadata.owner_references]
+        match plan(owners):
+            case Collect():
+                waiting = any(state is OwnerState.WAITING for _, state in owners)
+                holds_others = bool(self._graph.dependents(dependent.uid))
+                await self._client.delete(
+                    resource,
+                    dependent.name,
+                    dependent.namespace,
+                    uid=dependent.uid,
+                    propagation="Foreground" if waiting and holds_others else "Background",
+                )
+            case Detach(uids):
+                await self._detach(resource, dependent.name, dependent.namespace, dependent.uid, uids)
+            case None:
+                pass
+
+    async def _state(self, reference: OwnerReference, namespace: str) -> OwnerState:
+        resource = self._resources.get((reference.api_version, reference.kind))
+        if resource is None:
+            return OwnerState.PRESENT
+        namespace = namespace if resource.namespaced else ""
+        seen = self._informers[reference.api_version, reference.kind].encoded(reference.name, namespace)
+        if seen is None or seen.uid != reference.uid:
+            try:
+                owner = await self._client.get(resource, reference.name, namespace)
+            except StatusError as refusal:
+                if refusal.is_not_found:
+                    return OwnerState.ABSENT
+                raise
+            return OwnerState.PRESENT if owner.metadata.uid == reference.uid else OwnerState.ABSENT
+        return OwnerState.WAITING if _metadata(seen).goes_with(FOREGROUND) else OwnerState.PRESENT
+
+    async def _orphan(self, resource: Resource[Any], owner: Encoded, metadata: Metadata) -> None:
+        for key in self._graph.dependents(owner.uid):
+            dependent = self._informers[key.api_version, key.kind].encoded(key.name, key.namespace)
+            if dependent is not None:
+                held = self._resources[key.api_version, key.kind]
+                await self._detach(held, key.name, key.namespace, dependent.uid, (owner.uid,))
+        await self._release(resource, owner, metadata, ORPHAN)
+
+    async def _finish_foreground(self, resource: Resource[Any], owner: Encoded, metadata: Metadata) -> None:
+        if not self._graph.holding_up(owner.uid):
+            await self._release(resource, owner, metadata, FOREGROUND)
+            return
+        for key in self._graph.dependents(owner.uid):
+            self._queue.add(key)
+
+    async def _detach(
+        self, resource: Resource[Any], name: str, namespace: str, uid: str, owners: tuple[str, ...]
+    ) -> None:
+        references = [{"$patch": "delete", "uid": owner} for owner in owners]
+        patch = {"metadata": {"uid": uid, "ownerReferences": references}}
+        await self._client.patch(resource, name, patch, namespace=namespace, kind="strategic")
+
+    async def _release(self, resource: Resource[Any], owner: Encoded, metadata: Metadata, finalizer: str) -> None:
+        kept = [name for name in metadata.finalizers if name != finalizer]
+        patch = {"metadata": {"resourceVersion": str(owner.revision), "finalizers": kept}}
+        await self._client.patch(resource, owner.name, patch, namespace=owner.namespace)
+
+
+def _metadata(obj: Encoded) -> Metadata:
+    # Most objects own nothing, are owned by nobody and wait for nobody: not worth decoding.
+    raw = obj.raw
+    if b'"ownerReferences"' not in raw and b'"finalizers"' not in raw:
+        return _NOTHING
+    return _DECODER.decode(raw).metadata
+
+
+_NOTHING: Final = Metadata()
