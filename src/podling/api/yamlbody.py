@@ -12,6 +12,7 @@ import yaml
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _RESOLVER: Final[Any] = yaml.resolver.Resolver()
+_MOST_CHARACTERS: Final = 4 * 1024 * 1024
 _SMALL, _LARGE = 400_000, 4_000_000
 _STR: Final = "tag:yaml.org,2002:str"
 
@@ -45,7 +46,7 @@ def read_yaml(data: bytes, deepest: int) -> tuple[Any, tuple[str, ...]]:
             loader.dispose()
     if node is None:
         return None, ()
-    _weigh(node, deepest)
+    _weigh(node, deepest, len(data))
     twice: list[str] = []
     tree = _tree(node, twice)
     return tree, ("yaml: unmarshal errors:\n" + "\n".join(twice),) if twice else ()
@@ -76,17 +77,17 @@ def _refuse_depth(data: bytes, deepest: int) -> None:
             return
 
 
-def _weigh(root: yaml.Node, deepest: int) -> None:
+def _weigh(root: yaml.Node, deepest: int, size: int) -> None:
     """Refuse what is too deep, contains itself, or grows too large when its aliases are expanded."""
-    weights: dict[int, tuple[int, int]] = {}
+    weights: dict[int, tuple[int, int, int]] = {}
     open_nodes: set[int] = set()
     written = 1
 
-    def weigh(node: yaml.Node, depth: int) -> tuple[int, int]:
-        """Return the number of nodes and of levels below and with this one."""
+    def weigh(node: yaml.Node, depth: int) -> tuple[int, int, int]:
+        """Return the number of nodes, of levels and of characters below and with this one."""
         nonlocal written
         if isinstance(node, yaml.ScalarNode):
-            return 1, 0
+            return 1, 0, len(node.value)
         known = weights.get(id(node))
         if known is None:
             if id(node) in open_nodes:
@@ -96,15 +97,20 @@ def _weigh(root: yaml.Node, deepest: int) -> None:
             written += 1 + sum(isinstance(child, yaml.ScalarNode) for child in children)
             inner = [weigh(child, depth + 1) for child in children]
             open_nodes.discard(id(node))
-            known = 1 + sum(w for w, _ in inner), 1 + max((d for _, d in inner), default=0)
+            known = (
+                1 + sum(nodes for nodes, _, _ in inner),
+                1 + max((levels for _, levels, _ in inner), default=0),
+                sum(characters for _, _, characters in inner),
+            )
             weights[id(node)] = known
         if depth + known[1] > deepest + 1:
             raise YamlError("yaml: exceeded max depth")
         return known
 
-    total, _ = weigh(root, 1)
+    total, _, characters = weigh(root, 1)
     aliased = total - written
-    if aliased > 100 and total > 1000 and aliased > total * _aliased_share(total):
+    shared = aliased > 100 and total > 1000 and aliased > total * _aliased_share(total)
+    if shared or characters > max(_MOST_CHARACTERS, size):
         raise YamlError("yaml: document contains excessive aliasing")
 
 

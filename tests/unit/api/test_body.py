@@ -164,6 +164,8 @@ def test_bad_yaml_is_refused_and_duplicates_are_told() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
     assert "excessive aliasing" in refusal("\n".join(lines).encode(), "application/yaml")
+    long_text = b"a: &a " + b"x" * 100_000 + b"\nb: [" + b"*a, " * 90 + b"]"
+    assert "excessive aliasing" in refusal(long_text, "application/yaml")
     assert "contains itself" in refusal(b"a: &a [*a]", "application/yaml")
     assert "depth" in refusal(b"- " * 5000 + b"x", "application/yaml")
     for bomb in (b"[", b"{a: ", b"- ", b"? "):
