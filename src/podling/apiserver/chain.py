@@ -41,18 +41,23 @@ class Chain:
         handler: Handler,
         authorizer: Authorizer,
         extensions: Sequence[Extension] = (),
-        audit: Callable[[Attributes, int], None] | None = None,
+        *,
+        monotonic: Callable[[], float],
+        observe: Callable[[Attributes, int, float], None],
     ) -> None:
+        """`observe` is told of every answer: what was asked, its code, and how many seconds it took."""
         self._routes = routes
         self._handler = handler
         self._authorizer = authorizer
         self.extensions = list(extensions)
-        self._audit = audit
+        self._monotonic = monotonic
+        self._observe = observe
 
     async def handle(self, request: Request) -> Response:
         """Answer one request; raises nothing but `StatusError` (and cancellation)."""
         path = resource_path(request.path)
         attributes = attributes_of(request, path)
+        began, code = self._monotonic(), 500
         try:
             self.authorize(attributes)
             if len(request.body) > MAX_BODY:
@@ -62,17 +67,15 @@ class Chain:
                 response = await self._handler.handle(request, target, attributes.verb)
             else:
                 response = await self._extended(request, path)
+            code = response.code
         except StatusError as error:
-            if self._audit is not None:
-                self._audit(attributes, error.code)
+            code = error.code
             raise
         except Exception as error:
             log.exception("%s %s failed", request.method, request.path)
-            if self._audit is not None:
-                self._audit(attributes, 500)
             raise internal(str(error) or type(error).__name__) from error
-        if self._audit is not None:
-            self._audit(attributes, response.code)
+        finally:
+            self._observe(attributes, code, self._monotonic() - began)
         return response
 
     def target(self, path: ResourcePath) -> Target | None:

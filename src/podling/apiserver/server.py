@@ -15,11 +15,15 @@ from podling.apiserver.cache import CachedKind, WatchCache
 from podling.apiserver.chain import Chain
 from podling.apiserver.door import FrontDoor
 from podling.apiserver.event_retention import EventLimits, EventRetention
+from podling.apiserver.extensions import DiscoveryExtension, ReviewsExtension, TokenSubresource
 from podling.apiserver.handler import Handler
+from podling.apiserver.health import Health
 from podling.apiserver.identity.bootstrap import objects as roles
 from podling.apiserver.kinds import records
+from podling.apiserver.metrics import Metrics
 from podling.apiserver.paths import Routes
 from podling.apiserver.registry import Registry
+from podling.apiserver.reviews import Reviews
 from podling.apiserver.service_addresses import ServiceAddresses
 
 if TYPE_CHECKING:
@@ -30,8 +34,15 @@ if TYPE_CHECKING:
     from podling.api.resources import Resource
     from podling.apiserver.cache import Notice
     from podling.apiserver.chain import Extension
-    from podling.apiserver.record import Authorizer, Record, User
+    from podling.apiserver.http import HttpServer, KubeletProxy
+    from podling.apiserver.identity.authentication import Authentication
+    from podling.apiserver.identity.tokens import TokenIssuer
+    from podling.apiserver.record import Authenticator, Authorizer, Record, User
     from podling.store.protocol import Store
+
+
+_TOLERATED_DELAY = 10_000
+"""Revisions; a cache further behind its store is not well."""
 
 
 class ApiServer:
@@ -70,7 +81,17 @@ class ApiServer:
         self.authorizer: Authorizer = authorizer or self.authorization
         self.registry.admission = (*admission.chain(self.registry), self.authorization.admit)
         self.handler = Handler(self.registry)
-        self.chain = Chain(self.routes, self.handler, self.authorizer, extensions)
+        self.metrics = Metrics(clock, self.cache, self.records)
+        self.health = Health(self.metrics, {"etcd": self._store_wrong, "watch-cache": self._cache_wrong})
+        self.chain = Chain(
+            self.routes,
+            self.handler,
+            self.authorizer,
+            [self.health, DiscoveryExtension(self.records), *extensions],
+            monotonic=clock.monotonic,
+            observe=self.metrics.request,
+        )
+        self._listeners: list[HttpServer] = []
         self._events = EventRetention(self.registry, self.registry.record(r.EVENTS), event_limits or EventLimits())
         self.cache.listen(self.registry.record(r.SERVICES).key_prefix, self._follow_service)
 
@@ -90,6 +111,7 @@ class ApiServer:
             ("watch-cache", self.follow),
             ("bookmarks", self.cache.send_bookmarks),
             ("event-retention", self._events.run),
+            ("loop-lag", self.metrics.measure_lag),
         )
 
     async def follow(self) -> None:
@@ -104,11 +126,40 @@ class ApiServer:
         """Let the `kubernetes` Service lead to `address`:`port`."""
         await bootstrap.publish_endpoints(self.registry, address, port)
 
-    def close(self) -> None:
-        """End every watch, so that its reader knows; what it had not read yet it can still read."""
+    def use_identity(self, authentication: Authentication, issuer: TokenIssuer | None = None) -> None:
+        """Answer reviews by this authentication, and token requests by this issuer.
+
+        Apart from the constructor, because both look accounts up in this server's own cache (`registry.find`).
+        """
+        reviews = Reviews(self.authorizer, self.authorization.rbac, authentication)
+        self.chain.extensions.append(ReviewsExtension(reviews, self.clock))
+        if issuer is not None:
+            self.handler.subresources["serviceaccounts", "token"] = TokenSubresource(issuer, self.clock)
+
+    def http(self, authenticator: Authenticator, proxy: KubeletProxy | None = None) -> HttpServer:
+        """Return a server for sockets; `listen` on as many as are wanted. Closed by `close`, or by itself."""
+        from podling.apiserver.http import HttpServer
+
+        made = HttpServer(self.chain, self.registry, authenticator, self.authorizer, proxy=proxy)
+        self._listeners.append(made)
+        return made
+
+    async def close(self) -> None:
+        """Stop listening, and end every watch, so that its reader knows; what it had not read it can still read."""
+        self.health.ready["shutdown"] = lambda: "the server is shutting down"
+        for listener in self._listeners:
+            await listener.close()
+        self._listeners.clear()
         for shelf in self.cache.shelves():
             for watcher in shelf.watchers():
                 watcher.close()
+
+    def _store_wrong(self) -> str:
+        behind = self.registry.store.revision - self.cache.revision
+        return f"the store is {behind} revisions ahead of the cache" if behind > _TOLERATED_DELAY else ""
+
+    def _cache_wrong(self) -> str:
+        return "" if self.cache.revision else "the cache is not loaded"
 
     def _follow_service(self, notice: Notice) -> None:
         self.addresses.replace(notice.old, notice.new)

@@ -1,0 +1,94 @@
+"""What the chain serves beside stored objects: discovery and reviews, put into the chain's words.
+
+Owns the adaptation only; what discovery and reviews say stands in their modules, loaded when first asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from podling.api.body import decode_body
+from podling.api.conform import conform
+from podling.api.schema import Schema
+from podling.apiserver.handler import not_allowed
+from podling.apiserver.messages import Request, Response
+from podling.apiserver.options import write_options
+from podling.apiserver.reviews import RESOURCES
+from podling.apiserver.verbs.writing import judge_strictness
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from podling.aio.clock import Clock
+    from podling.apiserver.discovery import Discovery
+    from podling.apiserver.identity.tokens import TokenIssuer
+    from podling.apiserver.paths import ResourcePath, Target
+    from podling.apiserver.record import Record
+    from podling.apiserver.reviews import Reviews
+
+
+class DiscoveryExtension:
+    """`/api`, `/apis` and what lies under them up to the resources."""
+
+    def __init__(self, records: Iterable[Record], address: str = "") -> None:
+        self._records = tuple(records)
+        self._address = address
+        self._discovery: Discovery | None = None
+
+    async def serve(self, request: Request, path: ResourcePath | None) -> Response | None:
+        if path is not None or not request.path.startswith("/api") or request.method not in {"GET", "HEAD"}:
+            return None
+        if self._discovery is None:
+            from podling.apiserver.discovery import Discovery
+
+            self._discovery = Discovery(self._records, RESOURCES, self._address)
+        document = self._discovery.answer(request.path, request.accept)
+        if document is None:
+            return None
+        headers = {"ETag": document.etag, "Vary": "Accept"}
+        if request.headers.get("if-none-match") == document.etag:
+            return Response(304, b"", document.content_type, headers=headers)
+        return Response(200, document.body, document.content_type, headers=headers)
+
+
+class ReviewsExtension:
+    """Reviews: created, answered, and never stored."""
+
+    def __init__(self, reviews: Reviews, clock: Clock) -> None:
+        self._reviews = reviews
+        self._clock = clock
+        self._resources = {(it.group, it.version, it.plural): it for it in RESOURCES}
+
+    async def serve(self, request: Request, path: ResourcePath | None) -> Response | None:
+        if path is None:
+            return None
+        resource = self._resources.get((path.group, path.version, path.resource))
+        if resource is None or path.name or bool(path.namespace) != resource.namespaced:
+            return None
+        if request.method != "POST":
+            raise not_allowed()
+        validation, warnings = write_options(request.query).validation, list[str]()
+        read = decode_body(request.body, request.content_type, resource.kind)
+        schema = Schema.of_kind(resource.group, resource.version, resource.kind)
+        problems = conform(read.tree, schema)
+        judge_strictness(validation, read.sentences(problems.unknown), warnings)
+        tree = self._reviews.create(resource, read.tree, request.user, now=self._clock.time(), namespace=path.namespace)
+        return Response(201, msgspec.json.encode(tree), warnings=warnings)
+
+
+class TokenSubresource:
+    """`serviceaccounts/token`: a token for an account, made and not stored."""
+
+    def __init__(self, issuer: TokenIssuer, clock: Clock) -> None:
+        self._issuer = issuer
+        self._clock = clock
+
+    async def __call__(self, request: Request, target: Target) -> Response:
+        options, warnings = write_options(request.query), list[str]()
+        read = decode_body(request.body, request.content_type, "TokenRequest")
+        problems = conform(read.tree, Schema.of_kind("authentication.k8s.io", "v1", "TokenRequest"))
+        judge_strictness(options.validation, read.sentences(problems.unknown), warnings)
+        tree = self._issuer.request(target.namespace, target.name, read.tree, self._clock.time())
+        return Response(201, msgspec.json.encode(tree), warnings=warnings)

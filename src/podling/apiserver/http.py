@@ -1,0 +1,403 @@
+"""The API over HTTP/1.1: sockets, TLS and frames around the chain.
+
+Owns the listening side: who calls (through the authenticator), bodies with their bound, answers with upstream's
+headers, lists in pieces, watches written straight to the connection. Knows nothing of objects. aiohttp parses requests
+and keeps connections; answers are put together here, because its own way costs more than everything the server does
+for a GET.
+
+Invariants: no answer is buffered without bound (a watcher whose connection does not keep up is cut off); after
+`close` no connection of this listener is open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import zlib
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import parse_qsl
+
+import msgspec
+from aiohttp import web
+from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
+
+from podling.api.errors import StatusError, internal, not_found, too_large, unauthorized
+from podling.apiserver.chain import MAX_BODY, attributes_of
+from podling.apiserver.identity.authentication import impersonated
+from podling.apiserver.messages import JSON, Request, Response, Watching
+from podling.apiserver.paths import resource_path
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Iterable, Iterator
+
+    from aiohttp.abc import AbstractStreamWriter
+
+    from podling.aio.chance import Chance
+    from podling.aio.clock import Clock
+    from podling.api.encoded import Encoded
+    from podling.apiserver.cache import Notice
+    from podling.apiserver.cache.notices import EventType
+    from podling.apiserver.chain import Chain
+    from podling.apiserver.record import Authenticator, Authorizer, User
+    from podling.apiserver.registry import Registry
+
+log = logging.getLogger("podling.apiserver.http")
+
+WRITE_LIMIT = 4 * 1024 * 1024
+"""Bytes that may wait for one watcher's connection before it is cut off."""
+
+_GZIP_FROM = 128 * 1024
+_SHUTDOWN_PATIENCE = 5.0
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+_STREAMS = frozenset({"log", "exec", "attach", "portforward", "proxy"})
+
+
+class KubeletProxy(Protocol):
+    """Carries what only a kubelet (or a Pod behind it) can answer."""
+
+    async def serve(
+        self, request: web.BaseRequest, *, pod: Encoded, subresource: str, user: User
+    ) -> web.StreamResponse: ...
+
+
+class HttpServer:
+    """One API server's listeners. `proxy` is asked for logs, exec, attach, port-forward and proxy paths."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        registry: Registry,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        *,
+        proxy: KubeletProxy | None = None,
+        write_limit: int = WRITE_LIMIT,
+    ) -> None:
+        self._chain = chain
+        self._registry = registry
+        self._clock: Clock = registry.clock
+        self._chance: Chance = registry.chance
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+        self._proxy = proxy
+        self._write_limit = write_limit
+        self._dates = (0, b"")
+        self._runner: web.ServerRunner | None = None
+        self.closing = False
+
+    async def listen(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        tls: ssl.SSLContext | None = None,
+        unix: str = "",
+        sock: socket.socket | None = None,
+    ) -> int:
+        """Listen on an address, a unix socket or a socket given; return the port (0 for a unix socket)."""
+        if self._runner is None:
+            server = web.Server(
+                self._handle,
+                request_factory=_request,
+                handler_cancellation=True,
+                access_log=None,
+                logger=log,
+                max_line_size=64 * 1024,
+                max_field_size=64 * 1024,
+            )
+            self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_PATIENCE)
+            await self._runner.setup()
+        site: web.BaseSite
+        if unix:
+            site = web.UnixSite(self._runner, unix)
+        elif sock is not None:
+            site = web.SockSite(self._runner, sock, ssl_context=tls)
+        else:
+            site = web.TCPSite(self._runner, host, port, ssl_context=tls, backlog=1024)
+        await site.start()
+        if unix:
+            return 0
+        listening = site._server.sockets[0] if site._server is not None else None  # type: ignore[attr-defined]
+        return int(listening.getsockname()[1]) if listening is not None else port
+
+    async def close(self) -> None:
+        """Stop listening, end watches, let what is in flight finish, and close the connections."""
+        self.closing = True
+        for shelf in self._registry.cache.shelves():
+            for watcher in shelf.watchers():
+                watcher.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._answer(request)
+        except StatusError as error:
+            return self._refusal(request, error)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            log.exception("%s %s failed", request.method, request.raw_path)
+            return self._refusal(request, internal(str(error) or type(error).__name__))
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        raw_path, _, raw_query = request.raw_path.partition("?")
+        headers = request.headers
+        transport = request.transport
+        certificate = transport.get_extra_info("peercert") if transport is not None else None
+        user = await self._authenticator.authenticate(headers, certificate)
+        if user is None:
+            raise unauthorized()
+        if "Impersonate-User" in headers or "Impersonate-Group" in headers:
+            user = impersonated(user, headers, self._authorizer)
+        asked = Request(
+            request.method,
+            raw_path,
+            parse_qsl(raw_query, keep_blank_values=True) if raw_query else (),
+            user,
+            content_type=headers.get("Content-Type", ""),
+            accept=headers.get("Accept", ""),
+            headers=headers,
+        )
+        if self._proxy is not None and raw_path.startswith("/api/"):
+            streamed = await self._stream(request, asked)
+            if streamed is not None:
+                return streamed
+        if request.can_read_body:
+            if (request.content_length or 0) > MAX_BODY:
+                raise too_large(MAX_BODY)
+            try:
+                asked.body = await request.read()
+            except HTTPRequestEntityTooLarge:
+                raise too_large(MAX_BODY) from None
+        response = await self._chain.handle(asked)
+        if response.watching is not None:
+            return await self._watch(request, response, response.watching)
+        return await self._respond(request, response)
+
+    async def _stream(self, request: web.BaseRequest, asked: Request) -> web.StreamResponse | None:
+        """Hand what a kubelet must answer to the proxy, once it is authorized."""
+        path = resource_path(asked.path)
+        if path is None or path.subresource not in _STREAMS:
+            return None
+        target = self._chain.target(path)
+        if target is None:
+            return None
+        assert self._proxy is not None
+        self._chain.authorize(attributes_of(asked, path))
+        found = self._registry.shelf(target.record).get(target.record.key(target.namespace, _host(target.name)))
+        if found is None:
+            raise not_found(target.record.resource.group, target.record.resource.plural, target.name)
+        return await self._proxy.serve(request, pod=found, subresource=target.subresource, user=asked.user)
+
+    # --- answers -----------------------------------------------------------------------------------------------------
+
+    async def _respond(self, request: web.BaseRequest, response: Response) -> web.StreamResponse:
+        body, pieces = response.body, response.pieces
+        if pieces is not None:
+            produced = iter(pieces)
+            body = next(produced, b"")
+            following = next(produced, None)
+            if following is not None:
+                return await self._send_pieces(request, response, _chain(body, following, produced))
+        headers = b""
+        if len(body) >= _GZIP_FROM and _takes_gzip(request):
+            body = zlib.compress(body, 1, 31)
+            headers = b"Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n"
+        head = self._head(
+            response.code, response.content_type, response, b"%bContent-Length: %d\r\n" % (headers, len(body))
+        )
+        return _Raw(response.code, head if request.method == "HEAD" else head + body)
+
+    async def _send_pieces(
+        self, request: web.BaseRequest, response: Response, pieces: Iterator[bytes]
+    ) -> web.StreamResponse:
+        """Send a long body as it is made, never more than a piece ahead of the connection."""
+        gzip = zlib.compressobj(1, zlib.DEFLATED, 31) if _takes_gzip(request) else None
+        more = b"Transfer-Encoding: chunked\r\n"
+        if gzip is not None:
+            more += b"Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n"
+        line = _Line(request)
+        line.write(self._head(response.code, response.content_type, response, more))
+        for piece in _or_abort(pieces, line.transport):
+            data = piece if gzip is None else gzip.compress(piece)
+            if data:
+                line.write(b"%x\r\n%b\r\n" % (len(data), data))
+                await line.drain()
+            await self._clock.sleep(0)
+        tail = b"" if gzip is None else gzip.flush()
+        line.write((b"%x\r\n%b\r\n" % (len(tail), tail) if tail else b"") + b"0\r\n\r\n")
+        return _Raw(response.code, b"")
+
+    async def _watch(self, request: web.BaseRequest, response: Response, watching: Watching) -> web.StreamResponse:
+        """Write a watch's frames to the connection as changes happen, until its time is over or the reader is lost."""
+        watcher = watching.stream.watcher
+        timer = None
+        try:
+            line = _Line(request)
+            line.write(self._head(200, response.content_type, response, b"Transfer-Encoding: chunked\r\n"))
+            await _write_initial(line, watching)
+            transport, frame, limit = line.transport, watching.frame, self._write_limit
+            write, waiting = transport.write, transport.get_write_buffer_size
+
+            def sink(notice: Notice, kind: EventType) -> bool:
+                data = frame(notice, kind)
+                write(b"%x\r\n%b\r\n" % (len(data), data))
+                return waiting() < limit
+
+            if watching.timeout is not None:
+                timer = self._clock.call_later(watching.timeout, watcher.close)
+            watcher.attach(sink)
+            await watcher.closed()
+            if watcher.overrun:
+                # Whoever does not read would not read an explanation either.
+                transport.abort()
+            else:
+                line.write(b"0\r\n\r\n")
+        finally:
+            if timer is not None:
+                timer.cancel()
+            watcher.close()
+        return _Raw(200, b"")
+
+    def _refusal(self, request: web.BaseRequest, error: StatusError) -> web.StreamResponse:
+        body = msgspec.json.encode(error.to_tree())
+        more = b"Content-Length: %d\r\n" % len(body)
+        retry = (error.details or {}).get("retryAfterSeconds")
+        if retry:
+            more += b"Retry-After: %d\r\n" % retry
+        if error.code == 413:
+            more += b"Connection: close\r\n"
+        head = self._head(error.code, JSON, None, more)
+        raw = _Raw(error.code, head if request.method == "HEAD" else head + body)
+        if error.code == 413:
+            raw.force_close()
+        return raw
+
+    def _head(self, code: int, content_type: str, response: Response | None, more: bytes) -> bytes:
+        now = int(self._clock.time())
+        if now != self._dates[0]:
+            self._dates = (now, formatdate(now, usegmt=True).encode())
+        if response is not None:
+            for text in dict.fromkeys(response.warnings):
+                more += b'Warning: 299 - "%b"\r\n' % _quoted(text)
+            for name, value in response.headers.items():
+                more += b"%b: %b\r\n" % (name.encode(), value.encode())
+        return (
+            b"HTTP/1.1 %d %b\r\nAudit-Id: %b\r\nCache-Control: no-cache, private\r\nContent-Type: %b\r\nDate: %b\r\n%b\r\n"
+            % (
+                code,
+                _REASONS.get(code, "Unknown").encode(),
+                self._chance.uid().encode(),
+                content_type.encode(),
+                self._dates[1],
+                more,
+            )
+        )
+
+
+class _Line:
+    """The connection of one request, written to directly."""
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the client has gone")
+        self._protocol = request.protocol
+        self.transport: asyncio.WriteTransport = transport
+        self.write = transport.write
+
+    async def drain(self) -> None:
+        """Wait until the connection takes more; `ConnectionError` if it is closed."""
+        if self.transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        await self._protocol._drain_helper()
+
+
+class _Raw(web.StreamResponse):
+    """An answer whose bytes, head and all, are made already (or, if empty, were written already)."""
+
+    def __init__(self, status: int, data: bytes) -> None:
+        super().__init__(status=status)
+        self._data = data
+        self._request: web.BaseRequest | None = None
+        self._closes = False
+
+    def force_close(self) -> None:
+        self._closes = True
+
+    @property
+    def keep_alive(self) -> bool:
+        request = self._request
+        return not self._closes and request is not None and request.keep_alive
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        self._request = request
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:  # noqa: ARG002
+        if self._data and self._request is not None:
+            line = _Line(self._request)
+            line.write(self._data)
+            if len(self._data) > 64 * 1024:
+                await line.drain()
+            self._data = b""
+
+
+async def _write_initial(line: _Line, watching: Watching) -> None:
+    """Write the objects that a watch begins with, in pieces that the connection has room for."""
+    held: list[bytes] = []
+    size = 0
+    for encoded in watching.stream.initial:
+        data = watching.first(encoded)
+        held.append(data)
+        size += len(data)
+        if size >= 256 * 1024:
+            line.write(b"%x\r\n%b\r\n" % (size, b"".join(held)))
+            held, size = [], 0
+            await line.drain()
+    if watching.initial_end:
+        held.append(watching.initial_end)
+        size += len(watching.initial_end)
+    if held:
+        line.write(b"%x\r\n%b\r\n" % (size, b"".join(held)))
+
+
+def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: asyncio.Task[None]) -> web.BaseRequest:
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY)
+
+
+def _chain(first: bytes, second: bytes, others: Iterable[bytes]) -> Iterator[bytes]:
+    yield first
+    yield second
+    yield from others
+
+
+def _or_abort(pieces: Iterator[bytes], transport: asyncio.WriteTransport) -> Iterator[bytes]:
+    """Yield the pieces; an error in the midst of a body can only be told by breaking the connection."""
+    try:
+        yield from pieces
+    except Exception as error:
+        log.exception("a list broke off")
+        transport.abort()
+        raise ConnectionResetError("the list broke off") from error
+
+
+def _takes_gzip(request: web.BaseRequest) -> bool:
+    return "gzip" in request.headers.get("Accept-Encoding", "")
+
+
+def _quoted(text: str) -> bytes:
+    return text.replace("\\", "\\\\").replace('"', '\\"').encode()
+
+
+def _host(name: str) -> str:
+    """Return the object's name of a proxy path, which may be SCHEME:NAME:PORT."""
+    parts = name.split(":")
+    return parts[0] if len(parts) < 3 else parts[1]
