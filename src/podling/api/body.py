@@ -22,6 +22,8 @@ _TYPE_META: Final = (
     r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
 )
 _SPACED_COLON: Final = re.compile(rb'"[ \t\r\n]+:')
+_MOST_WORDED: Final = 64 * 1024
+"""Bytes of a malformed document for which Go's sentence is worth finding; of larger ones the offset is told."""
 _NOT_INTERPRETED: Final = "couldn't get version/kind; json parse error: "
 
 
@@ -114,13 +116,18 @@ def _object(tree: Any, kind: str, data: bytes) -> dict[str, Any]:
 
 def _decode_oddly(data: bytes) -> Any:
     """Read what the fast decoder refused: refuse it as Go does, or read what only Go tolerates."""
-    why = gojson.syntax_error(data)
+    why = gojson.syntax_error(data) if len(data) <= _MOST_WORDED else None
     if why is not None:
         raise ValueError(why)
+    given = data.decode(errors="replace")
     try:
-        text = json.dumps(json.loads(data.decode(errors="replace")), ensure_ascii=False)
+        text = json.dumps(json.loads(given), ensure_ascii=False)
     except RecursionError:
         raise ValueError("exceeded max depth") from None
+    except json.JSONDecodeError as error:
+        if error.pos >= len(given.rstrip()) or error.msg.startswith("Unterminated"):
+            raise ValueError(gojson.END) from None
+        raise ValueError(f"invalid character '{given[error.pos]}' at offset {error.pos}") from None
     # Half of a surrogate pair becomes U+FFFD, as in Go.
     whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return json.loads(whole, parse_constant=_too_large)

@@ -76,6 +76,13 @@ def test_nesting_bombs_are_refused(data: bytes) -> None:
     assert decode_json(b"[" * DEEPEST + b"]" * DEEPEST)
 
 
+def test_large_malformed_bodies_are_refused_at_once() -> None:
+    """The offset instead of Go's sentence: finding that would hold the server."""
+    body = b"[" + b"1," * 100_000
+    assert "unexpected end of JSON input" in refusal(body)
+    assert "invalid character '}' at offset 200001" in refusal(body + b"}")
+
+
 def test_text_that_is_no_unicode_is_mended() -> None:
     """Bad UTF-8 and halves of surrogate pairs become U+FFFD, as in Go; numbers beyond floats are refused."""
     assert decode_json(b'"a\xffb"') == "a\ufffdb"
