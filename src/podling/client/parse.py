@@ -77,7 +77,7 @@ def parse_object(resource: Resource[Any], data: bytes) -> Encoded:
     """Return one object as `Encoded`; `resource` says its kind where, as in upstream's lists, the object does not."""
     meta = (_object.decode(data).metadata) or _Meta()
     revision = meta.resourceVersion or ""
-    head = b'{"apiVersion":"%b","kind":"%b","metadata":{' % (resource.api_version.encode(), resource.kind.encode())
+    head = b'{"kind":"%b","apiVersion":"%b","metadata":{' % (resource.kind.encode(), resource.api_version.encode())
     mark = b'"resourceVersion":"%b",' % revision.encode()
     if revision and data.startswith(mark, len(head)) and data.startswith(head):
         raw = head + data[len(head) + len(mark) :]

@@ -94,7 +94,7 @@ def test_listing_is_encoded(hold: Callable[..., None]) -> None:
         assert (item.name, item.namespace, item.uid) == ("p", "default", made.metadata.uid)
         assert dict(item.labels) == {"app": "x"}
         assert str(item.revision) == made.metadata.resource_version
-        assert item.raw[: item.offset] == b'{"apiVersion":"v1","kind":"Pod","metadata":{'
+        assert item.raw[: item.offset] == b'{"kind":"Pod","apiVersion":"v1","metadata":{'
         assert b"resourceVersion" not in item.raw
         assert item.view(Pod) == made
         assert (item.fields["spec.nodeName"], item.fields["status.phase"]) == ("", "Pending")

@@ -101,7 +101,7 @@ def test_listing_follows_pages(run: Callable[[Any], Any]) -> None:
 @pytest.mark.parametrize(
     "wire",
     [
-        b'{"apiVersion":"v1","kind":"Pod","metadata":{"resourceVersion":"5","name":"a","namespace":"d","uid":"u"},"spec":{"nodeName":"n"}}',
+        b'{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"5","name":"a","namespace":"d","uid":"u"},"spec":{"nodeName":"n"}}',
         b'{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","namespace":"d","uid":"u","resourceVersion":"5","labels":null},"spec":{"nodeName":"n"},"status":{}}',
         b'{ "metadata": {"name":"a","uid":"u","namespace":"d", "resourceVersion":"5"}, "spec":{"nodeName":"n"} }',
     ],
@@ -110,7 +110,7 @@ def test_listing_follows_pages(run: Callable[[Any], Any]) -> None:
 def test_objects_are_brought_into_the_stored_form(wire: bytes) -> None:
     """Whatever the server's order of fields: raw begins with the kind and has no revision, wire() has it again."""
     obj = parse_object(PODS, wire)
-    assert obj.raw.startswith(b'{"apiVersion":"v1","kind":"Pod","metadata":{')
+    assert obj.raw.startswith(b'{"kind":"Pod","apiVersion":"v1","metadata":{')
     assert b"resourceVersion" not in obj.raw
     assert (obj.revision, obj.name, obj.namespace, obj.uid) == (5, "a", "d", "u")
     assert obj.fields["spec.nodeName"] == "n"
