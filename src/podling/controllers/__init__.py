@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
     from podling.client.client import Client
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 class Controller(Protocol):
     """One reconciler."""
+
+    account: str
+    """The ServiceAccount in `kube-system` that it acts as: upstream's."""
 
     def __init__(self, context: Context) -> None: ...
 
@@ -41,10 +46,16 @@ def controllers() -> tuple[type[Controller], ...]:
     )
 
 
-def run(supervisor: Supervisor, client: Client, informers: Informers, clock: Clock, root_ca: str) -> None:
-    """Start every controller under `supervisor`; `root_ca` is what Pods verify the API server with (PEM)."""
+def run(
+    supervisor: Supervisor, client_as: Callable[[str], Client], informers: Informers, clock: Clock, root_ca: str
+) -> None:
+    """Start every controller under `supervisor`.
+
+    `client_as` gives the client of one ServiceAccount in `kube-system`, by its name: the bootstrap roles let each
+    controller do its own work and no more. `informers` must be allowed to list and watch everything, as
+    `system:kube-controller-manager` is. `root_ca` is what Pods verify the API server with, in PEM.
+    """
     from podling.controllers.context import Context
 
-    context = Context(supervisor, client, informers, clock, root_ca)
     for controller in controllers():
-        controller(context).start()
+        controller(Context(supervisor, client_as(controller.account), informers, clock, root_ca)).start()

@@ -18,6 +18,7 @@ class Context:
 
     supervisor: Supervisor
     client: Client
+    """As the controller's own account."""
     informers: Informers
     clock: Clock
     root_ca: str

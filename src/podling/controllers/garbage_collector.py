@@ -47,6 +47,8 @@ _DECODER: Final = msgspec.json.Decoder(_Object)
 class GarbageCollector:
     """Keys are dependents, and owners that wait for theirs."""
 
+    account = "generic-garbage-collector"
+
     def __init__(self, context: Context) -> None:
         self._client = context.client
         self._supervisor = context.supervisor

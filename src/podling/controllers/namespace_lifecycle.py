@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from podling.aio.clock import Clock
     from podling.api.encoded import Encoded
     from podling.api.resources import Resource
-    from podling.api.types.core_v1 import Namespace
+    from podling.api.types.core_v1 import Namespace, NamespaceStatus
     from podling.controllers.context import Context
 
 FINALIZER: Final = "kubernetes"
@@ -53,8 +53,8 @@ class Remainder:
 class NamespacePlan:
     """What to do after one round of deletion."""
 
-    status: dict[str, Any] | None
-    """A strategic patch of the status, if something is to be said."""
+    status: NamespaceStatus | None
+    """The status as it must be written, if something is to be said."""
     finalize: bool
     again_in: float | None
     """Seconds until the next round."""
@@ -64,24 +64,26 @@ def plan(namespace: Namespace, remainders: Sequence[Remainder], now: float) -> N
     """Say what is left, and finalize once nothing is."""
     left = [r for r in remainders if r.count or r.failure]
     again_in = max((r.estimate / 2 + 1 for r in left), default=None)
-    status = _status(namespace, left, now) if left or namespace.status.conditions else None
+    status = _status(namespace, left, now) if left else None
     return NamespacePlan(status, finalize=not left, again_in=again_in)
 
 
-def _status(namespace: Namespace, left: Sequence[Remainder], now: float) -> dict[str, Any] | None:
+def _status(namespace: Namespace, left: Sequence[Remainder], now: float) -> NamespaceStatus | None:
+    from podling.api.types.core_v1 import NamespaceCondition, NamespaceStatus
+
     held = {c.type: c for c in namespace.status.conditions}
-    changed = []
+    written = dict(held)
     for type_, (status, reason, message) in _conditions(left).items():
         old = held.get(type_)
         if old is not None and (old.status, old.reason, old.message) == (status, reason, message):
             continue
         since = old.last_transition_time if old is not None and old.status == status else to_wire(now)
-        changed.append(
-            {"type": type_, "status": status, "reason": reason, "message": message, "lastTransitionTime": since}
+        written[type_] = NamespaceCondition(
+            type=type_, status=status, reason=reason, message=message, last_transition_time=since
         )
-    if not changed:
+    if written == held and namespace.status.phase == "Terminating":
         return None
-    return {"metadata": {"uid": namespace.metadata.uid}, "status": {"phase": "Terminating", "conditions": changed}}
+    return NamespaceStatus(phase="Terminating", conditions=tuple(written.values()))
 
 
 def _conditions(left: Sequence[Remainder]) -> dict[str, tuple[str, str, str]]:
@@ -141,6 +143,8 @@ def _conditions(left: Sequence[Remainder]) -> dict[str, tuple[str, str, str]]:
 class NamespaceLifecycle:
     """Keys are namespaces."""
 
+    account = "namespace-controller"
+
     def __init__(self, context: Context) -> None:
         self._client = context.client
         self._supervisor = context.supervisor
@@ -179,8 +183,8 @@ class NamespaceLifecycle:
             remainders = [await self._delete_all(resource, name) for resource in others]
         todo = plan(namespace, remainders, self._clock.time())
         try:
-            if todo.status is not None and not todo.finalize:
-                await self._client.patch(NAMESPACES, name, todo.status, kind="strategic", subresource="status")
+            if todo.status is not None:
+                await self._client.update_status(NAMESPACES, msgspec.structs.replace(namespace, status=todo.status))
             if todo.finalize:
                 await self._finalize(name, namespace.metadata.uid)
         except StatusError as refusal:

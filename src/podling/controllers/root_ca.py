@@ -5,7 +5,9 @@ Level: the ConfigMaps that are there. Deleted, it is made again; changed, its da
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from podling.aio.workqueue import WorkQueue
 from podling.api.errors import StatusError
@@ -26,8 +28,8 @@ _DESCRIBED: Final = (
 )
 
 
-def plan(namespace: Namespace | None, held: ConfigMap | None, root_ca: str) -> ConfigMap | dict[str, Any] | None:
-    """Return the ConfigMap to create, the merge patch that puts it right, or nothing."""
+def plan(namespace: Namespace | None, held: ConfigMap | None, root_ca: str) -> ConfigMap | None:
+    """Return the ConfigMap as it must be written: new where there was none, mended where it was changed."""
     if namespace is None or namespace.metadata.deletion_timestamp is not None:
         return None
     if held is None:
@@ -39,15 +41,15 @@ def plan(namespace: Namespace | None, held: ConfigMap | None, root_ca: str) -> C
     wanted = {"ca.crt": root_ca}
     if held.data == wanted and held.metadata.annotations.get(DESCRIPTION) == _DESCRIBED:
         return None
-    data: dict[str, str | None] = dict.fromkeys(held.data)
-    return {
-        "metadata": {"annotations": {DESCRIPTION: _DESCRIBED}, "resourceVersion": held.metadata.resource_version},
-        "data": data | wanted,
-    }
+    annotations = {**held.metadata.annotations, DESCRIPTION: _DESCRIBED}
+    metadata = msgspec.structs.replace(held.metadata, annotations=annotations)
+    return msgspec.structs.replace(held, metadata=metadata, data=wanted, binary_data={})
 
 
 class RootCertificatePublisher:
     """Keys are namespaces."""
+
+    account = "root-ca-cert-publisher"
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
@@ -78,8 +80,8 @@ class RootCertificatePublisher:
         if todo is None:
             return
         try:
-            if isinstance(todo, dict):
-                await self._client.patch(CONFIG_MAPS, NAME, todo, namespace=name)
+            if todo.metadata.resource_version:
+                await self._client.update(CONFIG_MAPS, todo)
             else:
                 await self._client.create(CONFIG_MAPS, todo)
         except StatusError as refusal:

@@ -33,6 +33,8 @@ def plan(namespace: Namespace | None, present: bool) -> ServiceAccount | None:
 class ServiceAccounts:
     """Keys are namespaces."""
 
+    account = "service-account-controller"
+
     def __init__(self, context: Context) -> None:
         self._client = context.client
         self._supervisor = context.supervisor

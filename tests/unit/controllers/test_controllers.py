@@ -24,7 +24,7 @@ async def _controlling(cluster: SmallCluster, clock: VirtualClock, root_ca: str 
     client = ApiClient(cluster)
     async with Supervisor(clock) as supervisor:
         informers = Informers(client, clock, Chance(1), supervisor)
-        run_controllers(supervisor, client, informers, clock, root_ca)
+        run_controllers(supervisor, lambda _: client, informers, clock, root_ca)
         await clock.settle()
         yield client
         await clock.settle()
