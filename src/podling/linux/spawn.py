@@ -177,6 +177,11 @@ class Launcher:
         self._executor.shutdown(wait=True)
 
 
+def run_and_wait(argv: Sequence[str]) -> bytes:
+    """Run a short command where there is no loop, and return its output; `CalledProcessError` where it fails."""
+    return subprocess.run(argv, capture_output=True, check=True, stdin=subprocess.DEVNULL).stdout
+
+
 def _abandon(launching: asyncio.Future[subprocess.Popen[bytes]]) -> None:
     if not launching.cancelled() and launching.exception() is None:
         process = launching.result()

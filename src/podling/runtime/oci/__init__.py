@@ -4,5 +4,6 @@ Owns `<data>/pods/*/containers`, `<data>/images` and `/run/podling/<instance>`. 
 """
 
 from podling.runtime.oci.layout import Layout, instance_id
+from podling.runtime.oci.teardown import teardown
 
-__all__ = ["Layout", "instance_id"]
+__all__ = ["Layout", "instance_id", "teardown"]

@@ -10,17 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podling.linux import files, processes
-from podling.runtime.oci import bundles, records
+from podling.runtime.oci import bundles, records, sandboxes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from podling.aio.clock import Clock
-    from podling.linux.cgroup import Cgroup
+    from podling.linux.cgroup import Cgroup, Hierarchies
     from podling.runtime.oci.layout import Layout
-    from podling.runtime.oci.records import ContainerRecord
+    from podling.runtime.oci.records import ContainerRecord, SandboxRecord
 
 UNKNOWN_EXIT_CODE = 255
 """What upstream's runtimes say of a container whose end nobody saw."""
@@ -123,3 +124,13 @@ class Live:
             if watched is not None:
                 watched.close()
         self.process = self.conmon = None
+
+
+def make_live(
+    layout: Layout, hierarchies: Hierarchies, record: ContainerRecord, bundle: Path, pod: SandboxRecord
+) -> Live:
+    """Put a container's record together with its control group."""
+    group = sandboxes.group(hierarchies, layout, pod.config).child(record.id)
+    config = pod.config
+    own_pids = not (config.host_pid or config.share_process_namespace or record.config.target_container)
+    return Live(record, bundle, group, config.uid, own_pids=own_pids)

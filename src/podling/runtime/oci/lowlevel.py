@@ -1,7 +1,7 @@
 """crun or runc, whichever works on this machine, and where its processes are started from.
 
 Owns the choice, made once by trying (kept on disk with what it depends on), and the launching thread. Where version 1
-and 2 of control groups are mounted together crun refuses; the thread then lives in a mount namespace of its own in which
+and 2 of control groups are mounted together crun refuses; the thread then lives in a mount namespace of its own where
 the version 2 mount is away, private below /sys/fs/cgroup alone, so that every other mount still arrives there.
 
 Invariants: processes started here begin in the instance's `conmon` control group, never in a Pod's; the answer on disk
@@ -141,7 +141,8 @@ class LowLevel:
         """Run an image that holds nothing: a runtime that comes as far as to miss the program works."""
         bundle = self._layout.run / "probe"
         files.remove_tree(bundle)
-        (bundle / "rootfs").mkdir(parents=True)
+        for name in ("dev", "proc", "sys"):
+            (bundle / "rootfs" / name).mkdir(parents=True)
         specification = {
             "ociVersion": "1.0.2",
             "process": {"user": {"uid": 0, "gid": 0}, "args": ["/nothing"], "env": [], "cwd": "/"},

@@ -18,7 +18,7 @@ import msgspec
 
 from podling.linux import files, mounts, namespaces, processes
 from podling.runtime.oci import bundles, records, sandboxes
-from podling.runtime.oci.live import Live
+from podling.runtime.oci.live import Live, make_live
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,7 @@ def recover(layout: Layout, hierarchies: cgroup.Hierarchies, boot: str, clock: C
                 bundles.discard(bundle)
                 continue
             survivors.containers[live.record.id] = live
-            _settle(live, layout, hierarchies, boot, clock)
+            _settle(live, layout, boot, clock)
     for record in survivors.sandboxes.values():
         _settle_sandbox(record, layout, hierarchies, boot, clock)
     _sweep(survivors, layout)
@@ -64,8 +64,8 @@ def recover(layout: Layout, hierarchies: cgroup.Hierarchies, boot: str, clock: C
 def _sandbox(path: Path) -> records.SandboxRecord | None:
     try:
         return records.load_sandbox(path)
-    except msgspec.DecodeError as error:
-        log.error("%s is no record and is set aside: %s", path, error)
+    except msgspec.DecodeError:
+        log.exception("%s is no record and is set aside", path)
         path.rename(path.with_suffix(".broken"))
         return None
 
@@ -80,13 +80,10 @@ def _container(
     pod = pods.get(record.sandbox)
     if pod is None:
         return None
-    group = sandboxes.group(hierarchies, layout, pod.config).child(record.id)
-    config = pod.config
-    own_pids = not (config.host_pid or config.share_process_namespace or record.config.target_container)
-    return Live(record, bundle, group, config.uid, own_pids=own_pids)
+    return make_live(layout, hierarchies, record, bundle, pod)
 
 
-def _settle(live: Live, layout: Layout, hierarchies: cgroup.Hierarchies, boot: str, clock: Clock) -> None:
+def _settle(live: Live, layout: Layout, boot: str, clock: Clock) -> None:
     record = live.record
     if record.finished is not None:
         return
@@ -100,7 +97,7 @@ def _settle(live: Live, layout: Layout, hierarchies: cgroup.Hierarchies, boot: s
         return
     if record.started is None and _waiting(live, layout):
         # Its program never ran. What was about to release it must not do so behind our back.
-        kill_leftovers(layout, hierarchies, live)
+        kill_leftovers(layout, live)
         record.starting = record.pid = record.pid_started = None
         (layout.exits / record.id).unlink(missing_ok=True)
         live.save()
@@ -156,7 +153,7 @@ def _speaking_of(live: Live) -> list[int]:
     return found
 
 
-def kill_leftovers(layout: Layout, hierarchies: cgroup.Hierarchies, live: Live) -> None:
+def kill_leftovers(layout: Layout, live: Live) -> None:
     """End whatever there is of a container that is not to be, its conmon included."""
     live.watch_conmon()
     if live.conmon is not None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -29,7 +30,7 @@ from podling.linux.local import connect_inside
 from podling.runtime.oci import bundles, conmon, records, recovery, sandboxes, seccomp, sessions, spec, users
 from podling.runtime.oci.images.store import OciImages
 from podling.runtime.oci.layout import RUN, Layout, instance_id
-from podling.runtime.oci.live import Live
+from podling.runtime.oci.live import Live, make_live
 from podling.runtime.oci.lowlevel import LowLevel
 from podling.runtime.oci.streams import StreamPair
 from podling.runtime.protocol import (
@@ -293,7 +294,7 @@ class OciRuntime:
         if config.log_path:
             log_path = pod.config.log_directory / config.log_path
             record.log_path = str(log_path)
-        live = self._make_live(record, bundle, pod)
+        live = make_live(self._layout, self._hierarchies, record, bundle, pod)
         # Known before it is on disk, so that a second wish for it meanwhile finds it.
         self._containers[record.id] = live
         try:
@@ -313,9 +314,6 @@ class OciRuntime:
             raise
         self._publish(sandbox, pod.config.uid, record.id)
         return ContainerId(record.id)
-
-    def _make_live(self, record: records.ContainerRecord, bundle: Path, pod: records.SandboxRecord) -> Live:
-        return make_live(self._layout, self._hierarchies, record, bundle, pod)
 
     def _around(self, pod: records.SandboxRecord, live: Live) -> dict[str, object]:
         config = pod.config
@@ -401,7 +399,7 @@ class OciRuntime:
             raise conmon.CreationFailed(answer.stderr.decode(errors="replace"))
 
     async def _undo(self, live: Live) -> None:
-        await asyncio.to_thread(recovery.kill_leftovers, self._layout, self._hierarchies, live)
+        await asyncio.to_thread(recovery.kill_leftovers, self._layout, live)
 
     def _watch(self, live: Live) -> None:
         live.watch_conmon()
@@ -432,8 +430,8 @@ class OciRuntime:
         if not name:
             for live in list(self._containers.values()):
                 self._look(live)
-        elif (live := self._containers.get(name)) is not None:
-            self._look(live)
+        elif name in self._containers:
+            self._look(self._containers[name])
 
     def _look(self, live: Live) -> None:
         if live.record.starting is None or live.record.finished is not None:
@@ -558,9 +556,12 @@ class OciRuntime:
         stderr: bool = True,
         tty: bool = False,
     ) -> Session:
-        return await self._exec(container).open(command, stdin=stdin, stdout=stdout, stderr=stderr, tty=tty)
+        # Both outputs are always taken: a command whose stderr went nowhere would fail where its shell has one.
+        del stdout, stderr
+        return await self._exec(container).open(command, stdin=stdin, tty=tty)
 
     async def attach(self, container: ContainerId, *, stdin: bool = False, tty: bool = False) -> Session:
+        del stdin, tty  # conmon was told at the start what the container has
         live = self._live(container)
         if not live.running:
             raise RuntimeFailure("Unavailable", f"container {container} is not running")
@@ -583,20 +584,6 @@ class OciRuntime:
             "Unavailable",
             f'failed to connect to localhost:{port} inside namespace "{view.network_namespace}":{complaint}',
         )
-
-
-def make_live(
-    layout: Layout,
-    hierarchies: cgroup.Hierarchies,
-    record: records.ContainerRecord,
-    bundle: Path,
-    pod: records.SandboxRecord,
-) -> Live:
-    """Put a container's record together with its control group."""
-    group = sandboxes.group(hierarchies, layout, pod.config).child(record.id)
-    config = pod.config
-    own_pids = not (config.host_pid or config.share_process_namespace or record.config.target_container)
-    return Live(record, bundle, group, config.uid, own_pids=own_pids)
 
 
 async def _until_overrun(items: Subscription[RuntimeEvent]) -> AsyncIterator[RuntimeEvent]:
@@ -630,8 +617,6 @@ def _is_name(text: str) -> bool:
 
 
 def _program(bundle: Path) -> str:
-    import json
-
     arguments = json.loads((bundle / "config.json").read_bytes())["process"]["args"]
     return str(arguments[0])
 

@@ -113,7 +113,15 @@ class Exec:
         return [int(text)] if text and text.isdigit() else []
 
     async def _kill(self, child: Child) -> None:
-        await kill_tree(self._group, [*self._inner(), child.pid])
+        inner = self._inner()
+        if inner:
+            # The runtime reaps what it has started; killed first, it would leave a zombie to the container's init.
+            await kill_tree(self._group, inner)
+            with contextlib.suppress(TimeoutError):
+                async with self._clock.timeout(2.0):
+                    await child.wait()
+                return
+        await kill_tree(self._group, [child.pid])
         await child.kill()
 
     def _failure(self, text: str, name: str) -> RuntimeFailure:
@@ -164,18 +172,18 @@ class Exec:
             output.close()
             files.remove_tree(self._scratch)
 
-    async def open(self, command: Sequence[str], *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> ExecSession:
+    async def open(self, command: Sequence[str], *, stdin: bool, tty: bool) -> ExecSession:
         """Start a command and return its streams."""
         self._scratch.mkdir(parents=True)
         try:
             if tty:
                 return await self._open_terminal(command)
-            return await self._open_pipes(command, stdin=stdin, stdout=stdout, stderr=stderr)
+            return await self._open_pipes(command, stdin=stdin)
         except BaseException:
             files.remove_tree(self._scratch)
             raise
 
-    async def _open_pipes(self, command: Sequence[str], *, stdin: bool, stdout: bool, stderr: bool) -> ExecSession:
+    async def _open_pipes(self, command: Sequence[str], *, stdin: bool) -> ExecSession:
         in_read, in_write = os.pipe2(os.O_CLOEXEC)
         out_read, out_write = os.pipe2(os.O_CLOEXEC)
         err_read, err_write = os.pipe2(os.O_CLOEXEC)

@@ -155,7 +155,7 @@ def build(sandbox: SandboxConfig, config: ContainerConfig, image: Image, around:
         linux["readonlyPaths"] = list(READ_ONLY)
     if around.seccomp is not None and not security.privileged:
         linux["seccomp"] = around.seccomp
-    mounted = mounts(sandbox, config, around)
+    mounted = mounts(config, around)
     propagations = {mount.propagation for mount in config.mounts}
     linux["rootfsPropagation"] = (
         "rshared" if "rshared" in propagations else "rslave" if "rslave" in propagations else "private"
@@ -170,7 +170,7 @@ def build(sandbox: SandboxConfig, config: ContainerConfig, image: Image, around:
     }
 
 
-def mounts(sandbox: SandboxConfig, config: ContainerConfig, around: Surroundings) -> list[dict[str, Any]]:
+def mounts(config: ContainerConfig, around: Surroundings) -> list[dict[str, Any]]:
     """Return the mounts in the order of their depth: the defaults, those of the Pod over them."""
     privileged = config.security.privileged
     access = "rw" if privileged else "ro"

@@ -8,17 +8,17 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import subprocess
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from podling.linux.spawn import run_and_wait
 from podling.runtime.oci.images.archive import architecture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_PASSWD = "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n"
+_USERS = "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n"
 _GROUP = "root:x:0:\ndaemon:x:1:\nusers:x:100:nobody\nnogroup:x:65534:\n"
 _PAGE = "<!doctype html>\n<title>Podling</title>\n<h1>A Pod of Podling says hello.</h1>\n"
 _DIRECTORIES = ("bin", "dev", "etc", "proc", "root", "sys", "tmp", "usr", "usr/bin", "usr/sbin", "sbin", "var", "www")
@@ -41,7 +41,7 @@ def build_busybox(
     program = busybox.read_bytes()
     if b"/lib64/ld-linux" in program[:4096] or b"/lib/ld-" in program[:4096]:
         raise ValueError(f"{busybox} is not statically linked; install busybox-static")
-    applets = subprocess.run([busybox, "--list"], capture_output=True, check=True).stdout.decode().split()
+    applets = run_and_wait([str(busybox), "--list"]).decode().split()
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name in _DIRECTORIES:
@@ -51,7 +51,7 @@ def build_busybox(
             _add(tar, f"bin/{applet}", kind=tarfile.SYMTYPE, link="busybox")
         _add(tar, "usr/bin/env", kind=tarfile.SYMTYPE, link="/bin/busybox")
         for name, content in {
-            "etc/passwd": _PASSWD.encode(),
+            "etc/passwd": _USERS.encode(),
             "etc/group": _GROUP.encode(),
             "www/index.html": _PAGE.encode(),
             **(extra or {}),

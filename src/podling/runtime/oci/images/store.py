@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import os
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 import msgspec
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from podling.runtime.protocol import Credentials
 
 _VERSION = 1
+# The Protocol's `list` hides the builtin inside the class.
+List = list
+_Taken: TypeAlias = "tuple[bytes, list[tuple[str, int]], Sequence[str], str]"
 
 
 class _Entry(msgspec.Struct):
@@ -157,8 +160,8 @@ class OciImages:
     async def load(self, archive: Path) -> Sequence[str]:
         scratch = self._scratch()
 
-        def read() -> list[tuple[bytes, list[tuple[str, int]], Sequence[str], str]]:
-            taken = []
+        def read() -> List[_Taken]:
+            taken: List[_Taken] = []
             with opened(archive, scratch, self._bounds) as content:
                 for image in content.images():
                     diff_ids = self._diff_ids(image.config)
@@ -177,7 +180,7 @@ class OciImages:
         try:
             async with self._lock:
                 taken = await asyncio.to_thread(read)
-                loaded: list[str] = []
+                loaded: List[str] = []
                 for config, layers, references, _ in taken:
                     image = self._add(config, layers, references, [])
                     loaded += references or [image]
@@ -188,7 +191,7 @@ class OciImages:
             raise RuntimeFailure("ErrImagePull", f"archive {archive}: {error}") from error
         return loaded
 
-    def _diff_ids(self, config: bytes) -> list[str]:
+    def _diff_ids(self, config: bytes) -> List[str]:
         try:
             described = msgspec.json.decode(config)
             diff_ids = [str(item) for item in described["rootfs"]["diff_ids"] or []]
@@ -307,8 +310,8 @@ class OciImages:
                 have=lambda diff_id: (self._directory / "layers" / diff_id.removeprefix("sha256:")).is_dir(),
             )
 
-            def take() -> list[tuple[str, int]]:
-                layers = []
+            def take() -> List[tuple[str, int]]:
+                layers: List[tuple[str, int]] = []
                 for diff_id, blob in zip(self._diff_ids(pulled.config), pulled.layers, strict=True):
                     if blob is None:
                         layers.append((diff_id, 0))

@@ -25,6 +25,7 @@ from podling.linux import syscalls
 from podling.runtime.oci.images.limits import ArchiveRefused, Bounds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _WHITEOUT = ".wh."
@@ -134,7 +135,7 @@ class _Extraction:
         return parts
 
     @contextlib.contextmanager
-    def _directory(self, path: str) -> object:  # type: ignore[misc]
+    def _directory(self, path: str) -> Iterator[int]:
         descriptor = syscalls.open_in_root(self._root, path or ".", os.O_RDONLY | os.O_DIRECTORY)
         try:
             yield descriptor
@@ -157,7 +158,7 @@ class _Extraction:
     def _entry(self, archive: tarfile.TarFile, entry: tarfile.TarInfo) -> None:
         parts = self._parts(entry.name, "entry")
         if not parts:
-            os.chmod(self._root, stat.S_IMODE(entry.mode))
+            os.fchmod(self._root, stat.S_IMODE(entry.mode))
             os.chown(self._root, entry.uid, entry.gid)
             return
         try:
@@ -187,10 +188,8 @@ class _Extraction:
         gone = name.removeprefix(_WHITEOUT)
         if gone in {"", ".", ".."}:
             raise ArchiveRefused(f"whiteout {name!r} names nothing")
-        try:
+        with contextlib.suppress(FileExistsError):  # the layer itself puts something there, which hides what is below
             os.mknod(gone, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent)
-        except FileExistsError:
-            pass  # the layer itself puts something there, which hides what is below
 
     def _make(self, archive: tarfile.TarFile, entry: tarfile.TarInfo, parent: int, name: str) -> None:
         mode = stat.S_IMODE(entry.mode)

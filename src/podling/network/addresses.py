@@ -1,0 +1,109 @@
+"""Who has which Pod address: allocated once, remembered, released.
+
+Owns `<data>/network/addresses.json`. Invariants: an address belongs to one Pod; it is on disk before it is given out; a
+released address is used again as late as possible, so that what remembers it reaches nobody rather than somebody else.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from podling.linux import files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+class _State(msgspec.Struct):
+    range: str
+    addresses: dict[str, int] = {}
+    """Pod uid to its address's place in the range."""
+    cursor: int = 1
+    sysctls: dict[str, str] = {}
+    """What was found before it was changed."""
+    version: int = 1
+
+
+class RangeFull(Exception):
+    """Every address of the range is given out."""
+
+
+class Addresses:
+    """The range and what is given out of it. Not for several threads at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._state: _State | None = None
+        if path.exists():
+            self._state = msgspec.json.decode(path.read_bytes(), type=_State)
+
+    @property
+    def range(self) -> IPv4Network | None:
+        """The range, once one was set."""
+        return IPv4Network(self._state.range) if self._state is not None else None
+
+    @property
+    def gateway(self) -> IPv4Address:
+        """The node's own address in the range: its first."""
+        return self._known().network_address + 1
+
+    def _known(self) -> IPv4Network:
+        if self._state is None:
+            raise RuntimeError("no range was set")
+        return IPv4Network(self._state.range)
+
+    def set_range(self, network: IPv4Network) -> None:
+        """Begin with a range; what was given out of another is forgotten."""
+        if self._state is None or self._state.range != str(network):
+            self._state = _State(str(network), sysctls=self._state.sysctls if self._state else {})
+            self._save()
+
+    def held(self) -> Mapping[str, IPv4Address]:
+        """Return the addresses given out, by Pod uid."""
+        if self._state is None:
+            return {}
+        base = self._known().network_address
+        return {uid: base + place for uid, place in self._state.addresses.items()}
+
+    def allocate(self, uid: str) -> IPv4Address:
+        """Return the Pod's address, the same one whenever it asks."""
+        network = self._known()
+        state = self._state
+        assert state is not None
+        place = state.addresses.get(uid)
+        if place is None:
+            taken = set(state.addresses.values())
+            size = network.num_addresses
+            for step in range(1, size):
+                # The network's own address, the node's and the last are nobody's.
+                place = (state.cursor + step) % size
+                if place >= 2 and place != size - 1 and place not in taken:
+                    break
+            else:
+                raise RangeFull(f"all addresses of {network} are given out")
+            state.addresses[uid] = state.cursor = place
+            self._save()
+        return network.network_address + place
+
+    def release(self, uid: str) -> None:
+        """Take a Pod's address back."""
+        if self._state is not None and self._state.addresses.pop(uid, None) is not None:
+            self._save()
+
+    def remember_sysctl(self, name: str, value: str) -> None:
+        """Keep a value to be restored; the first one found counts."""
+        if self._state is not None and name not in self._state.sysctls:
+            self._state.sysctls[name] = value
+            self._save()
+
+    @property
+    def sysctls(self) -> Mapping[str, str]:
+        return self._state.sysctls if self._state is not None else {}
+
+    def _save(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        files.replace(self._path, msgspec.json.encode(self._state))
