@@ -10,15 +10,12 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
-from aiohttp import web
 
 from podling.aio.chance import Chance
 from podling.aio.clock import SystemClock
 from podling.aio.supervisor import Supervisor
-from podling.api.errors import StatusError
-from podling.apiserver.messages import Request
+from podling.apiserver.identity.authentication import Authentication, TokenFile
 from podling.apiserver.record import User
 from podling.apiserver.server import ApiServer
 from podling.client.http import HttpTransport
@@ -52,7 +49,9 @@ class Served:
             shelf.ring_start = self.store.revision
 
     def close_watches(self) -> None:
-        self.server.close()
+        for shelf in self.server.cache.shelves():
+            for watcher in list(shelf.watchers()):
+                watcher.close()
 
 
 @asynccontextmanager
@@ -62,57 +61,14 @@ async def door(server: ApiServer, directory: Path) -> AsyncIterator[Transport]:
 
 @asynccontextmanager
 async def http(server: ApiServer, directory: Path) -> AsyncIterator[Transport]:
-    """HTTP over a unix socket, into the same chain."""
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        call = Request(
-            request.method,
-            request.path,
-            tuple(request.query.items()),
-            ADMIN,
-            await request.read(),
-            request.headers.get("Content-Type", ""),
-            request.headers.get("Accept", ""),
-            {name.lower(): value for name, value in request.headers.items()},
-        )
-        try:
-            response = await server.chain.handle(call)
-        except StatusError as refusal:
-            return web.json_response(
-                refusal.to_tree(), status=refusal.code, dumps=lambda t: msgspec.json.encode(t).decode()
-            )
-        if response.watching is None:
-            body = response.body if response.pieces is None else b"".join(response.pieces)
-            return web.Response(body=body, status=response.code, headers={"Content-Type": response.content_type})
-        watching = response.watching
-        stream = web.StreamResponse(headers={"Content-Type": "application/json"})
-        await stream.prepare(request)
-        watcher = watching.stream.watcher
-        if watching.timeout is not None:
-            server.clock.call_later(watching.timeout, watcher.close)
-        try:
-            for encoded in watching.stream.initial:
-                await stream.write(watching.first(encoded))
-            async for notice, kind in watcher:
-                await stream.write(watching.frame(notice, kind))
-        except StatusError as refusal:
-            await stream.write(msgspec.json.encode({"type": "ERROR", "object": refusal.to_tree()}) + b"\n")
-        finally:
-            watcher.close()
-        return stream
-
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(application, shutdown_timeout=0.1, handler_cancellation=True)
-    await runner.setup()
+    """HTTP over a unix socket, by a bearer token."""
     path = directory / "api"
-    await web.UnixSite(runner, str(path)).start()
-    transport = HttpTransport(Connection(f"unix://{path}"), server.clock)
+    await server.http(Authentication(server.clock, tokens=TokenFile({"secret": ADMIN}))).listen(unix=str(path))
+    transport = HttpTransport(Connection(f"unix://{path}", token="secret"), server.clock)
     try:
         yield transport
     finally:
         await transport.close()
-        await runner.cleanup()
 
 
 FACTORIES: dict[str, Any] = {"door": door, "http": http}
@@ -134,7 +90,7 @@ def hold(request: pytest.FixtureRequest, run: Callable[[Any], Any], tmp_path: Pa
                 await server.start()
                 async with factory(server, tmp_path) as transport:
                     await asyncio.wait_for(body(Served(transport, server, store, supervisor)), 20)
-                server.close()
+                    await server.close()
             await store.close()
 
         run(main())
