@@ -109,14 +109,22 @@ def attributes_of(request: Request, path: ResourcePath | None) -> Attributes:
         path.namespace,
         path.name or _selected_name(request),
         request.path,
+        "" if path.name else next((value for key, value in request.query if key == "fieldSelector"), ""),
     )
 
 
 def attributes_for(
-    user: User, verb: str, group: str, version: str, plural: str, namespace: str = "", name: str = ""
+    user: User,
+    verb: str,
+    group: str,
+    version: str,
+    plural: str,
+    namespace: str = "",
+    name: str = "",
+    fields: str = "",
 ) -> Attributes:
     """Return what authorization judges of a call that comes without a path."""
-    return Attributes(user, verb, group, version, plural, "", namespace, name, "")
+    return Attributes(user, verb, group, version, plural, "", namespace, name, "", fields)
 
 
 def _selected_name(request: Request) -> str:

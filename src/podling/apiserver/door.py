@@ -104,7 +104,7 @@ class FrontDoor:
         self._chain.authorize(
             attributes_for(
                 self.user, verb, resource.group, resource.version, resource.plural, selection.namespace,
-                "" if "," in name else name,
+                "" if "," in name else name, selection.fields,
             )
         )  # fmt: skip
 

@@ -1,6 +1,6 @@
-"""What the chain serves beside stored objects: discovery and reviews, put into the chain's words.
+"""What the chain serves beside stored objects: discovery, OpenAPI, reviews, tokens, put into the chain's words.
 
-Owns the adaptation only; what discovery and reviews say stands in their modules, loaded when first asked for.
+Owns the adaptation only; what they say stands in their modules, loaded when first asked for.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from podling.aio.clock import Clock
     from podling.apiserver.discovery import Discovery
     from podling.apiserver.identity.tokens import TokenIssuer
+    from podling.apiserver.openapi import OpenApi
     from podling.apiserver.paths import ResourcePath, Target
     from podling.apiserver.record import Record
     from podling.apiserver.reviews import Reviews
@@ -51,6 +52,48 @@ class DiscoveryExtension:
         if request.headers.get("if-none-match") == document.etag:
             return Response(304, b"", document.content_type, headers=headers)
         return Response(200, document.body, document.content_type, headers=headers)
+
+
+class OpenApiExtension:
+    """`/openapi/v2`, `/openapi/v3` and what lies under it."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._records = tuple(records)
+        self._documents: OpenApi | None = None
+
+    async def serve(self, request: Request, path: ResourcePath | None) -> Response | None:
+        if path is not None or not request.path.startswith("/openapi/v") or request.method not in {"GET", "HEAD"}:
+            return None
+        if self._documents is None:
+            from podling.apiserver.openapi import OpenApi
+
+            self._documents = OpenApi(self._records, RESOURCES)
+        document = self._documents.answer(request.path, request.accept)
+        if document is None:
+            return None
+        headers = {"ETag": document.etag, "Vary": "Accept"}
+        if request.headers.get("if-none-match") == document.etag:
+            return Response(304, b"", document.content_type, headers=headers)
+        return Response(200, document.body, document.content_type, headers=headers)
+
+
+class IssuerExtension:
+    """What anybody needs who would verify ServiceAccount tokens by herself."""
+
+    def __init__(self, issuer: TokenIssuer) -> None:
+        self._issuer = issuer
+
+    async def serve(self, request: Request, path: ResourcePath | None) -> Response | None:
+        if path is not None or request.method not in {"GET", "HEAD"}:
+            return None
+        headers = {"Cache-Control": "public, max-age=3600"}
+        match request.path:
+            case "/.well-known/openid-configuration":
+                return Response(200, self._issuer.openid_configuration(), headers=headers)
+            case "/openid/v1/jwks":
+                return Response(200, self._issuer.jwks(), "application/jwk-set+json", headers=headers)
+            case _:
+                return None
 
 
 class ReviewsExtension:

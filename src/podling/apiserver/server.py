@@ -15,7 +15,13 @@ from podling.apiserver.cache import CachedKind, WatchCache
 from podling.apiserver.chain import Chain
 from podling.apiserver.door import FrontDoor
 from podling.apiserver.event_retention import EventLimits, EventRetention
-from podling.apiserver.extensions import DiscoveryExtension, ReviewsExtension, TokenSubresource
+from podling.apiserver.extensions import (
+    DiscoveryExtension,
+    IssuerExtension,
+    OpenApiExtension,
+    ReviewsExtension,
+    TokenSubresource,
+)
 from podling.apiserver.handler import Handler
 from podling.apiserver.health import Health
 from podling.apiserver.identity.bootstrap import objects as roles
@@ -87,7 +93,7 @@ class ApiServer:
             self.routes,
             self.handler,
             self.authorizer,
-            [self.health, DiscoveryExtension(self.records), *extensions],
+            [self.health, DiscoveryExtension(self.records), OpenApiExtension(self.records), *extensions],
             monotonic=clock.monotonic,
             observe=self.metrics.request,
         )
@@ -134,6 +140,7 @@ class ApiServer:
         reviews = Reviews(self.authorizer, self.authorization.rbac, authentication)
         self.chain.extensions.append(ReviewsExtension(reviews, self.clock))
         if issuer is not None:
+            self.chain.extensions.append(IssuerExtension(issuer))
             self.handler.subresources["serviceaccounts", "token"] = TokenSubresource(issuer, self.clock)
 
     def http(self, authenticator: Authenticator, proxy: KubeletProxy | None = None) -> HttpServer:

@@ -267,31 +267,3 @@ def test_a_node_sees_its_own() -> None:
     assert may(judge, n1, "create", "events", "a") and may(judge, n1, "list", "services")
     assert not may(judge, User("system:node:n1"), "get", "nodes", name="n1")
     assert not may(judge, n1, "delete", "nodes", name="n1")
-
-
-def test_a_node_changes_its_own() -> None:
-    """NodeRestriction refuses a node's write to another Node, to another's Pod, and to its own taints."""
-    n1 = User("system:node:n1", ("system:nodes",))
-    there = {"metadata": {"name": "p"}, "spec": {"nodeName": "n2"}}
-    here = {"metadata": {"name": "p"}, "spec": {"nodeName": "n1"}}
-    nodes.restrict(n1, "pods", "status", "patch", "p", here, here)
-    nodes.restrict(n1, "pods", "", "delete", "p", None, here)
-    nodes.restrict(n1, "nodes", "status", "patch", "n1", {}, {})
-    nodes.restrict(ALICE, "nodes", "", "update", "n2", {}, {})
-    for resource, sub, verb, name, tree, old, words in [
-        (
-            "pods",
-            "status",
-            "patch",
-            "p",
-            there,
-            there,
-            "can only update pod status for pods with spec.nodeName set to itself",
-        ),
-        ("pods", "", "delete", "p", None, there, "can only delete pods"),
-        ("pods", "", "create", "p", here, None, "can only create mirror pods"),
-        ("nodes", "", "update", "n2", {}, {}, 'node "n1" is not allowed to modify node "n2"'),
-        ("nodes", "", "patch", "n1", {"spec": {}}, {"spec": {"taints": [{"key": "k"}]}}, "modify taints"),
-    ]:
-        with pytest.raises(StatusError, match=words):
-            nodes.restrict(n1, resource, sub, verb, name, tree, old)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Owns what a node may: the Node authorizer (what it reads and writes) and NodeRestriction (what it may change in it).
+"""Owns what a node may: the Node authorizer. What it may change in it, admission judges (NodeRestriction).
 
 A node, user `system:node:NAME` of group `system:nodes`, sees its own Node, Lease and Pods, and the Secrets, ConfigMaps,
 ServiceAccounts and claims that its Pods name; of all else as much as `bootstrap.NODE_RULES` grant. Pure over `Bound`,
@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from podling.api import resources
-from podling.api.errors import forbidden
 from podling.apiserver.identity.bootstrap import NODE_RULES, rule_tree
 from podling.apiserver.identity.rules import Rule
 from podling.apiserver.record import Attributes, Decision, User
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from podling.api.encoded import Encoded
     from podling.api.types.core_v1 import Container, EphemeralContainer, Pod, Volume
@@ -135,62 +134,6 @@ class Union:
         return Decision(False, "\n".join(reasons))
 
 
-def restrict(
-    user: User,
-    resource: str,
-    subresource: str,
-    verb: str,
-    name: str,
-    tree: Mapping[str, Any] | None,
-    old: Mapping[str, Any] | None,
-) -> None:
-    """Raise upstream's NodeRestriction 403 where a node would change what is not its own.
-
-    To be called in admission of every write, for any user; `tree` is what would be stored (`None` for a deletion),
-    `old` what is stored. A node changes only its own Node, and of Pods only those that are bound to it.
-    """
-    node = node_of(user)
-    if not node:
-        return
-    if resource == "nodes":
-        named = name or str(((tree or {}).get("metadata") or {}).get("name", ""))
-        if named != node:
-            raise forbidden("", resource, name, f'node "{node}" is not allowed to modify node "{named}"')
-        if not subresource and verb in ("update", "patch") and _taints(tree) != _taints(old):
-            raise forbidden("", resource, name, f'node "{node}" is not allowed to modify taints')
-    elif resource == "pods":
-        _restrict_pods(node, subresource, verb, name, tree, old)
-
-
-def _restrict_pods(
-    node: str, subresource: str, verb: str, name: str, tree: Mapping[str, Any] | None, old: Mapping[str, Any] | None
-) -> None:
-    if subresource == "status":
-        if _node_name(old) != node:
-            why = f'node "{node}" can only update pod status for pods with spec.nodeName set to itself'  # noqa: S608 - no SQL
-            raise forbidden("", "pods", name, why)
-    elif subresource == "eviction":
-        if _node_name(old) != node:
-            raise forbidden("", "pods", name, f"node {node} can only evict pods with spec.nodeName set to itself")
-    elif subresource:
-        why = f"unexpected pod subresource \"{subresource}\", only 'status' and 'eviction' are allowed"
-        raise forbidden("", "pods", name, why)
-    elif verb == "create":
-        mirror = ((tree or {}).get("metadata") or {}).get("annotations") or {}
-        if "kubernetes.io/config.mirror" not in mirror:
-            why = (
-                f'pod does not have "kubernetes.io/config.mirror" annotation, node "{node}" can only create mirror pods'
-            )
-            raise forbidden("", "pods", name, why)
-        if _node_name(tree) != node:
-            raise forbidden("", "pods", name, f'node "{node}" can only create pods with spec.nodeName set to itself')
-    elif verb == "delete":
-        if _node_name(old) != node:
-            raise forbidden("", "pods", name, f'node "{node}" can only delete pods with spec.nodeName set to itself')
-    else:
-        raise forbidden("", "pods", name, f'unexpected operation "{verb.upper()}"')
-
-
 def references(pod: Pod) -> set[tuple[str, str]]:
     """Return what a Pod names in its namespace: pairs of resource and name."""
     spec = pod.spec
@@ -257,11 +200,3 @@ def _selects(asked: Attributes, path: str, value: str) -> bool:
 
 def _unrelated(node: str) -> Decision:
     return Decision(False, f'no relationship found between node "{node}" and this object')
-
-
-def _node_name(tree: Mapping[str, Any] | None) -> str:
-    return str(((tree or {}).get("spec") or {}).get("nodeName") or "")
-
-
-def _taints(tree: Mapping[str, Any] | None) -> Any:
-    return ((tree or {}).get("spec") or {}).get("taints") or []

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from podling.api import resources
 from podling.api.errors import StatusError, forbidden, not_found
-from podling.apiserver.identity.rules import FULL_AUTHORITY, Rule, compact, missing, quoted, selects
+from podling.apiserver.identity.rules import FULL_AUTHORITY, Rule, compact, missing, quoted
 from podling.apiserver.record import Attributes, Decision, User
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from podling.api.encoded import Encoded
     from podling.api.resources import Resource
+    from podling.api.selectors import Selector
     from podling.api.types.meta_v1 import LabelSelector
     from podling.apiserver.record import Authorizer
 
@@ -40,7 +41,7 @@ _RoleKey = tuple[str, str]
 class _Role:
     rules: tuple[Rule, ...]
     labels: Mapping[str, str]
-    gathers: tuple[LabelSelector, ...] = ()
+    gathers: tuple[Selector, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ class Rbac:
         while queue:
             selectors = queue.pop(0).gathers
             for (namespace, name), other in sorted(self._roles.items()):
-                if namespace or name in seen or not any(selects(s, other.labels) for s in selectors):
+                if namespace or name in seen or not any(s.matches(other.labels) for s in selectors):
                     continue
                 seen.add(name)
                 if other.gathers:
@@ -303,8 +304,17 @@ def _read_role(resource: Resource[Any], found: Encoded) -> _Role:
     return _Role(
         tuple(Rule.of(rule) for rule in role.rules),
         role.metadata.labels,
-        aggregation.cluster_role_selectors if aggregation is not None else (),
+        tuple(_selector(s) for s in aggregation.cluster_role_selectors) if aggregation is not None else (),
     )
+
+
+def _selector(selector: LabelSelector) -> Selector:
+    from podling.api.selectors import NOTHING, from_label_selector
+
+    try:
+        return from_label_selector(selector)
+    except ValueError:  # stored by who validates less: it can gather nothing
+        return NOTHING
 
 
 def _read_binding(resource: Resource[Any], found: Encoded) -> _Binding:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from podling.api.types.meta_v1 import LabelSelector
     from podling.api.types.rbac_v1 import PolicyRule
 
 _ANY: Final = "*"
@@ -123,26 +122,6 @@ def compact(parts: Iterable[Rule]) -> list[Rule]:
 def quoted(words: Iterable[str]) -> str:
     """Return words as Go prints a slice with `%q`: `["a" "b"]`."""
     return "[" + " ".join(f'"{word}"' for word in words) + "]"
-
-
-def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
-    """Whether a LabelSelector picks these labels; the empty selector picks all."""
-    if any(labels.get(key) != value for key, value in selector.match_labels.items()):
-        return False
-    for need in selector.match_expressions:
-        present = need.key in labels
-        match need.operator:
-            case "In":
-                fits = present and labels[need.key] in need.values
-            case "NotIn":
-                fits = not present or labels[need.key] not in need.values
-            case "Exists":
-                fits = present
-            case _:
-                fits = not present
-        if not fits:
-            return False
-    return True
 
 
 def _has(words: tuple[str, ...], word: str) -> bool:
