@@ -131,7 +131,8 @@ class GarbageCollector:
 
     async def _state(self, reference: OwnerReference, namespace: str) -> OwnerState:
         resource = self._resources.get((reference.api_version, reference.kind))
-        if resource is None:
+        if resource is None or (resource.namespaced and not namespace):
+            # A kind not known here, or an owner in a namespace for a dependent in none: upstream leaves those alone.
             return OwnerState.PRESENT
         namespace = namespace if resource.namespaced else ""
         seen = self._informers[reference.api_version, reference.kind].encoded(reference.name, namespace)

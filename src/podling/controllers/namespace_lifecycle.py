@@ -172,11 +172,18 @@ class NamespaceLifecycle:
                 self._queue.add(old.namespace)
 
     async def _sync(self, name: str) -> None:
-        namespace = self._namespaces.get(name)
-        if namespace is None or namespace.metadata.deletion_timestamp is None:
+        seen = self._namespaces.get(name)
+        if seen is None or seen.metadata.deletion_timestamp is None:
             return
-        if FINALIZER not in namespace.spec.finalizers:
-            return  # ours is done; whoever holds it now is another
+        try:
+            # Asked for directly: a namesake made since then must not lose what is in it.
+            namespace = await self._client.get(NAMESPACES, name)
+        except StatusError as refusal:
+            if refusal.is_not_found:
+                return
+            raise
+        if namespace.metadata.deletion_timestamp is None or FINALIZER not in namespace.spec.finalizers:
+            return
         remainders = [await self._delete_all(PODS, name)]
         if not remainders[0].count and not remainders[0].failure:
             others = (r for r in STORED if r.namespaced and r is not PODS)
@@ -186,7 +193,7 @@ class NamespaceLifecycle:
             if todo.status is not None:
                 await self._client.update_status(NAMESPACES, msgspec.structs.replace(namespace, status=todo.status))
             if todo.finalize:
-                await self._finalize(name, namespace.metadata.uid)
+                await self._finalize(namespace)
         except StatusError as refusal:
             if not refusal.is_not_found:
                 raise
@@ -217,14 +224,12 @@ class NamespaceLifecycle:
         page = await self._client.list_page(resource, Selection(namespace))
         return [_DECODER.decode(item.raw) for item in page.items]
 
-    async def _finalize(self, name: str, uid: str) -> None:
+    async def _finalize(self, namespace: Namespace) -> None:
         """Take our finalizer away; the API server removes the namespace when none is left."""
-        fresh = await self._client.get(NAMESPACES, name)
-        if fresh.metadata.uid != uid or FINALIZER not in fresh.spec.finalizers:
-            return
-        kept = tuple(finalizer for finalizer in fresh.spec.finalizers if finalizer != FINALIZER)
-        body = encode(msgspec.structs.replace(fresh, spec=msgspec.structs.replace(fresh.spec, finalizers=kept)))
-        await self._client.raw(Call("PUT", NAMESPACES.path(name=name, subresource="finalize"), body=body))
+        kept = tuple(finalizer for finalizer in namespace.spec.finalizers if finalizer != FINALIZER)
+        freed = msgspec.structs.replace(namespace, spec=msgspec.structs.replace(namespace.spec, finalizers=kept))
+        path = NAMESPACES.path(name=namespace.metadata.name, subresource="finalize")
+        await self._client.raw(Call("PUT", path, body=encode(freed)))
 
 
 class _ItemMetadata(msgspec.Struct, frozen=True, rename="camel"):

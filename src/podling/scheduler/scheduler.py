@@ -161,7 +161,9 @@ class Scheduler:
             self._gone(new.uid)
         elif pod.spec.node_name:
             self._assigned(PodInfo(pod), pod.spec.node_name)
-        elif self._is_ours(pod) and not self._cache.is_assumed(new.uid):
+        elif not self._is_ours(pod):
+            self._queue.remove(new.uid)
+        elif not self._cache.is_assumed(new.uid):
             self._pending(pod)
 
     def _is_ours(self, pod: Pod) -> bool:

@@ -11,7 +11,7 @@ from podling.aio.chance import Chance
 from podling.aio.clock import VirtualClock
 from podling.aio.supervisor import Supervisor
 from podling.api import errors
-from podling.api.resources import CONFIG_MAPS, NAMESPACES, PODS, SECRETS, SERVICE_ACCOUNTS
+from podling.api.resources import CONFIG_MAPS, NAMESPACES, NODES, PODS, SECRETS, SERVICE_ACCOUNTS
 from podling.client.client import ApiClient
 from podling.client.informer import Informers
 from podling.controllers import run as run_controllers
@@ -212,6 +212,49 @@ def test_dependents_go_with_their_last_owner(run: Run, clock: VirtualClock) -> N
             await clock.settle()
             assert cluster.get(SECRETS, "both", "team") is None
             assert cluster.get(PODS, "grandchild", "team") is None
+
+    run(main())
+
+
+def test_owners_that_cannot_be_asked_for_count_as_present(run: Run, clock: VirtualClock) -> None:
+    """A kind that is not served here, or an owner in a namespace for a dependent in none, deletes nothing."""
+
+    async def main() -> None:
+        cluster = SmallCluster()
+        foreign = {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "t", "uid": "u"}}
+        cluster.put(PODS, _pod("kept", owners=(foreign,)))
+        owner = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "gone", "uid": "u"}}
+        cluster.put(NODES, _object("kept", namespace="", owners=(owner,)))
+        async with _controlling(cluster, clock):
+            await clock.advance(60)
+        assert cluster.get(PODS, "kept", "team")
+        assert cluster.get(NODES, "kept")
+
+    run(main())
+
+
+def test_namesake_of_a_deleted_namespace_keeps_what_is_in_it(run: Run, clock: VirtualClock) -> None:
+    """A namespace made anew is not emptied for the sake of the old one, however late the news of that is."""
+
+    async def main() -> None:
+        cluster = SmallCluster()
+        _namespace(cluster)
+        renewed = False
+
+        def renew(call: Any) -> None:
+            nonlocal renewed
+            if call.method == "GET" and call.path.endswith("/namespaces/team") and not renewed:
+                renewed = True
+                cluster.remove(NAMESPACES, "team")
+                _namespace(cluster)
+                cluster.put(SECRETS, _object("s"))
+
+        cluster.refuse = renew  # type: ignore[assignment]
+        async with _controlling(cluster, clock) as client:
+            await client.delete(NAMESPACES, "team")
+            await clock.advance(60)
+        assert renewed
+        assert cluster.get(SECRETS, "s", "team")
 
     run(main())
 

@@ -14,6 +14,7 @@ from podling.api.resources import EVENTS, NODES, PODS
 from podling.client.client import ApiClient
 from podling.client.events import EventRecorder
 from podling.client.informer import Informers
+from podling.client.transport import Answer
 from podling.scheduler.scheduler import Scheduler
 
 
@@ -249,5 +250,86 @@ def test_many_pods_are_all_placed_within_capacity(run: Run, clock: VirtualClock)
             nodes = list(_nodes_of(cluster).values())
             assert nodes.count("") == 20
             assert all(nodes.count(f"n{number}") == 4 for number in range(20))
+
+    run(main())
+
+
+def test_unconfirmed_binding_is_looked_at_again(run: Run, clock: VirtualClock) -> None:
+    """A binding that was accepted and then lost is made again once the watch has failed to show it."""
+
+    async def main() -> None:
+        cluster = SmallCluster()
+        cluster.put(NODES, _node("n1"))
+        lost = [True]
+
+        async def lose(call: Any) -> Any:
+            if call.path.endswith("/binding") and lost:
+                lost.clear()
+                return Answer(201, b"{}")
+            return await real(call)
+
+        real = cluster.call
+        cluster.call = lose  # type: ignore[method-assign]
+        async with _scheduling(cluster, clock):
+            cluster.put(PODS, _pod("web"))
+            assert await clock.run_until(lambda: bool(_nodes_of(cluster)["web"])) == 30.0
+
+    run(main())
+
+
+def test_defect_in_a_binding_harms_only_its_own_pod(run: Run, clock: VirtualClock) -> None:
+    """An error that is no refusal is counted by the supervisor; its Pod is tried again, others never wait."""
+
+    async def main() -> None:
+        cluster = SmallCluster()
+        cluster.put(NODES, _node("n1"))
+        broken = [True]
+
+        def breaks(call: Any) -> None:
+            if call.path.endswith("bad/binding") and broken:
+                broken.clear()
+                raise RuntimeError("a defect")
+
+        cluster.refuse = breaks  # type: ignore[assignment]
+        async with _scheduling(cluster, clock) as supervisor:
+            cluster.put(PODS, _pod("bad"))
+            cluster.put(PODS, _pod("good"))
+            await clock.settle()
+            assert _nodes_of(cluster) == {"bad": "", "good": "n1"}
+            await clock.advance(1)
+            assert _nodes_of(cluster) == {"bad": "n1", "good": "n1"}
+            assert supervisor.failures == 1
+            supervisor.failures = 0
+
+    run(main())
+
+
+def test_change_during_binding_is_not_lost(run: Run, clock: VirtualClock) -> None:
+    """What the watch says of a Pod while it is being bound counts once the binding has failed."""
+
+    async def main() -> None:
+        cluster = SmallCluster()
+        cluster.put(NODES, _node("n1"))
+
+        attempts = []
+
+        async def refuse(call: Any) -> Any:
+            if call.path.endswith("/status"):
+                raise errors.service_unavailable("away")
+            if not call.path.endswith("/binding"):
+                return await real(call)
+            attempts.append(call)
+            going = _pod("web")
+            going["metadata"]["deletionTimestamp"] = "2023-11-14T22:13:20Z"
+            cluster.put(PODS, going)
+            await clock.sleep(5)
+            raise errors.service_unavailable("away")
+
+        real = cluster.call
+        cluster.call = refuse  # type: ignore[method-assign]
+        async with _scheduling(cluster, clock):
+            cluster.put(PODS, _pod("web"))
+            await clock.advance(60)
+        assert len(attempts) == 1
 
     run(main())
