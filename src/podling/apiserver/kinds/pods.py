@@ -17,12 +17,12 @@ class PodStrategy(Plain):
         super().__init__(status=True, generation=True)
 
     def prepare_create(self, tree: dict[str, Any], context: Context) -> None:
-        from podling.api.codec import from_tree
         from podling.api.resources import PODS
+        from podling.api.validation.shape import typed
         from podling.lifecycle.qos import qos_class
 
         super().prepare_create(tree, context)
-        status: dict[str, Any] = {"phase": "Pending", "qosClass": str(qos_class(from_tree(PODS.type, tree)))}
+        status: dict[str, Any] = {"phase": "Pending", "qosClass": str(qos_class(typed(PODS.type, tree)))}
         if tree["spec"].get("schedulingGates"):
             status["conditions"] = [
                 {

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from podling.api import times
+from podling.api import times, validation
 from podling.api.body import decode_body
-from podling.api.errors import Cause, bad_request, conflict, invalid, not_found
+from podling.api.errors import bad_request, conflict, invalid, not_found
 from podling.apiserver.admission.operation import Operation
 from podling.apiserver.options import DeleteOptions, delete_options
 from podling.apiserver.verbs import deleting, writing
@@ -66,16 +66,10 @@ async def bind(
 
 
 def _node(binding: dict[str, Any], name: str) -> str:
-    to = binding.get("target") or {}
-    causes = []
-    if to.get("kind") not in {None, "", "Node"}:
-        why = f'Unsupported value: "{to["kind"]}": supported values: "Node", "<empty>"'
-        causes.append(Cause("FieldValueNotSupported", why, "target.kind"))
-    if not to.get("name"):
-        causes.append(Cause("FieldValueRequired", "Required value", "target.name"))
+    causes = validation.binding(binding)
     if causes:
         raise invalid("", "Binding", name, causes)
-    node: str = to["name"]
+    node: str = binding["target"]["name"]
     return node
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from podling.api import times, validation
+from podling.api import times
 from podling.api.errors import Cause, StatusError, already_exists, bad_request, invalid
 from podling.apiserver.admission.operation import Operation
 from podling.apiserver.objects import at
@@ -88,7 +88,6 @@ def prepare(registry: Registry, target: Target, tree: dict[str, Any], context: C
     writing.admit(registry, Operation("CREATE", record, "", target.namespace, name, tree, None, context))
     record.strategy.prepare_create(tree, context)
     writing.check_create(record, tree, context)
-    context.warnings.extend(validation.warnings(record.resource, tree, None))
 
 
 def _clear_metadata(registry: Registry, metadata: dict[str, Any]) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from podling.api import validation
 from podling.api.errors import Cause, StatusError, bad_request, conflict, invalid, not_found
 from podling.apiserver.admission.operation import Operation
 from podling.apiserver.objects import at
@@ -107,8 +106,6 @@ def prepare(registry: Registry, target: Target, tree: dict[str, Any], old: dict[
     operation = Operation("UPDATE", record, subresource, target.namespace, target.name, tree, old, context)
     writing.admit(registry, operation)
     writing.check_update(record, tree, old, context, subresource)
-    if not subresource:
-        context.warnings.extend(validation.warnings(record.resource, tree, old))
 
 
 async def store_change(

@@ -13,6 +13,7 @@ from podling.api.body import decode_body
 from podling.api.conform import conform, strict_decoding_error
 from podling.api.errors import bad_request, invalid
 from podling.api.schema import Schema
+from podling.api.validation.shape import typed
 from podling.apiserver.record import Context
 
 if TYPE_CHECKING:
@@ -114,20 +115,26 @@ def stored_record(record: Record) -> Record:
 
 
 def check_create(record: Record, tree: dict[str, Any], context: Context) -> None:
-    """Refuse what must not be created, naming every cause."""
-    causes = [*validation.create(record.resource, tree), *record.strategy.validate_create(tree, context)]
+    """Refuse what must not be created, naming every cause; warn of what is accepted but not as it seems."""
+    view = typed(record.resource.type, tree)
+    causes = [*validation.create(record.resource, view), *record.strategy.validate_create(tree, context)]
     _refuse(record, tree, causes)
+    context.warnings.extend(validation.warnings(record.resource, view))
 
 
 def check_update(record: Record, tree: dict[str, Any], old: dict[str, Any], context: Context, subresource: str) -> None:
     """Refuse what the stored object must not become, naming every cause."""
-    causes: list[Cause]
-    if subresource == "status":
-        causes = list(validation.status_update(record.resource, tree, old))
-    else:
-        causes = list(validation.update(record.resource, tree, old))
-        causes += record.strategy.validate_update(tree, old, context)
-    _refuse(record, tree, causes)
+    resource = record.resource
+    after, before = typed(resource.type, tree), typed(resource.type, old)
+    match subresource:
+        case "status":
+            _refuse(record, tree, validation.status_update(resource, after, before))
+        case "finalize":
+            _refuse(record, tree, validation.finalize(resource, after, before))
+        case _:
+            causes = validation.update(resource, after, before)
+            _refuse(record, tree, [*causes, *record.strategy.validate_update(tree, old, context)])
+            context.warnings.extend(validation.warnings(resource, after, before))
 
 
 def _refuse(record: Record, tree: dict[str, Any], causes: list[Cause]) -> None:
