@@ -13,7 +13,7 @@ from podling.api.quantity import parse
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from podling.api.types.core_v1 import Container, Pod, ResourceRequirements
+    from podling.api.types.core_v1 import Pod, ResourceRequirements
 
 GUARANTEED: Final = "Guaranteed"
 BURSTABLE: Final = "Burstable"
@@ -47,8 +47,8 @@ def _amounts(quantities: Mapping[str, str]) -> dict[str, int]:
     return {name: amount for name, amount in amounts.items() if amount > 0}
 
 
-def oom_score_adj(pod: Pod, container: Container, memory_capacity: int) -> int:
-    """Return the score by which the kernel picks its victims: −997 is killed last, 1000 first.
+def oom_score_adj(pod: Pod, resources: ResourceRequirements | None, memory_capacity: int) -> int:
+    """Return a container's score, by which the kernel picks its victims: −997 is killed last, 1000 first.
 
     Between them, a Burstable container the likelier the less of the node's memory it asked for.
     """
@@ -59,7 +59,7 @@ def oom_score_adj(pod: Pod, container: Container, memory_capacity: int) -> int:
         return -997
     if kind == BEST_EFFORT or memory_capacity <= 0:
         return 1000
-    asked = memory_request(container.resources)
+    asked = memory_request(resources)
     score = 1000 - (1000 * asked) // memory_capacity
     return min(max(score, 1000 + -997), 999)
 

@@ -92,7 +92,7 @@ def _rejected(pod: Pod, plan: PodPlan, now: float) -> PodStatus:
         pod.status,
         phase="Failed",
         reason=plan.ending.reason,
-        message=plan.ending.message,
+        message=f"Pod was rejected: {plan.ending.message}",
         observed_generation=pod.metadata.generation,
         qos_class=pod.status.qos_class or qos_class(pod),
         start_time=pod.status.start_time or to_wire(now),

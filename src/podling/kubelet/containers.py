@@ -1,0 +1,214 @@
+"""Decides a container to the last word: from a Pod's specification to the runtime's configuration.
+
+Owns `ContainerBuilder` and the sandbox's configuration: commands, environment, mounts, files, limits, names of logs.
+Knows no runtime but its vocabulary. What stands in the way is `MissingReference`, which becomes
+CreateContainerConfigError.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from podling.kubelet.files import domain, hostname, hosts_file, resolv_file, write_once
+from podling.kubelet.objects import MissingReference
+from podling.kubelet.observation import BACK_OFF, IMAGE_ID, TERMINATION_FILE, TERMINATION_POLICY
+from podling.kubelet.security import security_of
+from podling.lifecycle.cgroups import PERIOD, Limits, cgroup_parent, limits_of, pod_limits
+from podling.lifecycle.environment import expand, expand_all
+from podling.lifecycle.qos import oom_score_adj
+from podling.runtime.protocol import ContainerConfig, ImageId, Mount, Resources, SandboxConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from podling.api.types.core_v1 import Pod, VolumeMount
+    from podling.kubelet.environment import EnvironmentBuilder
+    from podling.kubelet.settings import Settings
+    from podling.lifecycle.actions import CreateContainer
+    from podling.lifecycle.specs import AnyContainer
+    from podling.runtime.protocol import ContainerId, Image
+
+_PROPAGATION: Final = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
+_TERMINATION_PATH: Final = "/dev/termination-log"
+
+
+def log_folder(pod: Pod, settings: Settings) -> Path:
+    """Return where a Pod's logs lie: `LOGS/NAMESPACE_NAME_UID`."""
+    base = settings.logs or (settings.root / "logs" if settings.root is not None else Path("/var/log/pods"))
+    return base / f"{pod.metadata.namespace}_{pod.metadata.name}_{pod.metadata.uid}"
+
+
+def sandbox_config(pod: Pod, attempt: int, settings: Settings) -> SandboxConfig:
+    """Return what the Pod's containers are to share."""
+    spec = pod.spec
+    security = spec.security_context
+    sysctls = {item.name: item.value for item in security.sysctls} if security is not None else {}
+    labels = {
+        **pod.metadata.labels,
+        "io.kubernetes.pod.name": pod.metadata.name,
+        "io.kubernetes.pod.namespace": pod.metadata.namespace,
+        "io.kubernetes.pod.uid": pod.metadata.uid,
+    }
+    name = hostname(pod)
+    if spec.set_hostname_as_fqdn and domain(pod, settings.cluster_domain):
+        name = f"{name}.{domain(pod, settings.cluster_domain)}"
+    return SandboxConfig(
+        uid=pod.metadata.uid,
+        namespace=pod.metadata.namespace,
+        name=pod.metadata.name,
+        attempt=attempt,
+        hostname="" if spec.host_network and spec.hostname_override is None else name,
+        log_directory=log_folder(pod, settings),
+        cgroup_parent=cgroup_parent(pod, settings.cgroup_root),
+        host_network=bool(spec.host_network),
+        host_pid=bool(spec.host_pid),
+        host_ipc=bool(spec.host_ipc),
+        share_process_namespace=bool(spec.share_process_namespace),
+        sysctls=sysctls,
+        resources=_resources(pod_limits(pod)),
+        labels=labels,
+        annotations=pod.metadata.annotations,
+        runtime_handler=spec.runtime_class_name or "",
+    )
+
+
+class ContainerBuilder:
+    """Makes the configurations of containers on this node."""
+
+    def __init__(
+        self, settings: Settings, environment: EnvironmentBuilder, memory_capacity: int, host_resolv: str
+    ) -> None:
+        self._settings = settings
+        self._environment = environment
+        self._memory_capacity = memory_capacity
+        self._host_resolv = host_resolv
+
+    async def config(
+        self,
+        pod: Pod,
+        container: AnyContainer,
+        action: CreateContainer,
+        *,
+        image: Image | None,
+        volumes: Mapping[str, str],
+        addresses: Sequence[str],
+        target: ContainerId | None = None,
+    ) -> ContainerConfig:
+        """Return one container's configuration; `MissingReference` says what stands in the way."""
+        variables = await self._environment.build(pod, container, addresses)
+        termination = self._termination_file(pod, container, action.attempt)
+        annotations = {
+            BACK_OFF: f"{action.back_off:g}",
+            TERMINATION_POLICY: container.termination_message_policy or "File",
+        }
+        if image is not None and image.digests:
+            annotations[IMAGE_ID] = image.digests[0]
+        if termination:
+            annotations[TERMINATION_FILE] = termination
+        mounts = [self._mount(pod, mount, volumes, variables) for mount in container.volume_mounts]
+        mounts += self._own_mounts(pod, container, addresses, termination)
+        limits = limits_of(container.resources)
+        return ContainerConfig(
+            name=container.name,
+            attempt=action.attempt,
+            image=ImageId(action.image_id),
+            image_reference=container.image,
+            command=expand_all(container.command, variables),
+            args=expand_all(container.args, variables),
+            environment=tuple(variables.items()),
+            working_directory=container.working_dir,
+            mounts=tuple(sorted(mounts, key=lambda mount: PurePosixPath(mount.container_path).parts)),
+            log_path=f"{container.name}/{action.attempt}.log",
+            stdin=bool(container.stdin),
+            stdin_once=bool(container.stdin_once),
+            tty=bool(container.tty),
+            stop_signal=(container.lifecycle.stop_signal or "") if container.lifecycle is not None else "",
+            resources=_resources(limits, self._oom_score(pod, container)),
+            security=security_of(pod, container, image, self._seccomp_root()),
+            labels={
+                "io.kubernetes.container.name": container.name,
+                "io.kubernetes.pod.name": pod.metadata.name,
+                "io.kubernetes.pod.namespace": pod.metadata.namespace,
+                "io.kubernetes.pod.uid": pod.metadata.uid,
+            },
+            annotations=annotations,
+            target_container=target,
+        )
+
+    def _seccomp_root(self) -> Path | None:
+        return self._settings.root.parent / "seccomp" if self._settings.root is not None else None
+
+    def _oom_score(self, pod: Pod, container: AnyContainer) -> int | None:
+        return oom_score_adj(pod, container.resources, self._memory_capacity)
+
+    def _mount(self, pod: Pod, mount: VolumeMount, volumes: Mapping[str, str], variables: Mapping[str, str]) -> Mount:
+        read_only = bool(mount.read_only)
+        volume = next((v for v in pod.spec.volumes if v.name == mount.name), None)
+        if volume is None or mount.name not in volumes:
+            raise MissingReference(f'cannot find volume "{mount.name}" to mount into container')
+        if volume.image is not None:
+            return Mount(mount.mount_path, read_only=True, image=volume.image.reference, image_sub_path=mount.sub_path)
+        host_path = volumes[mount.name]
+        sub_path = expand(mount.sub_path_expr, variables) if mount.sub_path_expr else mount.sub_path
+        if sub_path and host_path:
+            host_path = _below(host_path, sub_path, volume_is_directory=volume.host_path is None)
+        projected = volume.config_map or volume.secret or volume.downward_api or volume.projected
+        return Mount(
+            mount.mount_path,
+            host_path,
+            read_only=read_only or projected is not None,
+            recursive_read_only=mount.recursive_read_only in ("Enabled", "IfPossible") and read_only,
+            propagation=_PROPAGATION.get(mount.mount_propagation or "", "private"),
+        )
+
+    def _own_mounts(self, pod: Pod, container: AnyContainer, addresses: Sequence[str], termination: str) -> list[Mount]:
+        root = self._settings.root
+        if root is None:
+            return []
+        folder = root / pod.metadata.uid
+        taken = frozenset(mount.mount_path.rstrip("/") for mount in container.volume_mounts)
+        mounts = []
+        if termination:
+            mounts.append(Mount(container.termination_message_path or _TERMINATION_PATH, termination))
+        if "/etc/hosts" not in taken and not pod.spec.host_network:
+            content = hosts_file(pod, addresses, self._settings.cluster_domain)
+            mounts.append(Mount("/etc/hosts", write_once(folder / "etc-hosts", content)))
+        if "/etc/resolv.conf" not in taken:
+            content = resolv_file(pod, self._settings, self._host_resolv)
+            mounts.append(Mount("/etc/resolv.conf", write_once(folder / "resolv.conf", content)))
+        return mounts
+
+    def _termination_file(self, pod: Pod, container: AnyContainer, attempt: int) -> str:
+        root = self._settings.root
+        if root is None:
+            return ""
+        path = root / pod.metadata.uid / "containers" / container.name / str(attempt)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        path.chmod(0o666)
+        return str(path)
+
+
+def _below(root: str, sub_path: str, *, volume_is_directory: bool) -> str:
+    """Return a path below a volume, made if it is missing; `MissingReference` where a link leads out of the volume."""
+    parts = PurePosixPath(sub_path).parts
+    if sub_path.startswith("/") or ".." in parts:
+        raise MissingReference(f"failed to prepare subPath for volumeMount: {sub_path} must not leave the volume")
+    path = Path(root, sub_path)
+    if not path.resolve().is_relative_to(Path(root).resolve()):
+        raise MissingReference(f"failed to prepare subPath for volumeMount: {sub_path} leads out of the volume")
+    if not path.exists() and volume_is_directory:
+        path.mkdir(parents=True)
+    return str(path.resolve() if path.exists() else path)
+
+
+def _resources(limits: Limits, oom_score: int | None = None) -> Resources:
+    return Resources(
+        cpu_shares=limits.cpu_shares,
+        cpu_quota=limits.cpu_quota,
+        cpu_period=PERIOD if limits.cpu_quota is not None else None,
+        memory_limit=limits.memory_limit,
+        memory_request=limits.memory_request,
+        oom_score_adj=oom_score,
+    )

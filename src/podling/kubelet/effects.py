@@ -1,0 +1,187 @@
+"""Performs what a plan asks for: one thin function for each action.
+
+Owns the calls to runtime, network, volumes and images, and the Events that go with them. Decides nothing: it is told
+what to do, and its outcome (what it returns, or a `StepFailure`) goes back as a fact. Invariant: each performer may be
+called again after it failed or was cut off anywhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from podling.kubelet.containers import log_folder, sandbox_config
+from podling.kubelet.objects import MissingReference
+from podling.kubelet.volumes import VolumeFailure
+from podling.lifecycle.specs import container_named
+from podling.runtime.protocol import ContainerId, RuntimeFailure, SandboxId
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from podling.aio.clock import Clock
+    from podling.api.types.core_v1 import Pod
+    from podling.client.seams import PodNetwork
+    from podling.kubelet.containers import ContainerBuilder
+    from podling.kubelet.images import ImageEnsurer
+    from podling.kubelet.settings import Settings
+    from podling.kubelet.status import StatusWriter
+    from podling.kubelet.volumes import Volumes
+    from podling.kubelet.wording import PodEvents
+    from podling.lifecycle import actions as act
+    from podling.runtime.protocol import Container, Image, Runtime, Sandbox
+
+
+class StepFailure(Exception):  # an outcome that the plan reckons with
+    """An action did not come off; `reason` and `message` are upstream's."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class Effects:
+    """The hands of a kubelet."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        network: PodNetwork,
+        volumes: Volumes,
+        images: ImageEnsurer,
+        builder: ContainerBuilder,
+        status: StatusWriter,
+        events: PodEvents,
+        clock: Clock,
+        settings: Settings,
+    ) -> None:
+        self._runtime = runtime
+        self._network = network
+        self._volumes = volumes
+        self._images = images
+        self._builder = builder
+        self._status = status
+        self._events = events
+        self._clock = clock
+        self._settings = settings
+
+    async def observe(self, uid: str) -> tuple[Sequence[Sandbox], Sequence[Container]]:
+        """Return a Pod's sandboxes and containers, each in the order of their attempts."""
+        sandboxes = sorted((s for s in await self._runtime.list_sandboxes() if s.uid == uid), key=lambda s: s.attempt)
+        containers: list[Container] = []
+        for sandbox in sandboxes:
+            containers += await self._runtime.list_containers(sandbox.id)
+        return sandboxes, sorted(containers, key=lambda c: c.attempt)
+
+    async def prepare_volumes(self, pod: Pod) -> Mapping[str, str]:
+        try:
+            return await self._volumes.prepare(pod, ())
+        except VolumeFailure as failure:
+            self._events.mount_failed(pod, str(failure))
+            raise StepFailure("FailedMount", str(failure)) from failure
+
+    async def run_sandbox(self, pod: Pod, action: act.RunSandbox) -> tuple[str, tuple[str, ...]]:
+        """Return the new sandbox's id and the Pod's addresses."""
+        if action.replaces:
+            self._events.sandbox_changed(pod)
+            await self._stop_sandbox(pod.metadata.uid, SandboxId(action.replaces))
+        try:
+            sandbox = await self._runtime.run_sandbox(sandbox_config(pod, action.attempt, self._settings))
+            try:
+                return sandbox.id, await self.wire(pod, sandbox)
+            except (RuntimeFailure, OSError):
+                await self._runtime.remove_sandbox(sandbox.id)
+                raise
+        except (RuntimeFailure, OSError) as failure:
+            self._events.sandbox_failed(pod, str(failure))
+            raise StepFailure("FailedCreatePodSandBox", str(failure)) from failure
+
+    async def wire(self, pod: Pod, sandbox: Sandbox) -> tuple[str, ...]:
+        """Give a sandbox its network, or find the one it has; return its addresses."""
+        if pod.spec.host_network:
+            return ()
+        if sandbox.addresses:
+            return tuple(sandbox.addresses)
+        meta = pod.metadata
+        return tuple(await self._network.attach(meta.uid, meta.namespace, meta.name, sandbox.network_namespace))
+
+    async def ensure_image(self, pod: Pod, action: act.EnsureImage) -> Image:
+        container = container_named(pod, action.container)
+        assert container is not None
+        try:
+            return await self._images.ensure(pod, container)
+        except RuntimeFailure as failure:
+            raise StepFailure(failure.reason, failure.message) from failure
+
+    async def create_container(
+        self,
+        pod: Pod,
+        action: act.CreateContainer,
+        *,
+        image: Image | None,
+        volumes: Mapping[str, str],
+        addresses: Sequence[str],
+        target: str = "",
+    ) -> None:
+        container = container_named(pod, action.container)
+        assert container is not None
+        try:
+            config = await self._builder.config(
+                pod,
+                container,
+                action,
+                image=image,
+                volumes=volumes,
+                addresses=addresses,
+                target=ContainerId(target) if target else None,
+            )
+        except (MissingReference, ValueError) as missing:
+            self._events.failed(pod, action.container, str(missing))
+            raise StepFailure("CreateContainerConfigError", str(missing)) from missing
+        try:
+            await self._runtime.create_container(SandboxId(action.sandbox), config)
+        except RuntimeFailure as failure:
+            self._events.failed(pod, action.container, failure.message)
+            raise StepFailure("CreateContainerError", failure.message) from failure
+        self._events.created(pod, action.container)
+
+    async def start_container(self, pod: Pod, action: act.StartContainer) -> None:
+        try:
+            await self._runtime.start_container(ContainerId(action.id))
+        except RuntimeFailure as failure:
+            self._events.failed(pod, action.container, failure.message)
+            raise StepFailure("RunContainerError", failure.message) from failure
+        self._events.started(pod, action.container)
+
+    async def kill_container(self, pod: Pod, action: act.KillContainer) -> None:
+        self._events.killing(pod, action.container, action.message)
+        grace = max(action.deadline - self._clock.time(), 0.0)
+        await self._runtime.stop_container(ContainerId(action.id), grace)
+
+    async def remove_container(self, action: act.RemoveContainer) -> None:
+        await self._runtime.remove_container(ContainerId(action.id))
+
+    async def stop_sandbox(self, pod: Pod, action: act.StopSandbox) -> None:
+        await self._stop_sandbox(pod.metadata.uid, SandboxId(action.id))
+
+    async def _stop_sandbox(self, uid: str, sandbox: SandboxId) -> None:
+        await self._network.detach(uid)
+        await self._runtime.stop_sandbox(sandbox)
+
+    async def remove_sandbox(self, action: act.RemoveSandbox) -> None:
+        await self._runtime.remove_sandbox(SandboxId(action.id))
+
+    async def release(self, pod: Pod) -> None:
+        await self._status.release(pod)
+
+    async def tear_down(self, pod: Pod) -> None:
+        from podling.linux.files import remove_tree
+
+        uid = pod.metadata.uid
+        await self._network.detach(uid)
+        await self._volumes.tear_down(uid)
+        if self._settings.root is not None or self._settings.logs is not None:
+            folder = log_folder(pod, self._settings)
+            if folder.exists():
+                remove_tree(folder)
+        self._status.forget(uid)

@@ -1,0 +1,136 @@
+"""A kubelet, composed: which organs there are and the order in which they start.
+
+Owns the wiring of one node's agent and nothing else. Knows its surroundings by their Protocols alone, so that it runs
+in a cluster's process, in a simulation, or by itself over HTTP.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from podling.api.resources import PODS, SERVICES
+from podling.client.transport import Selection
+from podling.kubelet.admission import judge
+from podling.kubelet.config import PodConfig
+from podling.kubelet.containers import ContainerBuilder
+from podling.kubelet.effects import Effects
+from podling.kubelet.environment import EnvironmentBuilder
+from podling.kubelet.images import ImageEnsurer
+from podling.kubelet.node import NodeAgent
+from podling.kubelet.objects import References
+from podling.kubelet.recovery import Recovery
+from podling.kubelet.services import ServiceVariables
+from podling.kubelet.status import StatusWriter
+from podling.kubelet.volumes import DiskVolumes, SimulatedVolumes
+from podling.kubelet.volumes.payload import Payloads
+from podling.kubelet.wording import PodEvents
+from podling.kubelet.worker import PodWorker
+from podling.kubelet.workers import PodWorkers
+from podling.lifecycle.status import NodeFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from podling.aio.clock import Clock
+    from podling.aio.supervisor import Supervisor
+    from podling.api.types.core_v1 import Pod
+    from podling.client.client import Client
+    from podling.client.events import EventRecorder
+    from podling.client.informer import Informers
+    from podling.client.seams import PodNetwork
+    from podling.kubelet.machine import Machine
+    from podling.kubelet.settings import Settings
+    from podling.kubelet.volumes import Volumes
+    from podling.runtime.protocol import Runtime
+
+
+class Kubelet:
+    """The agent of one node. `start` registers it and begins to work; the supervisor ends it."""
+
+    def __init__(
+        self,
+        node_name: str,
+        client: Client,
+        informers: Informers,
+        runtime: Runtime,
+        network: PodNetwork,
+        machine: Machine,
+        clock: Clock,
+        supervisor: Supervisor,
+        recorder: EventRecorder,
+        settings: Settings,
+    ) -> None:
+        self.name = node_name
+        self.runtime = runtime
+        self.settings = settings
+        self._clock = clock
+        self._supervisor = supervisor
+        self._facts = NodeFacts(tuple(settings.addresses), runtime.name)
+        self.node = NodeAgent(node_name, client, runtime, machine, clock, recorder, settings)
+        self._pods = informers.of(PODS, Selection(fields=f"spec.nodeName={node_name}"))
+        self._services = ServiceVariables(informers.of(SERVICES))
+        self._events = PodEvents(recorder)
+        self._status = StatusWriter(client, clock, supervisor)
+        references = References(client)
+        payloads = Payloads(client, references, clock, settings.addresses, lambda: self.node.allocatable)
+        volumes: Volumes = SimulatedVolumes(payloads)
+        if settings.root is not None:
+            volumes = DiskVolumes(settings.root, payloads, clock)
+        environment = EnvironmentBuilder(
+            references, settings.addresses, lambda: self.node.allocatable, self._services.variables
+        )
+        self._effects = Effects(
+            runtime,
+            network,
+            volumes,
+            ImageEnsurer(runtime.images, references, self._events, clock),
+            ContainerBuilder(settings, environment, machine.memory, machine.resolv),
+            self._status,
+            self._events,
+            clock,
+            settings,
+        )
+        self.workers = PodWorkers(self._worker, clock, supervisor)
+        self._config = PodConfig(self._pods, self.workers)
+        self._recovery = Recovery(runtime, network, volumes, self._config, self.workers, settings.root)
+
+    async def start(self) -> None:
+        """Find what survived, register the node, take up its Pods; returns when the node is told to be Ready."""
+        await self.runtime.start()
+        self._supervisor.component(f"runtime events {self.name}", lambda: self.workers.follow(self.runtime))
+        await self.node.register()
+        self._supervisor.component(f"node lease {self.name}", self.node.keep_lease)
+        self._supervisor.component(f"node status {self.name}", self.node.keep_status)
+        self._supervisor.job(f"pods {self.name}", self._take_up())
+
+    def pods(self) -> Sequence[Pod]:
+        """Return the Pods of this node as their workers know them; for the kubelet's server."""
+        return [worker.pod for worker in self.workers]
+
+    def pod(self, namespace: str, name: str, uid: str = "") -> PodWorker | None:
+        """Return the worker of a Pod by its name; of two with one name, the younger."""
+        found = None
+        for worker in self.workers:
+            meta = worker.pod.metadata
+            if (meta.namespace, meta.name) == (namespace, name) and uid in ("", meta.uid):
+                found = worker
+        return found
+
+    async def _take_up(self) -> None:
+        await self._services.synced()
+        await self._pods.wait_synced()
+        self._config.follow()
+        await self._recovery.sweep()
+
+    def _worker(self, pod: Pod) -> PodWorker:
+        return PodWorker(
+            pod,
+            self._effects,
+            self._status,
+            self._events,
+            self._clock,
+            self._supervisor,
+            self.settings.policy,
+            self._facts,
+            judge(pod, self.node.node, self.pods()),
+        )

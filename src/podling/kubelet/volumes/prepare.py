@@ -1,0 +1,161 @@
+"""Makes a Pod's volumes ready, and takes them away.
+
+Owns which folder is which volume: `ROOT/UID/volumes/KIND/NAME`, upstream's layout. Invariants: preparing again changes
+nothing that is right; a volume's folder never follows a link out of the Pod's; tearing down removes what preparing
+made, memory file systems first, and never what a hostPath points to.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from podling.api.quantity import parse
+from podling.api.times import to_wire_micro
+from podling.kubelet.objects import MissingReference
+from podling.kubelet.volumes.writer import write_projection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from podling.aio.clock import Clock
+    from podling.api.types.core_v1 import EmptyDirVolumeSource, HostPathVolumeSource, Pod, Volume
+    from podling.kubelet.volumes.payload import Payloads
+
+_KINDS: Final = {
+    "config_map": "kubernetes.io~configmap",
+    "secret": "kubernetes.io~secret",
+    "downward_api": "kubernetes.io~downward-api",
+    "projected": "kubernetes.io~projected",
+    "empty_dir": "kubernetes.io~empty-dir",
+}
+
+
+class VolumeFailure(Exception):  # an outcome that the plan retries
+    """A volume could not be made ready; the message is what the FailedMount event says."""
+
+
+class Volumes(Protocol):
+    """Volumes of the Pods of one node."""
+
+    async def prepare(self, pod: Pod, addresses: Sequence[str]) -> Mapping[str, str]:
+        """Make every volume ready and return host paths by volume name; `VolumeFailure` says what stands in the way."""
+        ...
+
+    async def tear_down(self, uid: str) -> None:
+        """Remove all that was made for a Pod."""
+        ...
+
+
+class SimulatedVolumes:
+    """Volumes of Pods that have no files: references must exist, and nothing is written."""
+
+    def __init__(self, payloads: Payloads) -> None:
+        self._payloads = payloads
+
+    async def prepare(self, pod: Pod, addresses: Sequence[str]) -> Mapping[str, str]:
+        for volume in pod.spec.volumes:
+            try:
+                await self._payloads.gather(pod, volume, addresses)
+            except (MissingReference, ValueError) as missing:
+                raise VolumeFailure(_set_up_failed(volume.name, str(missing))) from missing
+        return {volume.name: "" for volume in pod.spec.volumes}
+
+    async def tear_down(self, uid: str) -> None:
+        self._payloads.forget(uid)
+
+
+class DiskVolumes:
+    """Volumes as folders below `root`, and memory file systems where asked for."""
+
+    def __init__(self, root: Path, payloads: Payloads, clock: Clock) -> None:
+        self._root = root
+        self._payloads = payloads
+        self._clock = clock
+
+    async def prepare(self, pod: Pod, addresses: Sequence[str]) -> Mapping[str, str]:
+        paths: dict[str, str] = {}
+        for volume in pod.spec.volumes:
+            try:
+                paths[volume.name] = await self._make(pod, volume, addresses)
+            except (MissingReference, ValueError, OSError) as failure:
+                raise VolumeFailure(_set_up_failed(volume.name, str(failure))) from failure
+        return paths
+
+    async def _make(self, pod: Pod, volume: Volume, addresses: Sequence[str]) -> str:
+        if volume.host_path is not None:
+            return _host_path(volume.host_path)
+        if volume.image is not None:
+            return ""
+        path = self._path(pod, volume)
+        security = pod.spec.security_context
+        group = security.fs_group if security is not None else None
+        if volume.empty_dir is not None:
+            _empty_dir(path, volume.empty_dir, group)
+            return str(path)
+        files = await self._payloads.gather(pod, volume, addresses)
+        if files is None:
+            raise VolumeFailure(_set_up_failed(volume.name, "no volume plugin matched"))
+        revision = to_wire_micro(self._clock.time()).translate({ord(c): "_" for c in "-T:"}).rstrip("Z")
+        write_projection(path, files, revision, group)
+        return str(path)
+
+    def _path(self, pod: Pod, volume: Volume) -> Path:
+        for kind, folder in _KINDS.items():
+            if getattr(volume, kind) is not None:
+                return self._root / pod.metadata.uid / "volumes" / folder / volume.name
+        raise VolumeFailure(_set_up_failed(volume.name, "no volume plugin matched"))
+
+    async def tear_down(self, uid: str) -> None:
+        from podling.linux import files, mounts
+
+        self._payloads.forget(uid)
+        folder = self._root / uid
+        if folder.exists():
+            mounts.unmount_below(str(folder))
+            files.remove_tree(folder)
+
+
+def _empty_dir(path: Path, source: EmptyDirVolumeSource, group: int | None) -> None:
+    if not path.exists():
+        path.mkdir(parents=True)
+        if source.medium == "Memory":
+            from podling.linux import mounts
+
+            mounts.tmpfs(str(path), size=parse(source.size_limit).value() if source.size_limit else None, mode=0o777)
+    if group is not None:
+        os.chown(path, -1, group)
+        path.chmod(0o2777)
+    else:
+        path.chmod(0o777)
+
+
+def _host_path(source: HostPathVolumeSource) -> str:
+    """Check a hostPath against its type, making what `…OrCreate` asks for."""
+    path = Path(source.path)
+    kind = source.type or ""
+    if kind == "DirectoryOrCreate" and not path.exists():
+        path.mkdir(parents=True, mode=0o755)
+    if kind == "FileOrCreate" and not path.exists():
+        path.touch(mode=0o644)
+    checks = {
+        "Directory": (path.is_dir, "directory"),
+        "DirectoryOrCreate": (path.is_dir, "directory"),
+        "File": (path.is_file, "file"),
+        "FileOrCreate": (path.is_file, "file"),
+        "Socket": (path.is_socket, "socket"),
+        "CharDevice": (path.is_char_device, "character device"),
+        "BlockDevice": (path.is_block_device, "block device"),
+    }
+    if kind in checks:
+        holds, what = checks[kind]
+        if not holds():
+            raise ValueError(f"hostPath type check failed: {source.path} is not a {what}")
+    elif not path.exists():
+        path.mkdir(parents=True, mode=0o755)
+    return str(path)
+
+
+def _set_up_failed(name: str, why: str) -> str:
+    return f'MountVolume.SetUp failed for volume "{name}" : {why}'

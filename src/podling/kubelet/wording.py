@@ -1,0 +1,99 @@
+"""What the kubelet says in Events: upstream's reasons and sentences, in one place.
+
+Owns the words and the object each event points at. Knows no policy of repetition: that is the recorder's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from podling.lifecycle.specs import field_path, full_name
+
+if TYPE_CHECKING:
+    from podling.api.types.core_v1 import Pod
+    from podling.client.events import EventRecorder
+
+
+class PodEvents:
+    """Speaks of one Pod's life."""
+
+    def __init__(self, recorder: EventRecorder) -> None:
+        self._recorder = recorder
+
+    def pulling(self, pod: Pod, container: str, image: str) -> None:
+        self._of(pod, container, "Normal", "Pulling", f'Pulling image "{image}"')
+
+    def pulled(self, pod: Pod, container: str, image: str, *, pull: float, waited: float, size: int) -> None:
+        message = (
+            f'Successfully pulled image "{image}" in {go_duration(pull)} ({go_duration(waited)} including waiting). '
+            f"Image size: {size} bytes."
+        )
+        self._of(pod, container, "Normal", "Pulled", message)
+
+    def present(self, pod: Pod, container: str, image: str) -> None:
+        message = f'Container image "{image}" already present on machine and can be accessed by the pod'
+        self._of(pod, container, "Normal", "Pulled", message)
+
+    def pull_failed(self, pod: Pod, container: str, image: str, why: str) -> None:
+        self._of(pod, container, "Warning", "Failed", f'Failed to pull image "{image}": {why}')
+
+    def inspect_failed(self, pod: Pod, container: str, message: str) -> None:
+        self._of(pod, container, "Warning", "InspectFailed", message)
+
+    def never_pulled(self, pod: Pod, container: str, message: str) -> None:
+        self._of(pod, container, "Warning", "ErrImageNeverPull", message)
+
+    def backing_off_pull(self, pod: Pod, container: str, image: str) -> None:
+        self._of(pod, container, "Normal", "BackOff", f'Back-off pulling image "{image}"')
+
+    def failed(self, pod: Pod, container: str, message: str) -> None:
+        self._of(pod, container, "Warning", "Failed", f"Error: {message}")
+
+    def created(self, pod: Pod, container: str) -> None:
+        self._of(pod, container, "Normal", "Created", "Container created")
+
+    def started(self, pod: Pod, container: str) -> None:
+        self._of(pod, container, "Normal", "Started", "Container started")
+
+    def killing(self, pod: Pod, container: str, message: str) -> None:
+        self._of(pod, container, "Normal", "Killing", message)
+
+    def crash_loop(self, pod: Pod, container: str) -> None:
+        message = f"Back-off restarting failed container {container} in pod {full_name(pod)}"
+        self._of(pod, container, "Warning", "BackOff", message)
+
+    def sandbox_changed(self, pod: Pod) -> None:
+        self._whole(pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+
+    def sandbox_failed(self, pod: Pod, why: str) -> None:
+        self._whole(pod, "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {why}")
+
+    def mount_failed(self, pod: Pod, why: str) -> None:
+        self._whole(pod, "Warning", "FailedMount", why)
+
+    def rejected(self, pod: Pod, reason: str, message: str) -> None:
+        self._whole(pod, "Warning", reason, message)
+
+    def deadline_exceeded(self, pod: Pod, message: str) -> None:
+        self._whole(pod, "Normal", "DeadlineExceeded", message)
+
+    def _of(self, pod: Pod, container: str, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        self._recorder.event(pod, type_, reason, message, field_path=field_path(pod, container))
+
+    def _whole(self, pod: Pod, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        self._recorder.event(pod, type_, reason, message)
+
+
+def go_duration(seconds: float) -> str:
+    """Print a duration as Go does, cut to milliseconds: `0s`, `234ms`, `1.5s`, `1m2.3s`."""
+    milliseconds = int(seconds * 1000)
+    if milliseconds == 0:
+        return "0s"
+    if milliseconds < 1000:
+        return f"{milliseconds}ms"
+    minutes, rest = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{rest // 1000}.{rest % 1000:03d}".rstrip("0").rstrip(".") + "s"
+    if minutes or hours:
+        text = f"{minutes}m{text}"
+    return f"{hours}h{text}" if hours else text

@@ -1,0 +1,301 @@
+"""One Pod's worker: facts in, plan, effects out, until nothing is left of the Pod.
+
+                 ┌───────────────────────────────────────────────────────────┐
+                 ▼                                                           │
+    woken ─▶ observe the runtime ─▶ lifecycle.plan ─▶ start due effects ─▶ tell status ─▶ sleep till woken or deadline
+    by: a change of the object, a runtime's hint, an effect that ended, a deadline on the clock
+
+Owns the loop, what is under way, and what has failed. Decides nothing: `lifecycle` does. Invariants: of one key at most
+one effect is under way, except that a kill with less grace overtakes one with more; an effect that ends, however it
+ends, wakes the worker; the worker never waits for the API; a worker that is started anew (its failure, the kubelet's
+restart) goes on from what the runtime says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from podling.api.errors import StatusError
+from podling.kubelet.effects import StepFailure
+from podling.kubelet.observation import container_facts, sandbox_facts, termination_message
+from podling.lifecycle import actions as act
+from podling.lifecycle.conditions import OWNED
+from podling.lifecycle.facts import Failure, ImageReady, PodView
+from podling.lifecycle.pod import PodPlan, plan
+from podling.lifecycle.specs import TERMINAL_PHASES, container_named
+from podling.lifecycle.status import pod_status
+from podling.lifecycle.termination import Cause
+from podling.runtime.protocol import RuntimeFailure, SandboxState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from podling.aio.clock import Clock
+    from podling.aio.supervisor import Supervisor
+    from podling.api.types.core_v1 import Pod, PodStatus
+    from podling.kubelet.effects import Effects
+    from podling.kubelet.status import StatusWriter
+    from podling.kubelet.wording import PodEvents
+    from podling.lifecycle.facts import ContainerFacts, Rejection
+    from podling.lifecycle.restart import Policy
+    from podling.lifecycle.status import NodeFacts
+    from podling.runtime.protocol import Container, Image, Sandbox
+
+
+class PodWorker:
+    """Brings one Pod to life and to its end."""
+
+    def __init__(
+        self,
+        pod: Pod,
+        effects: Effects,
+        status: StatusWriter,
+        events: PodEvents,
+        clock: Clock,
+        supervisor: Supervisor,
+        policy: Policy,
+        node: NodeFacts,
+        rejection: Rejection | None = None,
+    ) -> None:
+        self.pod = pod
+        self._effects = effects
+        self._status = status
+        self._events = events
+        self._clock = clock
+        self._supervisor = supervisor
+        self._policy = policy
+        self._node = node
+        self._rejection = rejection
+        self._vanished = False
+        self._released = False
+        self._torn_down = False
+        self._stopping_since: float | None = None
+        self._addresses: dict[str, tuple[str, ...]] = {}
+        self._volumes: Mapping[str, str] | None = None
+        self._images: dict[str, tuple[int, Image]] = {}
+        self._failures: dict[str, Failure] = {}
+        self._busy: dict[str, tuple[asyncio.Task[None], float]] = {}
+        self._messages: dict[str, str] = {}
+        self._told: PodStatus | None = None
+        self._waiting: Mapping[str, str] = {}
+        self._kicked = asyncio.Event()
+        self.view = PodView(pod)
+        """What the last plan was made from."""
+
+    def update(self, pod: Pod | None) -> None:
+        """Hear of the object's newest form; `None`: the API no longer has it."""
+        if pod is None:
+            self._vanished = True
+        else:
+            self.pod = pod
+        self.kick()
+
+    def kick(self) -> None:
+        """Look again soon."""
+        self._kicked.set()
+
+    async def run(self) -> None:
+        """Work until nothing is left to do for this Pod."""
+        while True:
+            self._kicked.clear()
+            self.view = await self._observe()
+            now = self._clock.time()
+            due = plan(self.view, now, self._policy)
+            if due.ending is not None and self._stopping_since is None:
+                self._begin_end(due, now)
+            for action in due.actions:
+                self._begin(action)
+            self._tell(due, now)
+            if due.done:
+                self._status.forget(self.pod.metadata.uid)
+                return
+            await self._rest(due.deadline)
+
+    def _begin_end(self, due: PodPlan, now: float) -> None:
+        assert due.ending is not None
+        self._stopping_since = now
+        if due.ending.cause is Cause.REJECTED:
+            self._events.rejected(self.pod, due.ending.reason, due.ending.message)
+        elif due.ending.cause is Cause.DEADLINE:
+            self._events.deadline_exceeded(self.pod, due.ending.message)
+
+    async def _rest(self, deadline: float | None) -> None:
+        timer = None
+        if deadline is not None:
+            timer = self._clock.call_later(deadline - self._clock.time(), self.kick)
+        try:
+            await self._kicked.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    # Facts in.
+
+    async def _observe(self) -> PodView:
+        sandboxes, containers = await self._effects.observe(self.pod.metadata.uid)
+        for sandbox in sandboxes:
+            await self._adopt(sandbox)
+        return PodView(
+            pod=self._known_pod(),
+            vanished=self._vanished,
+            stopping_since=self._stopping_since,
+            rejection=self._rejection,
+            sandboxes=tuple(
+                sandbox_facts(s, self._addresses.get(s.id, ()), wired=s.id in self._addresses) for s in sandboxes
+            ),
+            containers=tuple(self._facts(container) for container in containers),
+            images={name: ImageReady(attempt, image.id) for name, (attempt, image) in self._images.items()},
+            volumes_ready=self._volumes is not None,
+            torn_down=self._torn_down,
+            released=self._released,
+            busy={key: deadline for key, (_, deadline) in self._busy.items()},
+            failures=self._failures,
+        )
+
+    async def _adopt(self, sandbox: Sandbox) -> None:
+        """Take over a sandbox that an earlier life of the kubelet made: find or mend its network."""
+        is_new = sandbox.id not in self._addresses and "sandbox" not in self._busy
+        if is_new and sandbox.state is SandboxState.READY and not self._vanished:
+            try:
+                self._addresses[sandbox.id] = await self._effects.wire(self.pod, sandbox)
+            except (RuntimeFailure, OSError) as failure:
+                self._events.sandbox_failed(self.pod, str(failure))
+
+    def _facts(self, container: Container) -> ContainerFacts:
+        message = self._messages.get(container.id, "")
+        if container.finished is not None and container.id not in self._messages:
+            message = self._messages[container.id] = termination_message(container)
+        return container_facts(container, message)
+
+    def _known_pod(self) -> Pod:
+        """Return the Pod with the newest status: the API's copy lags behind what this worker has told.
+
+        What others own in the status (their conditions, a phase made final) is the API's word.
+        """
+        told = self.pod.status
+        mine = self._told
+        if mine is None or (told.phase in TERMINAL_PHASES and mine.phase not in TERMINAL_PHASES):
+            return self.pod
+        ours = tuple(condition for condition in mine.conditions if condition.type in OWNED)
+        others = tuple(condition for condition in told.conditions if condition.type not in OWNED)
+        status = msgspec.structs.replace(
+            mine, conditions=(*ours, *others), nominated_node_name=told.nominated_node_name, resize=told.resize
+        )
+        return msgspec.structs.replace(self.pod, status=status)
+
+    # Status out.
+
+    def _tell(self, due: PodPlan, now: float) -> None:
+        for name, waiting in due.waiting.items():
+            if self._waiting.get(name) != waiting.reason:
+                self._tell_back_off(name, waiting.reason)
+        self._waiting = {name: waiting.reason for name, waiting in due.waiting.items()}
+        if self._vanished or self._released:
+            return
+        status = pod_status(self.view, due, self._node, now)
+        if status != self._told:
+            self._told = status
+        assert self._told is not None
+        self._status.tell(self.pod, self._told)
+
+    def _tell_back_off(self, name: str, reason: str) -> None:
+        if reason == "CrashLoopBackOff":
+            self._events.crash_loop(self.pod, name)
+        elif reason == "ImagePullBackOff":
+            container = container_named(self.pod, name)
+            self._events.backing_off_pull(self.pod, name, container.image if container is not None else "")
+            self._events.failed(self.pod, name, reason)
+
+    # Effects out.
+
+    def _begin(self, action: act.Action) -> None:
+        if isinstance(action, act.Abandon):
+            under_way = self._busy.get(action.of)
+            if under_way is not None:
+                under_way[0].cancel()
+            return
+        deadline = action.deadline if isinstance(action, act.KillContainer) else 0.0
+        what = f"{type(action).__name__} {self.pod.metadata.namespace}/{self.pod.metadata.name}"
+        self._busy[action.key] = (self._supervisor.job(what, self._perform(action)), deadline)
+
+    async def _perform(self, action: act.Action) -> None:
+        me = asyncio.current_task()
+        outcome: Failure | None = self._failure(action.key, "InternalError", f"{type(action).__name__} broke off")
+        try:
+            await self._do(action)
+            outcome = None
+        except StepFailure as failure:
+            outcome = self._failure(action.key, failure.reason, failure.message)
+        except RuntimeFailure as failure:
+            outcome = self._failure(action.key, failure.reason, failure.message)
+        except StatusError as refusal:
+            outcome = self._failure(action.key, refusal.reason, refusal.message)
+        except asyncio.CancelledError:
+            outcome = self._failures.get(action.key)
+            raise
+        finally:
+            if outcome is None:
+                self._failures.pop(action.key, None)
+            else:
+                self._failures[action.key] = outcome
+            held = self._busy.get(action.key)
+            if held is not None and held[0] is me:
+                del self._busy[action.key]
+            self.kick()
+
+    def _failure(self, key: str, reason: str, message: str) -> Failure:
+        before = self._failures.get(key)
+        return Failure(reason, message, self._clock.time(), before.count + 1 if before is not None else 1)
+
+    async def _do(self, action: act.Action) -> None:
+        pod, effects = self.pod, self._effects
+        match action:
+            case act.PrepareVolumes():
+                self._volumes = await effects.prepare_volumes(pod)
+            case act.RunSandbox():
+                sandbox, addresses = await effects.run_sandbox(pod, action)
+                self._addresses[sandbox] = addresses
+            case act.EnsureImage():
+                self._images[action.container] = (action.attempt, await effects.ensure_image(pod, action))
+            case act.CreateContainer():
+                await effects.create_container(
+                    pod,
+                    action,
+                    image=self._images[action.container][1],
+                    volumes=self._volumes or {},
+                    addresses=self._pod_addresses(action.sandbox),
+                    target=self._target(action.container),
+                )
+            case act.StartContainer():
+                await effects.start_container(pod, action)
+            case act.KillContainer():
+                await effects.kill_container(pod, action)
+            case act.RemoveContainer():
+                await effects.remove_container(action)
+            case act.StopSandbox():
+                await effects.stop_sandbox(pod, action)
+            case act.RemoveSandbox():
+                await effects.remove_sandbox(action)
+                self._addresses.pop(action.id, None)
+            case act.DeleteFromApi():
+                await effects.release(pod)
+                self._released = True
+            case act.TearDown():
+                await effects.tear_down(pod)
+                self._torn_down = True
+            case act.Abandon():
+                raise AssertionError("an abandonment is no effect")
+
+    def _pod_addresses(self, sandbox: str) -> Sequence[str]:
+        return self._node.addresses if self.pod.spec.host_network else self._addresses.get(sandbox, ())
+
+    def _target(self, name: str) -> str:
+        """Return the id of the container whose processes an ephemeral container is to see."""
+        for ephemeral in self.pod.spec.ephemeral_containers:
+            if ephemeral.name == name and ephemeral.target_container_name:
+                instance = self.view.latest(ephemeral.target_container_name)
+                return instance.id if instance is not None else ""
+        return ""
