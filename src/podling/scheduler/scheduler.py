@@ -107,7 +107,7 @@ class Scheduler:
             removals.append(self._pods.on_change(self._on_pod))
             while True:
                 self._recheck_expired()
-                while self._jobs < _JOBS and (queued := self._queue.pop(self._clock.monotonic())) is not None:
+                while self._may_start() and (queued := self._queue.pop(self._clock.monotonic())) is not None:
                     self._cycle(queued)
                     await self._clock.sleep(0)
                 await self._rest()
@@ -115,10 +115,13 @@ class Scheduler:
             for remove in removals:
                 remove()
 
+    def _may_start(self) -> bool:
+        return self._jobs < _JOBS and not self._supervisor.stopping
+
     async def _rest(self) -> None:
         """Wait until something happens or a deadline comes."""
         deadlines = [d for d in (self._queue.next_deadline(), self._cache.next_deadline()) if d is not None]
-        if self._jobs >= _JOBS:
+        if not self._may_start():
             deadlines.clear()  # the next finished job wakes us
         self._awake = asyncio.get_running_loop().create_future()
         timer: Timer | None = None
@@ -248,7 +251,8 @@ class Scheduler:
         except StatusError as refusal:
             message = f'running Bind plugin "DefaultBinder": {refusal}'
             log.info("%s: %s", pod.key, message)
-            if cache.is_assumed(pod.uid) and not refusal.is_not_found:
+            # Gone, or given a Node by somebody else: the watch will say so, and it is nobody's fault.
+            if cache.is_assumed(pod.uid) and not (refusal.is_not_found or refusal.is_conflict):
                 self._recorder.event(pod.pod, "Warning", "FailedScheduling", _note(message))
                 self._explain(pod.pod, SCHEDULER_ERROR, message)
         finally:
@@ -266,7 +270,7 @@ class Scheduler:
 
     def _explain(self, pod: Pod, reason: str, message: str) -> None:
         patch = not_scheduled(pod, reason, message, self._clock.time())
-        if patch is not None:
+        if patch is not None and not self._supervisor.stopping:
             name, namespace = pod.metadata.name, pod.metadata.namespace
             self._job(f"explain {namespace}/{name}", self._patch_status(name, namespace, patch))
 

@@ -189,6 +189,7 @@ def test_pod_bound_by_another_is_left_alone(run: Run, clock: VirtualClock) -> No
             cluster.put(PODS, _pod("web", "4"))
             await clock.advance(30)
             assert sum(call.path.endswith("web/binding") for call in cluster.calls) == 1
+            assert not any(call.method == "PATCH" for call in cluster.calls)
             cluster.put(PODS, _pod("other", "4"))
             await clock.settle()
             assert _nodes_of(cluster) == {"web": "n2", "other": "n1"}
@@ -331,5 +332,29 @@ def test_change_during_binding_is_not_lost(run: Run, clock: VirtualClock) -> Non
             cluster.put(PODS, _pod("web"))
             await clock.advance(60)
         assert len(attempts) == 1
+
+    run(main())
+
+
+def test_stops_in_the_midst_of_work(run: Run, clock: VirtualClock) -> None:
+    """Stopped while more Pods wait than can be bound at once, it ends without a failure and binds no more."""
+
+    async def main() -> None:
+        cluster = SmallCluster()
+        cluster.put(NODES, _node("n1", cpu="1000"))
+
+        async def hang(call: Any) -> Any:
+            if call.path.endswith("/binding"):
+                await clock.sleep(1000)
+            return await real(call)
+
+        real = cluster.call
+        cluster.call = hang  # type: ignore[method-assign]
+        async with _scheduling(cluster, clock) as supervisor:
+            for number in range(100):
+                cluster.put(PODS, _pod(f"p{number}"))
+            await clock.settle()
+        assert supervisor.failures == 0
+        assert set(_nodes_of(cluster).values()) == {""}
 
     run(main())
