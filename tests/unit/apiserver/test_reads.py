@@ -94,7 +94,7 @@ def test_selectors_choose(run):
             assert await names("fieldSelector=metadata.namespace=other") == []
             with pytest.raises(StatusError, match="field label not supported: spec.x"):
                 await names("fieldSelector=spec.x=y")
-            with pytest.raises(StatusError, match="unable to parse requirement"):
+            with pytest.raises(StatusError, match="found .=., expected"):
                 await names("labelSelector=a=b=c")
 
     run(main())
@@ -144,7 +144,7 @@ def test_a_watch_goes_on_from_any_kept_revision(run):
     """A watch from a revision that the cache has forgotten reads the store; one from before history is 410."""
 
     async def main():
-        async with Served(history=History(revisions=2300)) as api:
+        async with Served(history=History(revisions=2150)) as api:
             began = api.store.revision
             await api.post(PODS, pod("a"))
             for number in range(2100):
