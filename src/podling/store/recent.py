@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 
 class Recent:
-    """Every change above `start`; `bound` limits how many, 0 leaves that to `forget`."""
+    """Every change above `start`; `bound` limits how many and `weight` how many bytes, 0 leaves that to `forget`."""
 
-    def __init__(self, start: int, bound: int = 0) -> None:
+    def __init__(self, start: int, bound: int = 0, weight: int = 0) -> None:
         self.start = start
         self._bound = bound
+        self._weight = weight
+        self._held = 0
         self._changes: deque[Change] = deque()
 
     def __len__(self) -> int:
@@ -31,13 +33,14 @@ class Recent:
 
     def add(self, change: Change) -> None:
         self._changes.append(change)
-        if self._bound and len(self._changes) > self._bound:
-            self.start = self._changes.popleft().revision
+        self._held += len(change.value or b"")
+        while (self._bound and len(self._changes) > self._bound) or (self._weight and self._held > self._weight):
+            self.forget(self._changes[0].revision)
 
     def forget(self, revision: int) -> None:
         """Drop the changes up to and including `revision`."""
         while self._changes and self._changes[0].revision <= revision:
-            self._changes.popleft()
+            self._held -= len(self._changes.popleft().value or b"")
         self.start = max(self.start, revision)
 
     def since(self, after: int, prefix: str) -> list[Change]:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _LARGEST_GROUP = 256
 _RECENT = 1024
+_RECENT_BYTES = 4 << 20
 _BITE = 512
 _GROUPS_PER_BITE = 8
 _CHECKPOINT_BYTES = 4 << 20
@@ -72,7 +73,7 @@ class SqliteStore:
         loaded = self._disk.load()
         self._past = Past(path)
         self._heads = Heads(loaded.rows, loaded.revision)
-        self._recent = Recent(loaded.revision, _RECENT)
+        self._recent = Recent(loaded.revision, _RECENT, _RECENT_BYTES)
         self._retention = Retention(history or History(), loaded.moments)
         self._compacted = loaded.compacted
         self._swept = loaded.swept

@@ -245,6 +245,69 @@ def test_write_ahead_log_stays_small(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_torn_log_loses_only_its_tail(tmp_path: Path) -> None:
+    """A write-ahead log that ends in the middle of a record opens as it was before that record, and takes writes."""
+
+    async def main() -> None:
+        store = opened(tmp_path)
+        for number in range(20):
+            await store.put(f"/{number:02}", b"x" * 3000, expected=0)
+        torn = tmp_path / "torn"
+        torn.mkdir()
+        (torn / "store.db").write_bytes((tmp_path / "store.db").read_bytes())
+        log = (tmp_path / "store.db-wal").read_bytes()
+        (torn / "store.db-wal").write_bytes(log[:-100])
+        await store.close()
+
+        store = opened(torn)
+        assert store.revision == 20
+        assert [row.key for row in (await store.list("/")).rows] == [f"/{number:02}" for number in range(19)]
+        assert await store.put("/19", b"again", expected=0) == 21
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_closing_finishes_what_waits(tmp_path: Path) -> None:
+    """Writes asked for before `close` are on disk and answered; later ones are refused."""
+
+    async def main() -> None:
+        store = opened(tmp_path)
+        writes = [asyncio.create_task(store.put(f"/{number}", b"", expected=0)) for number in range(600)]
+        await asyncio.sleep(0)
+        await asyncio.gather(store.close(), store.close())
+        assert sorted(await asyncio.gather(*writes)) == list(range(2, 602))
+        with pytest.raises(RuntimeError, match="closed"):
+            await store.put("/late", b"", expected=0)
+        store = opened(tmp_path)
+        assert len((await store.list("/")).rows) == 600
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_cancelled_writer_harms_nobody(tmp_path: Path) -> None:
+    """A writer that is cancelled while its group is on its way leaves the others of the group answered."""
+
+    async def main() -> None:
+        store = opened(tmp_path)
+        writes = [asyncio.create_task(store.put(f"/{number}", b"", expected=0)) for number in range(3)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        writes[1].cancel()
+        assert await asyncio.gather(*writes, return_exceptions=True) != []
+        assert [writes[0].result(), writes[1].cancelled(), writes[2].result()] == [2, True, 4]
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_busy_loop_lets_the_disk_speak(tmp_path: Path) -> None:
+    """An open store asks the interpreter to switch threads soon: a loop that never rests must not starve writes."""
+    asyncio.run(opened(tmp_path).close())
+    assert sys.getswitchinterval() <= 0.0001
+
+
 _CHILD = """
 import asyncio, sys
 from pathlib import Path

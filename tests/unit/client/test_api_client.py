@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -143,3 +146,13 @@ def test_watch_error_is_raised() -> None:
 def test_list_without_items() -> None:
     """Go writes an empty list as null."""
     assert parse_list(PODS, b'{"kind":"PodList","metadata":{"resourceVersion":"3"},"items":null}') == ([], 3, "")
+
+
+def test_client_is_cheap_to_import() -> None:
+    """A component in-process pays neither for HTTP nor for YAML."""
+    code = (
+        "import sys, podling.client, podling.client.events, podling.client.wait;"
+        "heavy = {'aiohttp', 'yaml', 'cryptography', 'podling.api.types.core_v1'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": "src"})
