@@ -96,10 +96,14 @@ REFUSED: list[tuple[Any, dict, list[str]]] = [
             }
         },
         [
-            'metadata.taints[1]: Duplicate value: {"Key":"a","Value":"","Effect":"NoSchedule","TimeAdded":null}: taints '
-            "must be unique by key and effect pair",
-            'metadata.taints[2].effect: Unsupported value: "X": supported values: "NoSchedule", "PreferNoSchedule", '
-            '"NoExecute"',
+            (
+                'metadata.taints[1]: Duplicate value: {"Key":"a","Value":"","Effect":"NoSchedule","TimeAdded":null}: taints '
+                "must be unique by key and effect pair"
+            ),
+            (
+                'metadata.taints[2].effect: Unsupported value: "X": supported values: "NoSchedule", "PreferNoSchedule", '
+                '"NoExecute"'
+            ),
         ],
     ),
     (
@@ -114,8 +118,10 @@ REFUSED: list[tuple[Any, dict, list[str]]] = [
         resources.NODES,
         {"spec": {"podCIDRs": ["10.0.0.0/24", "10.0.1.0/24"]}},
         [
-            'spec.podCIDRs: Invalid value: ["10.0.0.0/24","10.0.1.0/24"]: may specify no more than one CIDR for each IP '
-            "family"
+            (
+                'spec.podCIDRs: Invalid value: ["10.0.0.0/24","10.0.1.0/24"]: may specify no more than one CIDR for each IP '
+                "family"
+            )
         ],
     ),
     (
@@ -142,8 +148,10 @@ REFUSED: list[tuple[Any, dict, list[str]]] = [
         resources.SECRETS,
         {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": _encoded("[]")}},
         [
-            'data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": json: cannot unmarshal array into Go '
-            "value of type map[string]interface {}"
+            (
+                'data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": json: cannot unmarshal array into Go '
+                "value of type map[string]interface {}"
+            )
         ],
     ),
     (
@@ -155,8 +163,10 @@ REFUSED: list[tuple[Any, dict, list[str]]] = [
         resources.ENDPOINTS,
         {"subsets": [{"addresses": [{"ip": "169.254.1.1"}]}, {}]},
         [
-            'subsets[0].addresses[0].ip: Invalid value: "169.254.1.1": may not be in the link-local range '
-            "(169.254.0.0/16, fe80::/10)",
+            (
+                'subsets[0].addresses[0].ip: Invalid value: "169.254.1.1": may not be in the link-local range '
+                "(169.254.0.0/16, fe80::/10)"
+            ),
             "subsets[1]: Required value: must specify `addresses` or `notReadyAddresses`",
         ],
     ),
@@ -196,8 +206,10 @@ REFUSED: list[tuple[Any, dict, list[str]]] = [
         resources.PRIORITY_CLASSES,
         {"metadata": {"name": "system-mine"}, "value": 1},
         [
-            "metadata.name: Forbidden: priority class names with 'system-' prefix are reserved for system use only. "
-            "error: system-mine is not a known system priority class"
+            (
+                "metadata.name: Forbidden: priority class names with 'system-' prefix are reserved for system use only. "
+                "error: system-mine is not a known system priority class"
+            )
         ],
     ),
     (

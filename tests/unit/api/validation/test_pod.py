@@ -67,9 +67,11 @@ METADATA = [
     (
         {"labels": {"a": "b c"}},
         [
-            'metadata.labels: Invalid value: "b c": a valid label must be an empty string or consist of alphanumeric '
-            "characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or "
-            "'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+            (
+                'metadata.labels: Invalid value: "b c": a valid label must be an empty string or consist of alphanumeric '
+                "characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or "
+                "'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+            )
         ],
     ),
     (
@@ -79,8 +81,10 @@ METADATA = [
     (
         {"finalizers": ["mine"]},
         [
-            'metadata.finalizers[0]: Invalid value: "mine": name is neither a standard finalizer name nor is it fully '
-            "qualified"
+            (
+                'metadata.finalizers[0]: Invalid value: "mine": name is neither a standard finalizer name nor is it fully '
+                "qualified"
+            )
         ],
     ),
     (
@@ -93,8 +97,10 @@ METADATA = [
     (
         {"annotations": {"controller.kubernetes.io/pod-deletion-cost": "+1"}},
         [
-            "metadata.annotations[controller.kubernetes.io/pod-deletion-cost]: Invalid value: "
-            '"+1": must be a 32bit integer'
+            (
+                "metadata.annotations[controller.kubernetes.io/pod-deletion-cost]: Invalid value: "
+                '"+1": must be a 32bit integer'
+            )
         ],
     ),
 ]
@@ -142,8 +148,10 @@ CONTAINER = [
     (
         {"env": [{"name": "A=B"}]},
         [
-            f'{C}.env[0].name: Invalid value: "A=B": a valid environment variable name must consist only of printable '
-            "ASCII characters other than '='"
+            (
+                f'{C}.env[0].name: Invalid value: "A=B": a valid environment variable name must consist only of printable '
+                "ASCII characters other than '='"
+            )
         ],
     ),
     (
@@ -153,31 +161,39 @@ CONTAINER = [
     (
         {"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.whee"}}}]},
         [
-            f'{C}.env[0].valueFrom.fieldRef.fieldPath: Invalid value: "metadata.whee": error converting fieldPath: '
-            "field label not supported: metadata.whee"
+            (
+                f'{C}.env[0].valueFrom.fieldRef.fieldPath: Invalid value: "metadata.whee": error converting fieldPath: '
+                "field label not supported: metadata.whee"
+            )
         ],
     ),
     (
         {"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.phase"}}}]},
         [
-            f'{C}.env[0].valueFrom.fieldRef.fieldPath: Unsupported value: "status.phase": supported values: '
-            '"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName", '
-            '"status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"'
+            (
+                f'{C}.env[0].valueFrom.fieldRef.fieldPath: Unsupported value: "status.phase": supported values: '
+                '"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName", '
+                '"status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"'
+            )
         ],
     ),
     (
         {"env": [{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "2"}}}]},
         [
-            f'{C}.env[0].valueFrom.resourceFieldRef.divisor: Invalid value: "limits.cpu": only divisor\'s values 1m '
-            "and 1 are supported with the cpu resource"
+            (
+                f'{C}.env[0].valueFrom.resourceFieldRef.divisor: Invalid value: "limits.cpu": only divisor\'s values 1m '
+                "and 1 are supported with the cpu resource"
+            )
         ],
     ),
     (
         {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "a/b"}}}]},
         [
-            f'{C}.env[0].valueFrom.secretKeyRef.key: Invalid value: "a/b": a valid config key must consist of '
-            "alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used "
-            "for validation is '[-._a-zA-Z0-9]+')"
+            (
+                f'{C}.env[0].valueFrom.secretKeyRef.key: Invalid value: "a/b": a valid config key must consist of '
+                "alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used "
+                "for validation is '[-._a-zA-Z0-9]+')"
+            )
         ],
     ),
     (
@@ -199,15 +215,19 @@ CONTAINER = [
     (
         {"volumeMounts": [{"name": "v", "mountPath": "/x", "mountPropagation": "Bidirectional"}]},
         [
-            f"{C}.volumeMounts.mountPropagation: Forbidden: Bidirectional mount propagation is available only to "
-            "privileged containers"
+            (
+                f"{C}.volumeMounts.mountPropagation: Forbidden: Bidirectional mount propagation is available only to "
+                "privileged containers"
+            )
         ],
     ),
     (
         {"volumeDevices": [{"name": "v", "devicePath": "/dev/x"}]},
         [
-            f'{C}.volumeDevices[0].name: Invalid value: "v": can only use volume source type of PersistentVolumeClaim '
-            "or Ephemeral for block mode"
+            (
+                f'{C}.volumeDevices[0].name: Invalid value: "v": can only use volume source type of PersistentVolumeClaim '
+                "or Ephemeral for block mode"
+            )
         ],
     ),
     (
@@ -230,8 +250,10 @@ CONTAINER = [
     (
         {"securityContext": {"seccompProfile": {"type": "Localhost"}}},
         [
-            f"{C}.securityContext.seccompProfile.localhostProfile: Required value: must be set when seccomp type is "
-            "Localhost"
+            (
+                f"{C}.securityContext.seccompProfile.localhostProfile: Required value: must be set when seccomp type is "
+                "Localhost"
+            )
         ],
     ),
     (
@@ -259,8 +281,10 @@ PROBES = [
     (
         {"httpGet": {"port": "", "scheme": "ftp"}},
         [
-            '{p}.httpGet.port: Invalid value: "": must contain only alpha-numeric characters (a-z, 0-9), and hyphens '
-            "(-)",
+            (
+                '{p}.httpGet.port: Invalid value: "": must contain only alpha-numeric characters (a-z, 0-9), and hyphens '
+                "(-)"
+            ),
             '{p}.httpGet.port: Invalid value: "": must contain at least one letter (a-z)',
             '{p}.httpGet.scheme: Unsupported value: "ftp": supported values: "HTTP", "HTTPS"',
         ],
@@ -268,8 +292,10 @@ PROBES = [
     (
         {"httpGet": {"port": 80, "httpHeaders": [{"name": "a b", "value": ""}]}},
         [
-            '{p}.httpGet.httpHeaders: Invalid value: "a b": a valid HTTP header must consist of alphanumeric '
-            "characters or '-' (e.g. 'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')"
+            (
+                '{p}.httpGet.httpHeaders: Invalid value: "a b": a valid HTTP header must consist of alphanumeric '
+                "characters or '-' (e.g. 'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')"
+            )
         ],
     ),
     (
@@ -313,8 +339,10 @@ HOOKS = [
     (
         {"preStop": {"sleep": {"seconds": 31}}},
         [
-            f"{C}.lifecycle.preStop.sleep: Invalid value: 31: must be non-negative and less than "
-            "terminationGracePeriodSeconds (30)"
+            (
+                f"{C}.lifecycle.preStop.sleep: Invalid value: 31: must be non-negative and less than "
+                "terminationGracePeriodSeconds (30)"
+            )
         ],
     ),
     (
@@ -375,17 +403,23 @@ RESOURCES = [
     (
         {"limits": {"hugepages-2Mi": "3Mi", "cpu": "1"}},
         [
-            f'{C}.resources.limits[hugepages-2Mi]: Invalid value: "3Mi": 3Mi is not positive integer multiple of '
-            "hugepages-2Mi",
-            f'{C}.resources.requests[hugepages-2Mi]: Invalid value: "3Mi": 3Mi is not positive integer multiple of '
-            "hugepages-2Mi",
+            (
+                f'{C}.resources.limits[hugepages-2Mi]: Invalid value: "3Mi": 3Mi is not positive integer multiple of '
+                "hugepages-2Mi"
+            ),
+            (
+                f'{C}.resources.requests[hugepages-2Mi]: Invalid value: "3Mi": 3Mi is not positive integer multiple of '
+                "hugepages-2Mi"
+            ),
         ],
     ),
     (
         {"claims": [{"name": "gpu"}]},
         [
-            f'{C}.resources.claims[0]: Not found: "gpu": must be one of the names in pod.spec.resourceClaims which is '
-            "empty"
+            (
+                f'{C}.resources.claims[0]: Not found: "gpu": must be one of the names in pod.spec.resourceClaims which is '
+                "empty"
+            )
         ],
     ),
 ]
@@ -403,8 +437,10 @@ def test_a_pods_own_resources_hold_those_of_its_containers() -> None:
     lines = found(PODS, pod(resources=own, container={"resources": {"limits": {"cpu": "3"}}}))
     assert lines == [
         'spec.resources.limits[disk]: Invalid value: "disk": must be a standard resource type or fully qualified',
-        'spec.resources.requests[cpu]: Invalid value: "1": must be greater than or equal to aggregate container '
-        "requests of 3",
+        (
+            'spec.resources.requests[cpu]: Invalid value: "1": must be greater than or equal to aggregate container '
+            "requests of 3"
+        ),
         'spec.resources.containers[0][cpu].limits: Invalid value: "3": must be less than or equal to pod limits of 2',
     ]
 
@@ -489,8 +525,10 @@ SPEC = [
     (
         {"tolerations": [{"operator": "Equal"}]},
         [
-            'spec.tolerations[0].operator: Invalid value: "Equal": operator must be Exists when `key` is empty, which '
-            'means "match all values and all keys"'
+            (
+                'spec.tolerations[0].operator: Invalid value: "Equal": operator must be Exists when `key` is empty, which '
+                'means "match all values and all keys"'
+            )
         ],
     ),
     (
@@ -510,15 +548,19 @@ SPEC = [
     (
         {"securityContext": {"sysctls": [{"name": "net.core.somaxconn", "value": "1"}]}, "hostNetwork": True},
         [
-            'spec.securityContext.sysctls[0].name: Invalid value: "net.core.somaxconn": may not be specified when '
-            "'hostNetwork' is true"
+            (
+                'spec.securityContext.sysctls[0].name: Invalid value: "net.core.somaxconn": may not be specified when '
+                "'hostNetwork' is true"
+            )
         ],
     ),
     (
         {"shareProcessNamespace": True, "hostPID": True},
         [
-            "spec.securityContext.shareProcessNamespace: Invalid value: true: ShareProcessNamespace and HostPID cannot "
-            "both be enabled"
+            (
+                "spec.securityContext.shareProcessNamespace: Invalid value: true: ShareProcessNamespace and HostPID cannot "
+                "both be enabled"
+            )
         ],
     ),
     ({"hostUsers": False, "hostPID": True}, ["spec.HostPID: Forbidden: when `pod.Spec.HostUsers` is false"]),
@@ -534,8 +576,10 @@ SPEC = [
     (
         {"resourceClaims": [{"name": "gpu"}]},
         [
-            'spec.resourceClaims[0]: Invalid value: {"Name":"gpu","ResourceClaimName":null,"ResourceClaimTemplateName":null}: '
-            "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
+            (
+                'spec.resourceClaims[0]: Invalid value: {"Name":"gpu","ResourceClaimName":null,"ResourceClaimTemplateName":null}: '
+                "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
+            )
         ],
     ),
     (
@@ -554,8 +598,10 @@ SPEC = [
     (
         {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}},
         [
-            "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: Required value: "
-            "must have at least one node selector term"
+            (
+                "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: Required value: "
+                "must have at least one node selector term"
+            )
         ],
     ),
     (
@@ -569,8 +615,10 @@ SPEC = [
             }
         },
         [
-            "spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight: Invalid value: 0: must "
-            "be in the range 1-100"
+            (
+                "spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight: Invalid value: 0: must "
+                "be in the range 1-100"
+            )
         ],
     ),
 ]
@@ -613,7 +661,9 @@ def test_tokens_are_only_projected_for_a_named_account() -> None:
     """A projected token needs serviceAccountName."""
     volumes = [{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}]
     assert found(PODS, pod(volumes=volumes)) == [
-        "spec.volumes[0].projected.sources[0].serviceAccountToken: Forbidden: must not be specified when "
-        "serviceAccountName is not set"
+        (
+            "spec.volumes[0].projected.sources[0].serviceAccountToken: Forbidden: must not be specified when "
+            "serviceAccountName is not set"
+        )
     ]
     assert found(PODS, pod(volumes=volumes, serviceAccountName="default")) == []

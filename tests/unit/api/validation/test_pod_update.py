@@ -83,8 +83,10 @@ def test_what_may_change(before: dict, after: dict) -> None:
             {"schedulingGates": [{"name": "a"}], "nodeSelector": {"zone": "x"}},
             {"schedulingGates": [{"name": "a"}], "nodeSelector": {"zone": "y"}},
             [
-                'spec.nodeSelector: Invalid value: {"zone":"y"}: only additions to spec.nodeSelector are allowed (no '
-                "mutations or deletions)"
+                (
+                    'spec.nodeSelector: Invalid value: {"zone":"y"}: only additions to spec.nodeSelector are allowed (no '
+                    "mutations or deletions)"
+                )
             ],
         ),
         ({}, {"nodeSelector": {"zone": "x"}}, [MAY_NOT + '+ nodeSelector: {"zone": "x"}\n']),
@@ -106,19 +108,25 @@ def test_what_may_change(before: dict, after: dict) -> None:
             {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}},
             {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["a.b/c"]}},
             [
-                "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found "
-                'new finalizers []string{"a.b/c"}'
+                (
+                    "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found "
+                    'new finalizers []string{"a.b/c"}'
+                )
             ],
         ),
         (
             {},
             {"metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}}},
             [
-                'metadata.annotations[kubernetes.io/config.mirror]: Invalid value: "x": must set spec.nodeName if '
-                "mirror pod annotation is set",
+                (
+                    'metadata.annotations[kubernetes.io/config.mirror]: Invalid value: "x": must set spec.nodeName if '
+                    "mirror pod annotation is set"
+                ),
                 "metadata.annotations[kubernetes.io/config.mirror]: Forbidden: may not add mirror pod annotation",
-                'metadata.annotations[kubernetes.io/config.mirror]: Invalid value: "x": must set spec.nodeName if '
-                "mirror pod annotation is set",
+                (
+                    'metadata.annotations[kubernetes.io/config.mirror]: Invalid value: "x": must set spec.nodeName if '
+                    "mirror pod annotation is set"
+                ),
             ],
         ),
     ],
@@ -169,8 +177,10 @@ def test_what_ended_for_good_does_not_run_again() -> None:
         (
             {"podIPs": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}]},
             [
-                'status.podIPs: Invalid value: [{"IP":"10.0.0.1"},{"IP":"10.0.0.2"}]: may specify no more than one IP '
-                "for each IP family"
+                (
+                    'status.podIPs: Invalid value: [{"IP":"10.0.0.1"},{"IP":"10.0.0.2"}]: may specify no more than one IP '
+                    "for each IP family"
+                )
             ],
         ),
         (

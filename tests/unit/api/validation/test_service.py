@@ -106,8 +106,10 @@ CASES = [
     (
         {"healthCheckNodePort": 30000},
         [
-            "spec.healthCheckNodePort: Invalid value: 30000: may only be set when `type` is 'LoadBalancer' and "
-            "`externalTrafficPolicy` is 'Local'"
+            (
+                "spec.healthCheckNodePort: Invalid value: 30000: may only be set when `type` is 'LoadBalancer' and "
+                "`externalTrafficPolicy` is 'Local'"
+            )
         ],
     ),
     ({"type": "LoadBalancer", "externalTrafficPolicy": "Local"}, ["spec.healthCheckNodePort: Required value"]),
@@ -123,9 +125,11 @@ def test_specification(spec: dict, lines: list[str]) -> None:
 def test_names_start_with_a_letter() -> None:
     """A Service's name becomes a DNS-1035 label."""
     assert found(SERVICES, service(metadata={"name": "1st"})) == [
-        'metadata.name: Invalid value: "1st": a DNS-1035 label must consist of lower case alphanumeric characters or '
-        "'-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or "
-        "'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
+        (
+            'metadata.name: Invalid value: "1st": a DNS-1035 label must consist of lower case alphanumeric characters or '
+            "'-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or "
+            "'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
+        )
     ]
 
 

@@ -25,8 +25,10 @@ CASES = [
     (
         {"hostPath": {"path": "/", "type": "Disk"}},
         [
-            f'{V}.hostPath.type: Unsupported value: "Disk": supported values: "", "BlockDevice", "CharDevice", '
-            '"Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"'
+            (
+                f'{V}.hostPath.type: Unsupported value: "Disk": supported values: "", "BlockDevice", "CharDevice", '
+                '"Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"'
+            )
         ],
     ),
     ({"secret": {}}, [f"{V}.secret.secretName: Required value"]),
@@ -49,8 +51,10 @@ CASES = [
     (
         {"downwardAPI": {"items": [{"path": "a", "fieldRef": {"fieldPath": "spec.nodeName"}}]}},
         [
-            f'{V}.downwardAPI.fieldRef.fieldPath: Unsupported value: "spec.nodeName": supported values: '
-            '"metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"'
+            (
+                f'{V}.downwardAPI.fieldRef.fieldPath: Unsupported value: "spec.nodeName": supported values: '
+                '"metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"'
+            )
         ],
     ),
     ({"downwardAPI": {"items": [{"path": "a", "fieldRef": {"fieldPath": "metadata.labels['a.b/c']"}}]}}, []),
@@ -80,8 +84,10 @@ CASES = [
     (
         {"projected": {"sources": [{"serviceAccountToken": {"path": "t", "expirationSeconds": 599}}]}},
         [
-            f"{V}.projected.sources[0].serviceAccountToken.expirationSeconds: Invalid value: 599: may not specify a "
-            "duration less than 10 minutes"
+            (
+                f"{V}.projected.sources[0].serviceAccountToken.expirationSeconds: Invalid value: 599: may not specify a "
+                "duration less than 10 minutes"
+            )
         ],
     ),
     (
@@ -99,8 +105,10 @@ CASES = [
         {"ephemeral": {"volumeClaimTemplate": {"metadata": {"name": "n"}, "spec": {"accessModes": ["Any"]}}}},
         [
             f"{V}.ephemeral.volumeClaimTemplate.metadata.name: Forbidden: cannot be set",
-            f'{V}.ephemeral.volumeClaimTemplate.spec.accessModes: Unsupported value: "Any": supported values: '
-            '"ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"',
+            (
+                f'{V}.ephemeral.volumeClaimTemplate.spec.accessModes: Unsupported value: "Any": supported values: '
+                '"ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"'
+            ),
             f"{V}.ephemeral.volumeClaimTemplate.spec.resources[storage]: Required value",
         ],
     ),
@@ -145,6 +153,8 @@ def test_a_claim_made_for_the_pod_is_not_also_asked_for() -> None:
         ]
     )
     assert found(PODS, tree) == [
-        'spec.volumes[1].persistentVolumeClaim.claimName: Invalid value: "web-own": must not reference a PVC that gets '
-        "created for an ephemeral volume"
+        (
+            'spec.volumes[1].persistentVolumeClaim.claimName: Invalid value: "web-own": must not reference a PVC that gets '
+            "created for an ephemeral volume"
+        )
     ]

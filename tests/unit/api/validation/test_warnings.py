@@ -40,8 +40,10 @@ C = "spec.containers[0]"
         (
             {"metadata": {"annotations": {"scheduler.alpha.kubernetes.io/critical-pod": ""}}},
             [
-                "metadata.annotations[scheduler.alpha.kubernetes.io/critical-pod]: non-functional in v1.16+; use the "
-                '"priorityClassName" field instead'
+                (
+                    "metadata.annotations[scheduler.alpha.kubernetes.io/critical-pod]: non-functional in v1.16+; use the "
+                    '"priorityClassName" field instead'
+                )
             ],
         ),
         (
@@ -69,8 +71,10 @@ C = "spec.containers[0]"
         (
             {"metadata": {"name": "a.b"}},
             [
-                "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label "
-                "is recommended: [must not contain dots]"
+                (
+                    "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label "
+                    "is recommended: [must not contain dots]"
+                )
             ],
         ),
     ],
@@ -88,16 +92,20 @@ def test_pods(spec: dict, lines: list[str]) -> None:
         (
             {"externalIPs": ["192.0.02.1"]},
             [
-                'spec.externalIPs[0]: non-standard IP address "192.0.02.1" will be considered invalid in a future '
-                'Kubernetes release: use "192.0.2.1"',
+                (
+                    'spec.externalIPs[0]: non-standard IP address "192.0.02.1" will be considered invalid in a future '
+                    'Kubernetes release: use "192.0.2.1"'
+                ),
                 "spec.externalIPs is deprecated and may no longer be implemented in some clusters",
             ],
         ),
         (
             {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.1/8"]},
             [
-                'spec.loadBalancerSourceRanges[0]: CIDR value "10.0.0.1/8" is ambiguous in this context (should be '
-                '"10.0.0.0/8" or "10.0.0.1/32"?)'
+                (
+                    'spec.loadBalancerSourceRanges[0]: CIDR value "10.0.0.1/8" is ambiguous in this context (should be '
+                    '"10.0.0.0/8" or "10.0.0.1/32"?)'
+                )
             ],
         ),
         (
