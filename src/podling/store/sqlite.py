@@ -143,7 +143,10 @@ class SqliteStore:
         """Forget the history before `revision`; returns when the file is rid of it too."""
         if revision > self.revision:
             raise FutureRevision(self.revision)
+        if self._closing is not None:
+            raise RuntimeError("the store is closed")
         self._compacted = max(self._compacted, revision)
+        self._resting = False
         if self._sweep_target() > self._swept:
             swept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._swept_waiters.append((self._sweep_target(), swept))
