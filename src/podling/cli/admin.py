@@ -28,17 +28,19 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def ask(data_dir: DataDir, method: str, path: str, **query: str) -> Any:
+def ask(data_dir: DataDir, method: str, target: str, **query: str) -> Any:
     """Send one request to the running cluster and return its JSON answer; `Failure` with the next step otherwise."""
     connection = _UnixConnection(str(data_dir.run / "admin.sock"))
-    target = f"{path}?{urlencode(query)}" if query else path
+    if query:
+        target += f"?{urlencode(query)}"
     try:
         connection.request(method, target)
         response = connection.getresponse()
         body = response.read()
     except (FileNotFoundError, ConnectionError) as error:
         raise Failure(
-            f"no cluster is running on {data_dir.path}", f"start it with: podling up --detach --data-dir {data_dir.path}"
+            f"no cluster is running on {data_dir.path}",
+            "start it with: podling up --detach",
         ) from error
     finally:
         connection.close()

@@ -1,7 +1,7 @@
 """The process of a running cluster: logging, signals, the loop, the way in and the way out.
 
-Owns the process, not the components: those are `podling.cluster.compose`'s. SIGTERM and SIGINT stop Podling in order and leave the
-containers running; `podling down` cleans up behind it.
+Owns the process, not the components: those are `podling.cluster.compose`'s. SIGTERM and SIGINT stop Podling in order
+and leave the containers running; `podling down` cleans up behind it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ async def _serve(data_dir: DataDir, options: Options, report: Callable[[dict[str
         return True
     except* StartFailed as failures:
         first = failures.exceptions[0]
-        log.error("%s", first)
+        log.error("%s", first)  # noqa: TRY400  # an outcome, not a bug
         report({"failed": str(first), "next": getattr(first, "next_step", "")})
     return False
 

@@ -18,8 +18,6 @@ from podling.cli.main import Failure
 from podling.cluster import AlreadyRunning, NewerData, Options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from podling.cluster import DataDir
 
 
@@ -95,7 +93,9 @@ def _follow(reader: int, data_dir: DataDir) -> None:
             _print(message)
             if "ready" in message:
                 return
-    raise Failure("Podling ended while it started", f"the log is in {data_dir.log} and {data_dir.log.with_suffix('.err')}")
+    raise Failure(
+        "Podling ended while it started", f"the log is in {data_dir.log} and {data_dir.log.with_suffix('.err')}"
+    )
 
 
 def _print(message: dict[str, Any]) -> None:
@@ -105,5 +105,3 @@ def _print(message: dict[str, Any]) -> None:
         click.echo(message["ready"])
     else:
         click.echo(f"  {message['step']}", err=True)
-
-

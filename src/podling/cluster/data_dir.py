@@ -21,7 +21,7 @@ LAYOUT = 1
 """Raised by one whenever an older Podling could not read what this one writes."""
 
 
-class AlreadyRunning(Exception):  # noqa: N818  # an outcome that commands plan for
+class AlreadyRunning(Exception):  # an outcome that commands plan for
     """Another process holds the folder; `pid` is what it wrote into the lock, 0 if unreadable."""
 
     def __init__(self, path: Path, pid: int) -> None:
@@ -29,7 +29,7 @@ class AlreadyRunning(Exception):  # noqa: N818  # an outcome that commands plan 
         self.pid = pid
 
 
-class NewerData(Exception):  # noqa: N818
+class NewerData(Exception):
     """The folder was written by a newer Podling."""
 
 

@@ -1,0 +1,202 @@
+"""A cluster in a process of its own: identity, sockets, nodes and the administration socket around the control plane.
+
+Owns the order in which `podling up` starts things and the reverse in which they stop. Containers are none of the
+things that stop: they outlive this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shutil
+import socket
+from typing import TYPE_CHECKING, Self
+
+from podling.aio.chance import Chance
+from podling.aio.supervisor import Supervisor
+from podling.api.resources import NODES, SERVICE_ACCOUNTS
+from podling.client.wait import exists, ready, wait_for
+from podling.cluster.admin import Admin
+from podling.cluster.control_plane import ADMIN, ControlPlane
+from podling.cluster.identity import Identity
+from podling.kubelet.settings import Settings
+from podling.store import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from types import TracebackType
+
+    from podling.aio.clock import Clock
+    from podling.cluster.data_dir import DataDir
+    from podling.cluster.options import Options
+    from podling.kubelet.kubelet import Kubelet
+    from podling.network.podnetwork import RoutedPodNetwork
+    from podling.runtime.protocol import Runtime
+    from podling.store.protocol import Store
+
+_PATIENCE = 60.0
+
+
+class StartFailed(Exception):  # an outcome that the command words for its user
+    """The cluster cannot be started; `next_step` says what to do about it."""
+
+    def __init__(self, what: str, next_step: str = "") -> None:
+        super().__init__(what)
+        self.next_step = next_step
+
+
+def why_no_containers() -> str:
+    """Say what this process lacks for real containers; empty if nothing."""
+    if os.geteuid() != 0:
+        return "not root"
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    for programs in (("conmon",), ("crun", "runc"), ("nft",)):
+        if not any(shutil.which(program, path=path) for program in programs):
+            return f"{' or '.join(programs)} is not installed"
+    return ""
+
+
+class Cluster:
+    """What `podling up` runs. An asynchronous context manager; `progress` starts it step by step."""
+
+    def __init__(self, data: DataDir, options: Options, clock: Clock) -> None:
+        self._data = data
+        self._options = options
+        self._clock = clock
+        self._chance = Chance()
+        self._supervisor = Supervisor(clock)
+        self._store: Store | None = None
+        self._plane: ControlPlane | None = None
+        self._network: RoutedPodNetwork | None = None
+        self.kubelets: list[Kubelet] = []
+        self.runtimes: list[Runtime] = []
+        self.port = 0
+        self._admin: Admin | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._supervisor.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._admin is not None:
+                await self._admin.close()
+            if self._plane is not None:
+                await self._plane.close()
+        finally:
+            await self._supervisor.__aexit__(kind, error, trace)
+            for runtime in self.runtimes:
+                await runtime.close()
+            if self._network is not None:
+                await self._network.close()
+            if self._store is not None:
+                await self._store.close()
+
+    def summary(self) -> str:
+        """Return the line that `podling up` ends with."""
+        nodes = self.kubelets[0].name if len(self.kubelets) == 1 else f"{len(self.kubelets)} nodes"
+        return f"https://127.0.0.1:{self.port}, {nodes} Ready, runtime {self._kind()}"
+
+    async def progress(self) -> AsyncIterator[str]:
+        """Start everything, yielding a line before each part; returns when the node is Ready."""
+        options, clock = self._options, self._clock
+        kind = self._kind()
+        missing = why_no_containers()
+        if kind == "cri":
+            raise StartFailed("the cri runtime is not built in yet", "use --runtime oci or --runtime sim")
+        if kind == "oci" and missing:
+            raise StartFailed(f"containers cannot run here: {missing}", "install it, or simulate with --runtime sim")
+        if kind == "oci" and options.nodes > 1:
+            raise StartFailed("several nodes with real containers are not built in yet", "use --runtime sim")
+        if options.runtime is None and kind == "sim":
+            yield f"Containers are simulated: {missing}"
+
+        addresses = ["127.0.0.1", *options.listen]
+        if kind == "oci":
+            from podling.network.podnetwork import RoutedPodNetwork
+
+            yield "Preparing the Pod network"
+            self._network = RoutedPodNetwork(self._data.path, self._data.instance)
+            await self._network.start()
+            addresses.append(str(self._network.gateway))
+
+        yield "Opening the store"
+        try:
+            self._store = open_store(options.store, self._data.path / "store", clock)
+        except ValueError as error:
+            raise StartFailed(str(error), "see podling up --help") from error
+        plane = self._plane = ControlPlane(self._store, clock, self._chance, self._supervisor)
+        identity = Identity(self._data.path / "pki", clock, self._chance, plane.server)
+        identity.ensure((socket.gethostname(), plane.server.addresses.first, *addresses))
+        await plane.start()
+
+        yield "Starting the API server"
+        await self._listen(plane, identity, addresses)
+        plane.start_components(identity.root_ca())
+
+        yield f"Starting {'the node' if options.nodes == 1 else f'{options.nodes} nodes'}"
+        await self._start_nodes(plane, kind, identity)
+        client = plane.client(ADMIN)
+        for kubelet in self.kubelets:
+            await wait_for(client, NODES, kubelet.name, "", ready(), clock, _PATIENCE)
+        await wait_for(client, SERVICE_ACCOUNTS, "default", "default", exists(), clock, _PATIENCE)
+        self._admin = Admin(self)
+        await self._admin.start(self._data.run / "admin.sock")
+        identity.write_kubeconfig(self._data.kubeconfig, f"https://127.0.0.1:{self.port}")
+
+    def _kind(self) -> str:
+        return self._options.runtime or ("sim" if why_no_containers() else "oci")
+
+    async def _listen(self, plane: ControlPlane, identity: Identity, addresses: list[str]) -> None:
+        authentication = identity.authentication(self._options.token_file)
+        plane.server.use_identity(authentication, identity.issuer)
+        http = plane.server.http(authentication)
+        tls = identity.server_tls()
+        self.port = self._options.port
+        for address in addresses:
+            try:
+                self.port = await http.listen(address, self.port, tls=tls)
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    raise StartFailed(f"{address}:{self.port} is in use", "choose another with --port") from error
+                raise StartFailed(
+                    f"cannot listen on {address}:{self.port}: {error}", "see --listen and --port"
+                ) from error
+        if addresses[-1] != "127.0.0.1":  # nobody but this machine can reach a loopback address: there is no endpoint
+            await plane.server.publish_endpoints(addresses[-1], self.port)
+
+    async def _start_nodes(self, plane: ControlPlane, kind: str, identity: Identity) -> None:
+        from podling.cluster import nodes
+
+        if kind == "sim":
+            for number in range(self._options.nodes):
+                name = self._options.node_name if number == 0 else ""
+                kubelet, simulated = nodes.make_simulated(
+                    number, plane, self._clock, self._chance, self._supervisor, name=name
+                )
+                self.kubelets.append(kubelet)
+                self.runtimes.append(simulated)
+        else:
+            from podling.kubelet.machine import read_machine
+            from podling.runtime.oci.runtime import OciRuntime
+
+            assert self._network is not None
+            runtime = OciRuntime(self._data.path, instance=self._data.instance, clock=self._clock, chance=self._chance)
+            self.runtimes.append(runtime)
+            name = self._options.node_name or socket.gethostname().lower()
+            settings = Settings(
+                root=self._data.path / "pods",
+                addresses=(str(self._network.gateway),),
+                pod_cidr=str(self._network.pod_range),
+                cgroup_root=f"/podling-{self._data.instance}/kubepods",
+            )
+            machine = read_machine(self._data.path)
+            self.kubelets.append(
+                nodes.make_kubelet(
+                    name, plane, runtime, self._network, machine, self._clock, self._supervisor, settings
+                )
+            )
+        await asyncio.gather(*(kubelet.start() for kubelet in self.kubelets))

@@ -1,0 +1,86 @@
+"""Nodes, composed: a kubelet with the runtime and network that its kind of node has.
+
+Owns the two kinds: a real node (oci runtime, routed Pod network, the machine's own facts) and simulated ones (sim
+runtime, no network to wire, a capacity that is given). Knows nothing of how the control plane is reached beyond the
+client it is handed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from podling.cluster.control_plane import node_user
+from podling.kubelet.kubelet import Kubelet
+from podling.kubelet.machine import Machine
+from podling.kubelet.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from podling.aio.chance import Chance
+    from podling.aio.clock import Clock
+    from podling.aio.supervisor import Supervisor
+    from podling.client.seams import PodNetwork
+    from podling.cluster.control_plane import ControlPlane
+    from podling.runtime.protocol import Runtime
+    from podling.runtime.sim.runtime import SimRuntime
+
+SIMULATED_CAPACITY = {"cpu": "4", "memory": "8Gi", "ephemeral-storage": "100Gi"}
+
+
+class NoWiring:
+    """The `PodNetwork` of nodes whose runtime gives Pods their addresses itself."""
+
+    async def attach(self, uid: str, namespace: str, name: str, netns: str) -> Sequence[str]:
+        raise NotImplementedError("this runtime addresses its sandboxes itself")
+
+    async def detach(self, uid: str) -> None:
+        """There is no link to take away."""
+
+    async def attached(self) -> Mapping[str, Sequence[str]]:
+        return {}
+
+
+def make_kubelet(
+    name: str,
+    plane: ControlPlane,
+    runtime: Runtime,
+    network: PodNetwork,
+    machine: Machine,
+    clock: Clock,
+    supervisor: Supervisor,
+    settings: Settings,
+) -> Kubelet:
+    """Return the kubelet of node `name`, calling as that node."""
+    user = node_user(name)
+    client = plane.client(user)
+    recorder = plane.recorder(client, "kubelet", name)
+    return Kubelet(
+        name, client, plane.informers(user), runtime, network, machine, clock, supervisor, recorder, settings
+    )
+
+
+def make_simulated(
+    number: int,
+    plane: ControlPlane,
+    clock: Clock,
+    chance: Chance,
+    supervisor: Supervisor,
+    *,
+    name: str = "",
+    settings: Settings | None = None,
+) -> tuple[Kubelet, SimRuntime]:
+    """Return a simulated node's kubelet and runtime; `number` (from 0) gives it its name and its address range."""
+    from podling.runtime.sim.runtime import SimRuntime
+
+    runtime = SimRuntime(clock, chance, network=f"10.{128 + number // 256}.{number % 256}.0/24")
+    settings = settings or Settings()
+    given = replace(
+        settings,
+        addresses=(f"192.168.{number // 250}.{number % 250 + 1}",),
+        capacity={**SIMULATED_CAPACITY, **settings.capacity},
+    )
+    machine = Machine(capacity=given.capacity)
+    kubelet = make_kubelet(name or f"node-{number}", plane, runtime, NoWiring(), machine, clock, supervisor, given)
+    return kubelet, runtime
