@@ -64,6 +64,11 @@ class Supervisor:
         if group is not None:
             await group.__aexit__(None, None, None)
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called: nothing can be started any more."""
+        return self._stopping
+
     def component(self, name: str, main: Callable[[], Awaitable[object]]) -> asyncio.Task[None]:
         """Run `main` for as long as the supervisor lives; an error or a return restarts it after a back-off."""
         task = self._create(self._forever(name, main), name)

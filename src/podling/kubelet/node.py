@@ -218,14 +218,13 @@ class NodeAgent:
     def _status(self, node: Node, images: tuple[ContainerImage, ...], now: float) -> NodeStatus:
         machine, settings = self._machine, self._settings
         addresses = [NodeAddress(type="InternalIP", address=address) for address in settings.addresses]
-        port = settings.port
         return msgspec.structs.replace(
             node.status,
             capacity=dict(sorted(self.capacity.items())),
             allocatable=dict(sorted(self.allocatable.items())),
             conditions=self._conditions(node, now),
             addresses=(*addresses, NodeAddress(type="Hostname", address=self.name)),
-            daemon_endpoints=NodeDaemonEndpoints(kubelet_endpoint=DaemonEndpoint(port=port)) if port else None,
+            daemon_endpoints=NodeDaemonEndpoints(kubelet_endpoint=DaemonEndpoint(port=settings.port)),
             node_info=NodeSystemInfo(
                 architecture=machine.architecture,
                 boot_id=machine.boot_id,

@@ -26,7 +26,7 @@ class Settings:
     addresses: tuple[str, ...] = ("127.0.0.1",)
     """The node's own, the primary first."""
     port: int = 10250
-    """Of the kubelet's server, for `status.daemonEndpoints`; 0 tells none."""
+    """Of the kubelet's server, for `status.daemonEndpoints`; 0 says that there is none."""
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[tuple[str, str, str], ...] = ()
     """Key, value, effect: what the node registers with."""

@@ -52,7 +52,7 @@ class StatusWriter:
         entry.told = status
         entry.wanted = to_tree(status)
         entry.dirty = True
-        if not entry.writing and entry.difference():
+        if not entry.writing and entry.difference() and not self._supervisor.is_stopping:
             entry.writing = True
             self._supervisor.job(f"status {pod.metadata.namespace}/{pod.metadata.name}", self._write(uid, entry))
 

@@ -99,7 +99,7 @@ class PodWorker:
 
     async def run(self) -> None:
         """Work until nothing is left to do for this Pod."""
-        while True:
+        while not self._supervisor.is_stopping:
             self._kicked.clear()
             self.view = await self._observe()
             now = self._clock.time()
@@ -215,6 +215,7 @@ class PodWorker:
         if isinstance(action, act.Abandon):
             under_way = self._busy.get(action.of)
             if under_way is not None:
+                under_way[0].add_done_callback(lambda _: self.kick())
                 under_way[0].cancel()
             return
         deadline = action.deadline if isinstance(action, act.KillContainer) else 0.0
@@ -223,6 +224,7 @@ class PodWorker:
 
     async def _perform(self, action: act.Action) -> None:
         me = asyncio.current_task()
+        cancelled = False
         outcome: Failure | None = self._failure(action.key, "InternalError", f"{type(action).__name__} broke off")
         try:
             await self._do(action)
@@ -235,6 +237,7 @@ class PodWorker:
             outcome = self._failure(action.key, refusal.reason, refusal.message)
         except asyncio.CancelledError:
             outcome = self._failures.get(action.key)
+            cancelled = True
             raise
         finally:
             if outcome is None:
@@ -244,7 +247,8 @@ class PodWorker:
             held = self._busy.get(action.key)
             if held is not None and held[0] is me:
                 del self._busy[action.key]
-            self.kick()
+            if not cancelled:
+                self.kick()
 
     def _failure(self, key: str, reason: str, message: str) -> Failure:
         before = self._failures.get(key)

@@ -77,7 +77,8 @@ class PodWorkers:
             await worker.run()
         except Exception:
             name = f"pod {worker.pod.metadata.namespace}/{worker.pod.metadata.name}"
-            self._supervisor.job(name, self._again(uid, worker, pause))
+            if not self._supervisor.is_stopping:
+                self._supervisor.job(name, self._again(uid, worker, pause))
             raise
         self._workers.pop(uid, None)
 

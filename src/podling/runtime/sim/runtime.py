@@ -80,6 +80,7 @@ class SimRuntime:
         self._events: Broadcast[RuntimeEvent] = Broadcast(bound=4096)
         self._timers: dict[str, Timer] = {}
         self._deaths: dict[str, asyncio.Event] = {}
+        self._begun: dict[str, asyncio.Future[None]] = {}
         self.faults: dict[str, Fault] = {}
         """By verb: `run_sandbox`, `create_container`, …"""
 
@@ -206,31 +207,46 @@ class SimRuntime:
         held = self._held(container)
         if not CONTAINER.allows(held.stage, Event.START):
             raise RuntimeFailure("RunContainerError", f"container {container} is {held.stage.value}, not created")
-        self._state.containers[container] = held.step(Event.START)
         try:
             await self._fault("start_container")
-            if held.run.start_latency:
-                await self._clock.sleep(held.run.start_latency)
-            if held.run.start_failure:
-                raise RuntimeFailure("RunContainerError", held.run.start_failure)
         except RuntimeFailure as failure:
-            self._fail_start(container, failure)
+            self._state.containers[container] = held.step(Event.START)
+            self._fail_start(container, failure.message)
             raise
-        self._started(container, held.run)
+        starts_at = self._clock.time() + held.run.start_latency
+        self._state.containers[container] = replace(held.step(Event.START), starts_at=starts_at)
+        begun = self._begun[container] = asyncio.get_running_loop().create_future()
+        self._arm(container)
+        await begun
 
-    def _fail_start(self, container: ContainerId, failure: RuntimeFailure) -> None:
+    def _begin(self, container: str) -> None:
+        held = self._state.containers.get(container)
+        if held is None or held.starts_at is None:
+            return
+        self._state.containers[container] = held = replace(held, starts_at=None)
+        begun = self._begun.pop(container, None)
+        if held.run.start_failure:
+            self._fail_start(container, held.run.start_failure)
+            if begun is not None and not begun.done():
+                begun.set_exception(RuntimeFailure("RunContainerError", held.run.start_failure))
+            return
+        self._started(container, held.run)
+        if begun is not None and not begun.done():
+            begun.set_result(None)
+
+    def _fail_start(self, container: str, message: str) -> None:
         held = self._state.containers[container]
         ended = replace(
             held.container,
             finished=self._clock.time(),
             exit_code=_START_FAILED,
             reason="StartError",
-            message=failure.message,
+            message=message,
         )
         self._state.containers[container] = replace(held.step(Event.START_FAILED), container=ended)
         self._dead(container)
 
-    def _started(self, container: ContainerId, run: Run) -> None:
+    def _started(self, container: str, run: Run) -> None:
         held = self._state.containers[container]
         if held.stage is Stage.EXITED:
             return
@@ -242,17 +258,14 @@ class SimRuntime:
         if self._write_logs and begun.log_path:
             create_log(begun.log_path)
             append_log(begun.log_path, lines)
+        alive = replace(held.step(Event.STARTED), container=begun, log=lines)
         ends_at = now + run.lasts if run.lasts is not None else None
-        self._state.containers[container] = replace(
-            held.step(Event.STARTED),
-            container=begun,
-            ends_at=ends_at,
-            end_code=_KILLED if run.oom_killed else run.exit_code,
-            end_oom=run.oom_killed,
-            log=lines,
-        )
+        if held.ends_at is None or (ends_at is not None and ends_at < held.ends_at):
+            code = _KILLED if run.oom_killed else run.exit_code
+            alive = replace(alive, ends_at=ends_at, end_code=code, end_oom=run.oom_killed)
+        self._state.containers[container] = alive
         self._arm(container)
-        self._tell(begun.sandbox, container)
+        self._tell(begun.sandbox, ContainerId(container))
 
     async def stop_container(self, container: ContainerId, grace: float) -> None:
         held = self._state.containers.get(container)
@@ -379,7 +392,13 @@ class SimRuntime:
         timer = self._timers.pop(container, None)
         if timer is not None:
             timer.cancel()
-        if held.ends_at is not None and held.stage in (Stage.RUNNING, Stage.STOPPING):
+        if held.starts_at is not None:
+            wait = held.starts_at - self._clock.time()
+            if wait <= 0:
+                self._begin(container)
+            else:
+                self._timers[container] = self._clock.call_later(wait, lambda: self._begin(container))
+        elif held.ends_at is not None and held.stage in (Stage.RUNNING, Stage.STOPPING):
             self._timers[container] = self._clock.call_later(
                 held.ends_at - self._clock.time(), lambda: self._end(container)
             )
@@ -401,7 +420,11 @@ class SimRuntime:
             message=held.run.message,
             pid=None,
         )
-        self._state.containers[container] = replace(held.step(Event.DIED), container=ended, ends_at=None)
+        died = replace(held.step(Event.DIED), container=ended, starts_at=None, ends_at=None)
+        self._state.containers[container] = died
+        begun = self._begun.pop(container, None)
+        if begun is not None and not begun.done():
+            begun.set_exception(RuntimeFailure("RunContainerError", "the container was killed while it started"))
         self._dead(container)
 
     def _dead(self, container: str) -> None:

@@ -33,6 +33,8 @@ class SimContainer:
     container: Container
     run: Run
     stage: Stage = Stage.CREATED
+    starts_at: float | None = None
+    """When it will have started, whether or not anybody waits for it."""
     ends_at: float | None = None
     end_code: int = 0
     end_oom: bool = False
