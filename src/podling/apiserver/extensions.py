@@ -5,6 +5,7 @@ Owns the adaptation only; what they say stands in their modules, loaded when fir
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -57,8 +58,9 @@ class DiscoveryExtension:
 class OpenApiExtension:
     """`/openapi/v2`, `/openapi/v3` and what lies under it."""
 
-    def __init__(self, records: Iterable[Record]) -> None:
+    def __init__(self, records: Iterable[Record], clock: Clock) -> None:
         self._records = tuple(records)
+        self._clock = clock
         self._documents: OpenApi | None = None
 
     async def serve(self, request: Request, path: ResourcePath | None) -> Response | None:
@@ -68,12 +70,21 @@ class OpenApiExtension:
             from podling.apiserver.openapi import OpenApi
 
             self._documents = OpenApi(self._records, RESOURCES)
-        document = self._documents.answer(request.path, request.accept)
+        documents, asked, accept = self._documents, request.path, request.accept
+        if not documents.is_ready(asked, accept):
+            with self._clock.external():
+                await asyncio.to_thread(documents.answer, asked, accept)
+        document = documents.answer(asked, accept)
         if document is None:
             return None
         headers = {"ETag": document.etag, "Vary": "Accept"}
         if request.headers.get("if-none-match") == document.etag:
             return Response(304, b"", document.content_type, headers=headers)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            compressed = documents.compressed(asked, accept)
+            if compressed is not None:
+                headers["Content-Encoding"] = "gzip"
+                return Response(200, compressed, document.content_type, headers=headers)
         return Response(200, document.body, document.content_type, headers=headers)
 
 

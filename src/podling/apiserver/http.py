@@ -30,9 +30,9 @@ from podling.apiserver.messages import JSON, Request, Response, Watching
 from podling.apiserver.paths import resource_path
 
 if TYPE_CHECKING:
-    import socket
     import ssl
     from collections.abc import Iterable, Iterator
+    from socket import socket as Socket  # noqa: N812  # a type; sockets are made elsewhere
 
     from aiohttp.abc import AbstractStreamWriter
 
@@ -96,7 +96,7 @@ class HttpServer:
         *,
         tls: ssl.SSLContext | None = None,
         unix: str = "",
-        sock: socket.socket | None = None,
+        sock: Socket | None = None,
     ) -> int:
         """Listen on an address, a unix socket or a socket given; return the port (0 for a unix socket)."""
         if self._runner is None:
@@ -141,7 +141,7 @@ class HttpServer:
             return self._refusal(request, error)
         except ConnectionError:
             raise
-        except Exception as error:
+        except Exception as error:  # boundary: a defect answers 500, whatever it was
             log.exception("%s %s failed", request.method, request.raw_path)
             return self._refusal(request, internal(str(error) or type(error).__name__))
 
@@ -206,7 +206,7 @@ class HttpServer:
             if following is not None:
                 return await self._send_pieces(request, response, _chain(body, following, produced))
         headers = b""
-        if len(body) >= _GZIP_FROM and _takes_gzip(request):
+        if len(body) >= _GZIP_FROM and _takes_gzip(request) and "Content-Encoding" not in response.headers:
             body = zlib.compress(body, 1, 31)
             headers = b"Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n"
         head = self._head(
@@ -288,16 +288,15 @@ class HttpServer:
                 more += b'Warning: 299 - "%b"\r\n' % _quoted(text)
             for name, value in response.headers.items():
                 more += b"%b: %b\r\n" % (name.encode(), value.encode())
-        return (
-            b"HTTP/1.1 %d %b\r\nAudit-Id: %b\r\nCache-Control: no-cache, private\r\nContent-Type: %b\r\nDate: %b\r\n%b\r\n"
-            % (
-                code,
-                _REASONS.get(code, "Unknown").encode(),
-                self._chance.uid().encode(),
-                content_type.encode(),
-                self._dates[1],
-                more,
-            )
+        if response is None or "Cache-Control" not in response.headers:
+            more += b"Cache-Control: no-cache, private\r\n"
+        return b"HTTP/1.1 %d %b\r\nAudit-Id: %b\r\nContent-Type: %b\r\nDate: %b\r\n%b\r\n" % (
+            code,
+            _REASONS.get(code, "Unknown").encode(),
+            self._chance.uid().encode(),
+            content_type.encode(),
+            self._dates[1],
+            more,
         )
 
 

@@ -93,7 +93,7 @@ class ApiServer:
             self.routes,
             self.handler,
             self.authorizer,
-            [self.health, DiscoveryExtension(self.records), OpenApiExtension(self.records), *extensions],
+            [self.health, DiscoveryExtension(self.records), OpenApiExtension(self.records, clock), *extensions],
             monotonic=clock.monotonic,
             observe=self.metrics.request,
         )
