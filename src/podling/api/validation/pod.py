@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from podling.api.defaults.podlevel import together
 from podling.api.names import out_of_range, too_long
-from podling.api.quantity import Quantity, parse
 from podling.api.types.core_v1 import PodSecurityContext, ResourceRequirements
 from podling.api.validation import (
     affinity,
@@ -19,6 +17,7 @@ from podling.api.validation import (
     dns,
     formats,
     meta,
+    pod_resources,
     security,
     tolerations,
     volumes,
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
     from podling.api.types.core_v1 import (
         EvictionResponder,
         Pod,
-        PodResourceClaim,
         PodSchedulingGate,
         PodSpec,
         PodTemplateSpec,
@@ -137,7 +135,7 @@ def check_spec(spec: PodSpec, pod_name: str, path: Path, causes: list[Cause], *,
     sound = volumes.check_volumes(spec.volumes, pod_name, path / "volumes", causes) if spec.volumes else {}
     claims = [claim.name for claim in spec.resource_claims if claim.name]
     if spec.resource_claims:
-        _check_claims(spec.resource_claims, path / "resourceClaims", causes)
+        pod_resources.check_claims(spec.resource_claims, path / "resourceClaims", causes)
     around = containers.Surroundings(
         volumes=sound,
         claims=claims,
@@ -153,7 +151,7 @@ def check_spec(spec: PodSpec, pod_name: str, path: Path, causes: list[Cause], *,
         others = {container.name for container in (*spec.containers, *spec.init_containers)}
         containers.check_ephemeral(spec.ephemeral_containers, others, around, path / "ephemeralContainers", causes)
     if spec.resources is not None:
-        _check_resources(spec, spec.resources, claims, path / "resources", causes)
+        pod_resources.check_resources(spec, spec.resources, claims, path / "resources", causes)
     if spec.host_network:
         _check_host_network(spec, path / "containers", causes, template=template)
     _check_choice(spec.restart_policy, _RESTART_POLICIES, path / "restartPolicy", causes)
@@ -240,67 +238,6 @@ def _check_hostname_override(spec: PodSpec, name: str, path: Path, causes: list[
     if len(name) > 64:
         causes.append(invalid(path, name, too_long(64)))
     _check_name(name, path, causes)
-
-
-def _check_claims(claims: tuple[PodResourceClaim, ...], path: Path, causes: list[Cause]) -> None:
-    names = set()
-    for i, claim in enumerate(claims):
-        where = path[i]
-        if not claim.name:
-            causes.append(required(where / "name"))
-        elif claim.name in names:
-            causes.append(duplicate(where / "name", claim.name))
-        else:
-            invalid_each(where / "name", claim.name, formats.dns_label(claim.name), causes)
-            names.add(claim.name)
-        own, template = claim.resource_claim_name, claim.resource_claim_template_name
-        shown = {"Name": claim.name, "ResourceClaimName": own, "ResourceClaimTemplateName": template}
-        if own is not None and template is not None:
-            said = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
-            causes.append(invalid(where, shown, said))
-        if own is None and template is None:
-            said = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
-            causes.append(invalid(where, shown, said))
-        if own is not None:
-            _check_name(own, where / "resourceClaimName", causes)
-        if template is not None:
-            _check_name(template, where / "resourceClaimTemplateName", causes)
-
-
-def _check_resources(
-    spec: PodSpec, resources: ResourceRequirements, claims: list[str], path: Path, causes: list[Cause]
-) -> None:
-    """Check a Pod's own resources, alone and against its containers'."""
-    if resources.claims:
-        causes.append(forbidden(path / "claims", "claims cannot be set for Resources at pod-level"))
-    amounts.check_requirements(resources, claims, path, causes, amounts.pod_resource)
-    asked = together(
-        (_amounts(c.resources, "requests") for c in spec.containers),
-        ((c.restart_policy == "Always", _amounts(c.resources, "requests")) for c in spec.init_containers),
-    )
-    of_pod = _amounts(resources, "requests")
-    for name, amount in asked.items():
-        own = of_pod.get(name, Quantity(0))
-        if amount > own:
-            said = f"must be greater than or equal to aggregate container requests of {amount}"
-            causes.append(invalid((path / "requests").key(name), str(own), said))
-    limits = _amounts(resources, "limits")
-    for i, container in enumerate(spec.containers):
-        for name, limit in _amounts(container.resources, "limits").items():
-            if name in limits and limit > limits[name]:
-                where = (path / "containers")[i].key(name) / "limits"
-                said = f"must be less than or equal to pod limits of {limits[name]}"
-                causes.append(invalid(where, str(limit), said))
-
-
-def _amounts(resources: ResourceRequirements | None, part: str) -> dict[str, Quantity]:
-    found: dict[str, Quantity] = {}
-    for name, text in getattr(resources, part, {}).items():
-        try:
-            found[name] = parse(text)
-        except ValueError:
-            continue
-    return found
 
 
 def _check_host_network(spec: PodSpec, path: Path, causes: list[Cause], *, template: bool) -> None:

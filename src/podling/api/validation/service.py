@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from podling.api.validation import formats, meta
+from podling.api.validation import cluster_addresses, formats, meta
 from podling.api.validation.addresses import (
     check_cidr,
     check_ip,
     check_ordinary,
-    dual_stack,
-    family,
     parse,
 )
 from podling.api.validation.containers import check_protocol
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _POLICIES = ("Cluster", "Local")
 _DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
-_FAMILY_POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
 _LONGEST_AFFINITY = 86400
 _SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 _HINTS = "service.kubernetes.io/topology-aware-hints"
@@ -57,7 +54,7 @@ def check_create(service: Service, causes: list[Cause]) -> None:
     if hints is not None and mode is not None and hints != mode:
         said = f"must match annotations[{_HINTS}] when both are specified"
         causes.append(invalid((METADATA / "annotations").key(_TOPOLOGY_MODE), mode, said))
-    headless = is_headless(spec)
+    headless = cluster_addresses.is_headless(spec)
     if not spec.ports and not headless and spec.type != "ExternalName":
         causes.append(required(SPEC / "ports"))
     _check_type(spec, causes)
@@ -68,7 +65,7 @@ def check_create(service: Service, causes: list[Cause]) -> None:
         meta.check_labels(spec.selector, SPEC / "selector", causes)
     _check_affinity(spec, causes)
     if spec.type != "ExternalName":
-        _check_addresses(spec, causes)
+        cluster_addresses.check_addresses(spec, causes)
     for i, address in enumerate(spec.external_ips):
         where = (SPEC / "externalIPs")[i]
         if check_ip(address, where, causes):
@@ -92,8 +89,7 @@ def check_update(new: Service, old: Service, causes: list[Cause]) -> None:
     """Check a change: addresses and families stay, unless a Service turns into or from an ExternalName."""
     meta.check_update(new.metadata, old.metadata, causes)
     if "ExternalName" not in {new.spec.type, old.spec.type}:
-        _check_addresses_kept(new.spec, old.spec, causes)
-        _check_families_kept(new.spec, old.spec, causes)
+        cluster_addresses.check_kept(new.spec, old.spec, causes)
     if new.spec.type == old.spec.type == "LoadBalancer":
         after, before = new.spec.load_balancer_class, old.spec.load_balancer_class
         if after != before:
@@ -132,10 +128,6 @@ def check_status_update(new: Service, old: Service, causes: list[Cause]) -> None
                 causes.append(invalid(where / "hostname", ingress.hostname, said))
 
 
-def is_headless(spec: ServiceSpec) -> bool:
-    return spec.cluster_ips == ("None",)
-
-
 def is_externally_accessible(spec: ServiceSpec) -> bool:
     """Whether a Service is reached from outside the cluster, so that externalTrafficPolicy means something."""
     return spec.type in {"LoadBalancer", "NodePort"} or (spec.type == "ClusterIP" and bool(spec.external_ips))
@@ -147,7 +139,7 @@ def needs_health_check(spec: ServiceSpec) -> bool:
 
 def _check_type(spec: ServiceSpec, causes: list[Cause]) -> None:
     if spec.type in {"LoadBalancer", "NodePort"}:
-        if is_headless(spec):
+        if cluster_addresses.is_headless(spec):
             said = f"may not be set to 'None' for {spec.type} services"
             causes.append(invalid((SPEC / "clusterIPs")[0], "None", said))
     elif spec.type == "ExternalName":
@@ -203,45 +195,6 @@ def _check_affinity(spec: ServiceSpec, causes: list[Cause]) -> None:
             causes.append(invalid(path / "clientIP" / "timeoutSeconds", timeout, said))
     elif affinity == "None" and config is not None:
         causes.append(forbidden(path, "must not be set when session affinity is None"))
-
-
-def _check_addresses(spec: ServiceSpec, causes: list[Cause]) -> None:
-    path, addresses = SPEC / "clusterIPs", spec.cluster_ips
-    if spec.cluster_ip:
-        if not addresses:
-            causes.append(required(path))
-        elif addresses[0] != spec.cluster_ip:
-            causes.append(invalid(path, addresses, "first value must match `clusterIP`"))
-    elif addresses:
-        causes.append(invalid(path, addresses, "must be empty when `clusterIP` is not specified"))
-    for i, name in enumerate(spec.ip_families):
-        where = (SPEC / "ipFamilies")[i]
-        if name not in {"IPv4", "IPv6"}:
-            causes.append(not_supported(where, name, ("IPv4", "IPv6")))
-        if name in spec.ip_families[:i]:
-            causes.append(duplicate(where, name))
-    if spec.ip_family_policy is not None and spec.ip_family_policy not in _FAMILY_POLICIES:
-        causes.append(not_supported(SPEC / "ipFamilyPolicy", spec.ip_family_policy, _FAMILY_POLICIES))
-    sound = True
-    for i, address in enumerate(addresses):
-        if i == 0 and address == "None":
-            if len(addresses) > 1:
-                sound = False
-                causes.append(invalid(path, addresses, "'None' must be the first and only value"))
-        elif not check_ip(address, path[i], causes):
-            sound = False
-    if len(addresses) > 2:
-        causes.append(invalid(path, addresses, "may only hold up to 2 values"))
-    if not sound:
-        return
-    if len(addresses) > 1 and not dual_stack(addresses):
-        causes.append(invalid(path, addresses, "may specify no more than one IP for each IP family"))
-    if is_headless(spec):
-        return
-    for i, (address, name) in enumerate(zip(addresses, spec.ip_families, strict=False)):
-        if (name == "IPv4" and family(address) == 6) or (name == "IPv6" and family(address) != 6):
-            said = f"expected an {name} value as indicated by `ipFamilies[{i}]`"
-            causes.append(invalid(path[i], address, said))
 
 
 def _check_ports_together(spec: ServiceSpec, causes: list[Cause]) -> None:
@@ -323,42 +276,3 @@ def _check_traffic(spec: ServiceSpec, causes: list[Cause]) -> None:
     distribution = spec.traffic_distribution
     if distribution is not None and distribution not in _DISTRIBUTIONS:
         causes.append(not_supported(SPEC / "trafficDistribution", distribution, _DISTRIBUTIONS))
-
-
-def _check_addresses_kept(new: ServiceSpec, old: ServiceSpec, causes: list[Cause]) -> None:
-    if is_headless(new) and is_headless(old):
-        return
-    path, after, before = SPEC / "clusterIPs", new.cluster_ips, old.cluster_ips
-    if len(after) == len(before):
-        for i, address in enumerate(before):
-            if address != after[i]:
-                causes.append(invalid(path[i], after, _ONCE))
-        return
-    if len(before) > len(after):
-        if not after:
-            causes.append(invalid(path[0], after, "primary clusterIP can not be unset"))
-        elif after[0] != before[0]:
-            causes.append(invalid(path[0], after, _ONCE))
-        if len(after) == 1 and new.ip_family_policy != "SingleStack":
-            said = "must be set to 'SingleStack' when releasing the secondary clusterIP"
-            causes.append(invalid(SPEC / "ipFamilyPolicy", new.ip_family_policy, said))
-    elif before and after[0] != before[0]:
-        causes.append(invalid(path[0], after, _ONCE))
-
-
-def _check_families_kept(new: ServiceSpec, old: ServiceSpec, causes: list[Cause]) -> None:
-    if is_headless(new) or is_headless(old):
-        return
-    path, after, before = SPEC / "ipFamilies", new.ip_families, old.ip_families
-    if len(after) == len(before):
-        causes.extend(
-            invalid(path[0], after, _ONCE) for was, would_be in zip(before, after, strict=True) if was != would_be
-        )
-        return
-    if len(before) > len(after) and not new.cluster_ips:
-        causes.append(invalid(path[0], after, "primary ipFamily can not be unset"))
-    if before and after and after[0] != before[0]:
-        causes.append(invalid(path[0], new.cluster_ips, _ONCE))
-    if len(before) > len(after) == 1 and new.ip_family_policy != "SingleStack":
-        said = "must be set to 'SingleStack' when releasing the secondary ipFamily"
-        causes.append(invalid(SPEC / "ipFamilyPolicy", new.ip_family_policy, said))
