@@ -11,20 +11,22 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from podling.api.errors import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class Path:
-    """A field's place: `/` goes to a child, `[]` to an item of a list, `key` to an entry of a map."""
+class Path(Struct, frozen=True, gc=False):
+    """A field's place: `/` goes to a child, `[]` to an item of a list, `key` to an entry of a map.
 
-    __slots__ = ("_parent", "_step")
+    A struct because making one is the commonest thing that validation does.
+    """
 
-    def __init__(self, step: str = "", parent: Path | None = None) -> None:
-        self._step = step
-        self._parent = parent
+    step: str = ""
+    parent: Path | None = None
 
     def __truediv__(self, name: str) -> Path:
         return Path("." + name, self)
@@ -36,11 +38,11 @@ class Path:
         return Path(f"[{key}]", self)
 
     def __str__(self) -> str:
-        steps = [self._step]
-        path = self._parent
+        steps = [self.step]
+        path = self.parent
         while path is not None:
-            steps.append(path._step)
-            path = path._parent
+            steps.append(path.step)
+            path = path.parent
         return "".join(reversed(steps)).removeprefix(".")
 
 
