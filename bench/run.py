@@ -87,9 +87,10 @@ class Cluster:
 
 
 def _busybox_image(folder: Path) -> Path:
-    from podling.runtime.oci.images.build import busybox_archive
+    from podling.runtime.oci.images.build import build_busybox
 
-    return busybox_archive(folder / "busybox.tar", IMAGE)
+    build_busybox(folder / "busybox.tar", IMAGE)
+    return folder / "busybox.tar"
 
 
 def _rows(cluster: Cluster, seconds: int, rest: int) -> list[tuple[str, str, str, float, str, str]]:

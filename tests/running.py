@@ -61,9 +61,10 @@ def free_port() -> int:
 
 
 def busybox_archive(folder: Path) -> Path:
-    from podling.runtime.oci.images.build import busybox_archive as build
+    from podling.runtime.oci.images.build import build_busybox
 
-    return build(folder / "busybox.tar", IMAGE)
+    build_busybox(folder / "busybox.tar", IMAGE)
+    return folder / "busybox.tar"
 
 
 def pod_manifest(name: str, *command: str, **spec: object) -> str:
