@@ -1,4 +1,4 @@
-"""Owns the reading of request bodies, JSON and YAML, into fresh plain trees.
+"""Owns the reading of request bodies (JSON, YAML, and protobuf for some kinds) into fresh plain trees.
 
 Refuses what is no document, no object, or built to exhaust (nesting, YAML aliases), in upstream's words, and finds keys
 given twice. Must not know schemas or resources.
@@ -58,7 +58,11 @@ def decode_body(data: bytes, content_type: str, kind: str = "", *, strict: bool 
         except YamlError as error:
             raise unrecognized(kind, str(error), data) from None
         return Body(_object(tree, kind, data), duplicates)
-    raise unsupported_media_type("application/json, application/yaml")
+    if media_type == "application/vnd.kubernetes.protobuf":
+        from podling.api import protobuf
+
+        return Body(protobuf.read(data), ())
+    raise unsupported_media_type("application/json, application/yaml, application/vnd.kubernetes.protobuf")
 
 
 def decode_json(data: bytes) -> Any:

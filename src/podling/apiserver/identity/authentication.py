@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import hmac
 from typing import TYPE_CHECKING, Any, Final
 
 from podling.api.errors import bad_request, unauthorized
@@ -141,11 +140,6 @@ def bearer_token(headers: Mapping[str, str]) -> str:
             except ValueError as error:
                 raise unauthorized() from error
     return ""
-
-
-def same(one: str, other: str) -> bool:
-    """Compare secrets without telling by the time it takes where they differ."""
-    return hmac.compare_digest(one.encode(), other.encode())
 
 
 def impersonated(user: User, headers: Mapping[str, str], authorizer: Authorizer) -> User:

@@ -1,0 +1,70 @@
+"""Protobuf bodies, as kubectl's typed commands send them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podling.api.body import decode_body
+from podling.api.errors import StatusError
+from podling.api.protobuf_fields import KINDS, MESSAGES
+
+TYPE = "application/vnd.kubernetes.protobuf"
+RECORDED = json.loads((Path(__file__).parent / "protobuf_bodies.json").read_text())
+
+
+@pytest.mark.parametrize("body", [pytest.param(it, id=f"{n}-{it['tree']['kind']}") for n, it in enumerate(RECORDED)])
+def test_what_kubectl_sent(body: dict[str, Any]) -> None:
+    """Bodies recorded from kubectl 1.33 read as the object that it prints as JSON."""
+    assert decode_body(base64.b64decode(body["sent"]), TYPE).tree == body["tree"]
+
+
+def test_no_prefix_of_a_body_is_taken_for_one() -> None:
+    """A body that ends early is refused, or at the least does not read as more than was sent."""
+    whole = base64.b64decode(RECORDED[0]["sent"])
+    for cut in range(len(whole)):
+        try:
+            tree = decode_body(whole[:cut], TYPE).tree
+        except StatusError as error:
+            assert error.code in (400, 415)
+        else:
+            assert len(json.dumps(tree)) < len(json.dumps(RECORDED[0]["tree"])) + 1
+
+
+def envelope(api_version: str, kind: str, message: bytes) -> bytes:
+    def field(number: int, payload: bytes) -> bytes:
+        return bytes((number << 3 | 2, len(payload))) + payload
+
+    return b"k8s\x00" + field(1, field(1, api_version.encode()) + field(2, kind.encode())) + field(2, message)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "words"),
+    [
+        (b"{}", 400, "expected prefix"),
+        (envelope("example.com/v1", "Widget", b""), 415, "unknown format"),
+        (envelope("v1", "ConfigMap", b"\xfa\x01\x00"), 400, "ConfigMap has no field 31"),
+        (envelope("v1", "ConfigMap", b"\x0a\x7f"), 400, "ends within a field"),
+        (envelope("v1", "ConfigMap", b"\x08\x01"), 400, "a number stands where a message is expected"),
+        (envelope("v1", "ConfigMap", b"\x0a\x03\x0a\x01\xff"), 400, "utf-8"),
+        (envelope("v1", "ConfigMap", b"\x0d\x00\x00\x00\x00"), 400, "wire type 5"),
+    ],
+)
+def test_refused(body: bytes, code: int, words: str) -> None:
+    """What is no such message, of no such kind, or has more than is known, is refused and says why."""
+    with pytest.raises(StatusError, match=words) as refused:
+        decode_body(body, TYPE)
+    assert refused.value.code == code
+
+
+def test_tables_are_whole() -> None:
+    """Every message that a field speaks of is there."""
+    plain = {"text", "number", "flag", "bytes", "time", "micro", "int-or-string", "json"}
+    for table in MESSAGES.values():
+        for _, form in table.values():
+            assert form.strip("[]{}?") in plain | set(MESSAGES)
+    assert set(KINDS.values()) <= set(MESSAGES)
