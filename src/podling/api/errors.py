@@ -39,12 +39,15 @@ class StatusError(Exception):
         message: str,
         *,
         details: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.reason = reason
         self.message = message
         self.details = details
+        self.metadata = metadata
+        """The Status's own list metadata: the token with which a list that broke off may go on."""
 
     def __str__(self) -> str:
         return self.message
@@ -54,7 +57,7 @@ class StatusError(Exception):
         tree: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.metadata or {},
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,
@@ -74,6 +77,7 @@ class StatusError(Exception):
             str(tree.get("reason", "")),
             str(tree.get("message", "")) or f"the server answered {code}",
             details=tree.get("details"),
+            metadata=tree.get("metadata"),
         )
 
     @property

@@ -16,6 +16,7 @@ from podling.api.schema import Schema
 from podling.apiserver.handler import not_allowed
 from podling.apiserver.messages import Request, Response
 from podling.apiserver.options import write_options
+from podling.apiserver.representations import negotiate
 from podling.apiserver.reviews import RESOURCES
 from podling.apiserver.verbs.writing import judge_strictness
 
@@ -123,6 +124,7 @@ class ReviewsExtension:
             return None
         if request.method != "POST":
             raise not_allowed()
+        negotiate(request.accept, stored=False)
         validation, warnings = write_options(request.query).validation, list[str]()
         read = decode_body(request.body, request.content_type, resource.kind)
         schema = Schema.of_kind(resource.group, resource.version, resource.kind)

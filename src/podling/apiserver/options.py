@@ -176,11 +176,15 @@ def delete_options(query: Sequence[tuple[str, str]], body: bytes, content_type: 
     return DeleteOptions(_dry_run(dry_run), grace, uid, revision, propagation)
 
 
+PRESENT = -1
+
+
 @dataclass(frozen=True, slots=True)
 class Continue:
     """Where a list goes on: upstream's continue token."""
 
     revision: int
+    """`PRESENT`: whatever is there by now, for a list whose own revision is no longer kept."""
     start: str
     """The key, relative to the kind's prefix, behind which to go on, followed by a NUL as upstream writes it."""
 

@@ -56,8 +56,11 @@ _FULL = Wish()
 
 
 @functools.lru_cache(maxsize=256)
-def negotiate(accept: str) -> Wish:
-    """Return the first form of an Accept header that can be given; `StatusError` 406 if there is none."""
+def negotiate(accept: str, *, stored: bool = True) -> Wish:
+    """Return the first form of an Accept header that can be given; `StatusError` 406 if there is none.
+
+    Of what is not stored there are no tables, and no metadata apart.
+    """
     if not accept:
         return _FULL
     clauses = [_clause(text) for text in accept.split(",")]
@@ -69,7 +72,7 @@ def negotiate(accept: str) -> Wish:
         else:
             continue
         shape, version = parameters.get("as", ""), parameters.get("v", "")
-        known = parameters.get("g") == "meta.k8s.io" and version in {"v1", "v1beta1"}
+        known = stored and parameters.get("g") == "meta.k8s.io" and version in {"v1", "v1beta1"}
         if shape == "Table" and known:
             return Wish("table", yaml, version)
         if shape in {"PartialObjectMetadata", "PartialObjectMetadataList"} and known:

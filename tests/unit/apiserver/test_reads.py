@@ -47,6 +47,9 @@ def test_lists_come_in_pages_of_one_revision(run):
             with pytest.raises(StatusError, match="The provided continue parameter is too old") as refused:
                 await api.get(f"{PODS}?limit=2&continue={token}")
             assert refused.value.code == 410
+            going_on = refused.value.to_tree()["metadata"]["continue"]
+            rest = await api.get(f"{PODS}?continue={going_on}")
+            assert [it["metadata"]["name"] for it in rest["items"]] == ["bb", "d", "e"]
 
     run(main())
 

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from podling.api.errors import StatusError, bad_request, expired, not_found
-from podling.apiserver.options import Continue, ListOptions, read_continue, revision_of
+from podling.apiserver.options import PRESENT, Continue, ListOptions, read_continue, revision_of
 from podling.store.protocol import Compacted, FutureRevision
 
 if TYPE_CHECKING:
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 _PATIENCE = 3.0
 """Seconds that a reader waits for a revision that has not happened yet, as upstream's cache does."""
+
+_INCONSISTENT = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
+    "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
+    "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
+    "deleted between the time the first chunk was returned and now may show up in the list."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +61,13 @@ async def list_page(registry: Registry, record: Record, scope: Scope, options: L
             raise bad_request("specifying resource version is not allowed when using continue")
         where = read_continue(options.continue_token)
         after = shelf.prefix + where.start.removesuffix("\0")
+        if where.revision == PRESENT:
+            return _now(registry, record, scope, registry.cache.revision, after, options.limit)
         try:
             return await _at(registry, record, scope, where.revision, after, options.limit)
         except Compacted:
-            raise expired(
-                "The provided continue parameter is too old to display a consistent list result. "
-                "You must start a new list without the continue parameter."
+            raise StatusError(
+                410, "Expired", _INCONSISTENT, metadata={"continue": Continue(PRESENT, where.start).token()}
             ) from None
     revision = revision_of(options.revision)
     if revision:
