@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from podling.api.errors import StatusError, method_not_allowed
 from podling.apiserver.cache.notices import frame_of
+from podling.apiserver.identity.rbac import refusal
 from podling.apiserver.messages import JSON, Request, Response, Watching
 from podling.apiserver.options import delete_options, list_options, write_options
+from podling.apiserver.record import Attributes
 from podling.apiserver.representations import Representation, Representations, Wish, negotiate, to_yaml, with_include
 from podling.apiserver.verbs import binding, creating, deleting, patching, reading, updating, watching
 from podling.apiserver.verbs.selecting import scope_of
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from podling.api.encoded import Encoded
     from podling.apiserver.paths import Target
+    from podling.apiserver.record import Authorizer, User
     from podling.apiserver.registry import Registry
 
 _LONGEST_WATCH = 1800.0
@@ -36,8 +39,14 @@ class Subresource(Protocol):
 class Handler:
     """Answers every request about stored objects."""
 
-    def __init__(self, registry: Registry, subresources: Mapping[tuple[str, str], Subresource] | None = None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        authorizer: Authorizer,
+        subresources: Mapping[tuple[str, str], Subresource] | None = None,
+    ) -> None:
         self._registry = registry
+        self._authorizer = authorizer
         self.subresources = dict(subresources or {})
         self.representations = Representations(registry.clock.time)
 
@@ -120,9 +129,26 @@ class Handler:
     async def _update(self, request: Request, target: Target, wish: Wish) -> Response:
         options, warnings = write_options(request.query), list[str]()
         made, created = await updating.update(
-            self._registry, target, request.user, options, request.body, request.content_type, warnings
+            self._registry,
+            target,
+            request.user,
+            options,
+            request.body,
+            request.content_type,
+            warnings,
+            may_create=lambda: self._check_may_create(request.user, target),
         )
         return self._object(target, wish, made, 201 if created else 200, warnings)
+
+    def _check_may_create(self, user: User, target: Target) -> None:
+        """Refuse who may update but not create, where an update would create."""
+        resource = target.record.resource
+        asked = Attributes(
+            user, "create", resource.group, resource.version, resource.plural, "", target.namespace, target.name
+        )
+        decision = self._authorizer.authorize(asked)
+        if not decision.allowed:
+            raise refusal(asked, decision.reason)
 
     async def _patch(self, request: Request, target: Target, wish: Wish) -> Response:
         options, warnings = write_options(request.query), list[str]()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
 from podling.api.errors import StatusError, internal, not_found, too_large, unauthorized
@@ -171,12 +171,17 @@ class HttpServer:
         if request.can_read_body:
             if (request.content_length or 0) > MAX_BODY:
                 raise too_large(MAX_BODY)
+            if headers.get("Expect", "").lower() == "100-continue" and transport is not None:
+                transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             try:
                 asked.body = await request.read()
             except HTTPRequestEntityTooLarge:
                 raise too_large(MAX_BODY) from None
         response = await self._chain.handle(asked)
         if response.watching is not None:
+            if request.method == "HEAD":
+                response.watching.stream.watcher.close()
+                return await self._respond(request, Response(200, b"", response.content_type))
             return await self._watch(request, response, response.watching)
         return await self._respond(request, response)
 
@@ -203,7 +208,9 @@ class HttpServer:
             produced = iter(pieces)
             body = next(produced, b"")
             following = next(produced, None)
-            if following is not None:
+            if following is not None and request.version < HttpVersion11:
+                body = b"".join(_chain(body, following, produced))
+            elif following is not None:
                 return await self._send_pieces(request, response, _chain(body, following, produced))
         headers = b""
         if len(body) >= _GZIP_FROM and _takes_gzip(request) and "Content-Encoding" not in response.headers:

@@ -91,9 +91,18 @@ class Shelf:
     def get(self, key: str) -> Encoded | None:
         return self._objects.get(key)
 
-    def load(self, objects: Sequence[tuple[str, Encoded]], revision: int) -> None:
-        """Begin anew with these objects, in order of their keys; who watches is cut off and lists again."""
+    def load(self, objects: Sequence[tuple[str, Encoded]], revision: int) -> list[Notice]:
+        """Begin anew with these objects, in order of their keys; who watches is cut off and lists again.
+
+        Returns what is different from before: everything, at the first time.
+        """
+        before = self._objects
         self._objects = dict(objects)
+        changes = [Notice(revision, key, old, None) for key, old in before.items() if key not in self._objects]
+        for key, encoded in objects:
+            old = before.get(key)
+            if old is None or old.revision != encoded.revision:
+                changes.append(Notice(encoded.revision, key, old, encoded))
         self._keys = [key for key, _ in objects]
         self._index = {}
         if self._index_field:
@@ -103,6 +112,7 @@ class Shelf:
         self.ring_start = self.changed = revision
         for watcher in [watcher for group in self._watchers.values() for watcher in group]:
             watcher.cut()
+        return changes
 
     def apply(self, revision: int, key: str, new: Encoded | None) -> Notice | None:
         """Take one change in and hand it to those whom it concerns; `None` if it deletes what was not there."""

@@ -176,10 +176,10 @@ class WatchCache:
                 found[prefix].append((row.key, self._shapes[prefix].row(row)))
         self.revision = revision
         for prefix, objects in found.items():
-            self._shelves[prefix].load(objects, revision)
+            changes = self._shelves[prefix].load(objects, revision)
             for listener in self._listeners.get(prefix, ()):
-                for key, encoded in objects:
-                    listener(Notice(encoded.revision, key, None, encoded))
+                for notice in changes:
+                    listener(notice)
         self._release()
 
     def _take(self, batch: Sequence[Change]) -> None:

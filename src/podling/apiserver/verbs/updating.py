@@ -37,8 +37,13 @@ async def update(
     body: bytes,
     content_type: str,
     warnings: list[str],
+    *,
+    may_create: Callable[[], None],
 ) -> tuple[Encoded, bool]:
-    """Replace an object by the body; return it, and whether it was created by that."""
+    """Replace an object by the body; return it, and whether it was created by that.
+
+    `may_create` refuses who may not create it.
+    """
     record = target.record
     tree = writing.read_tree(record, body, content_type, options.validation, warnings)
     _check_name(target, tree)
@@ -47,6 +52,7 @@ async def update(
     if record.allow_create_on_update and not target.subresource and registry.shelf(record).get(key) is None:
         if tree["metadata"].get("uid"):
             raise _uid_mismatch(record, target.name, tree["metadata"]["uid"], "")
+        may_create()
         tree["metadata"].pop("resourceVersion", None)
         return await creating.create_tree(registry, target, user, tree, warnings, dry_run=options.dry_run), True
     trees = iter([tree])
