@@ -41,6 +41,14 @@ else
   echo "Installing Podling's packages"
   "${install[@]}" --editable .
 fi
+if [ "$what" = dev ] && [ ! -x .tools/kubectl-debian ] && command -v apt-get >/dev/null; then
+  # Debian's own kubectl, old on purpose: it speaks SPDY, and the tests try both.
+  folder=$(mktemp -d)
+  if (cd "$folder" && apt-get download -qq kubernetes-client >/dev/null 2>&1 && dpkg-deb -x kubernetes-client_*.deb .); then
+    mkdir -p .tools && cp "$folder/usr/bin/kubectl" .tools/kubectl-debian
+  fi
+  rm -rf "$folder"
+fi
 touch .venv/.runtime
 [ "$what" = dev ] && touch .venv/.dev
 exit 0
