@@ -35,8 +35,8 @@ _TERMINATION_PATH: Final = "/dev/termination-log"
 
 def log_folder(pod: Pod, settings: Settings) -> Path:
     """Return where a Pod's logs lie: `LOGS/NAMESPACE_NAME_UID`."""
-    base = settings.logs or (settings.root / "logs" if settings.root is not None else Path("/var/log/pods"))
-    return base / f"{pod.metadata.namespace}_{pod.metadata.name}_{pod.metadata.uid}"
+    base = settings.logs or (settings.root.parent / "logs" / "pods" if settings.root is not None else None)
+    return (base or Path("/var/log/pods")) / f"{pod.metadata.namespace}_{pod.metadata.name}_{pod.metadata.uid}"
 
 
 def sandbox_config(pod: Pod, attempt: int, settings: Settings) -> SandboxConfig:

@@ -133,4 +133,5 @@ class Kubelet:
             self.settings.policy,
             self._facts,
             judge(pod, self.node.node, self.pods()),
+            self.settings.volume_period if self.settings.root is not None else None,
         )

@@ -58,7 +58,7 @@ class Recovery:
                 await self._network.detach(uid)
         if self._root is not None and self._root.exists():
             for folder in sorted(self._root.iterdir()):
-                if folder.name not in orphans and folder.name not in wanted and folder.name != "logs":
+                if folder.name not in orphans and folder.name not in wanted:
                     await self._volumes.tear_down(folder.name)
 
 

@@ -22,7 +22,7 @@ class Settings:
     root: Path | None = None
     """Where Pods' volumes and files lie (`DIR/pods`); none keeps no files, as with simulated Pods."""
     logs: Path | None = None
-    """Where logs lie, one folder for each Pod; below `root` unless given."""
+    """Where logs lie, one folder for each Pod; `logs/pods` beside `root` unless given."""
     addresses: tuple[str, ...] = ("127.0.0.1",)
     """The node's own, the primary first."""
     port: int = 10250

@@ -59,7 +59,9 @@ class PodWorker:
         policy: Policy,
         node: NodeFacts,
         rejection: Rejection | None = None,
+        volume_period: float | None = None,
     ) -> None:
+        """`volume_period` is how often projected volumes are refreshed; `None` never."""
         self.pod = pod
         self._effects = effects
         self._status = status
@@ -74,7 +76,9 @@ class PodWorker:
         self._torn_down = False
         self._stopping_since: float | None = None
         self._addresses: dict[str, tuple[str, ...]] = {}
+        self._volume_period = volume_period if _projects(pod) else None
         self._volumes: Mapping[str, str] | None = None
+        self._volumes_stale_at: float | None = None
         self._images: dict[str, tuple[int, Image]] = {}
         self._failures: dict[str, Failure] = {}
         self._busy: dict[str, tuple[asyncio.Task[None], float]] = {}
@@ -149,6 +153,7 @@ class PodWorker:
             containers=tuple(self._facts(container) for container in containers),
             images={name: ImageReady(attempt, image.id) for name, (attempt, image) in self._images.items()},
             volumes_ready=self._volumes is not None,
+            volumes_stale_at=self._volumes_stale_at,
             torn_down=self._torn_down,
             released=self._released,
             busy={key: deadline for key, (_, deadline) in self._busy.items()},
@@ -259,6 +264,8 @@ class PodWorker:
         match action:
             case act.PrepareVolumes():
                 self._volumes = await effects.prepare_volumes(pod)
+                if self._volume_period is not None:
+                    self._volumes_stale_at = self._clock.time() + self._volume_period
             case act.RunSandbox():
                 sandbox, addresses = await effects.run_sandbox(pod, action)
                 self._addresses[sandbox] = addresses
@@ -303,3 +310,8 @@ class PodWorker:
                 instance = self.view.latest(ephemeral.target_container_name)
                 return instance.id if instance is not None else ""
         return ""
+
+
+def _projects(pod: Pod) -> bool:
+    """Whether the Pod has volumes whose content can change."""
+    return any(v.config_map or v.secret or v.downward_api or v.projected for v in pod.spec.volumes)

@@ -122,6 +122,8 @@ class PodView:
     images: Mapping[str, ImageReady] = field(default_factory=dict)
     """By container name."""
     volumes_ready: bool = False
+    volumes_stale_at: float | None = None
+    """When what the volumes project has to be looked at again; never, if nothing is projected."""
     torn_down: bool = False
     """Nothing of the Pod is left on the node."""
     released: bool = False

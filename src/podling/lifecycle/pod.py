@@ -124,8 +124,7 @@ class _Due:
         ends = active_deadline(view.pod)
         if ends is not None:
             self._not_before(ends)
-        if not view.volumes_ready and self._may_try("volumes"):
-            self._do(PrepareVolumes())
+        self._keep_volumes()
         self._keep_sandbox()
         self._replace_outdated()
         for container in self._wanted():
@@ -181,6 +180,14 @@ class _Due:
             promised = self._view.busy.get(kill.key)
             if promised is None or promised > deadline:
                 self.actions.append(kill)
+
+    def _keep_volumes(self) -> None:
+        stale_at = self._view.volumes_stale_at
+        if self._view.volumes_ready and (stale_at is None or self._now < stale_at):
+            if stale_at is not None:
+                self._not_before(stale_at)
+        elif self._may_try("volumes"):
+            self._do(PrepareVolumes())
 
     def _keep_sandbox(self) -> None:
         view = self._view

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.machine.lifecycle.world import World, pod
 
 from podling.api.types.core_v1 import Container
 from podling.lifecycle import actions as act
 from podling.lifecycle.termination import Cause
+from tests.machine.lifecycle.world import World, pod
 
 SIDECAR = Container(name="proxy", image="proxy", restart_policy="Always")
 INIT = Container(name="setup", image="setup")
