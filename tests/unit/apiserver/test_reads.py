@@ -148,11 +148,12 @@ def test_a_watch_goes_on_from_any_kept_revision(run):
 
     async def main():
         async with Served(history=History(revisions=2150)) as api:
+            shelf = api.server.registry.shelf(api.server.registry.record(r.PODS))
+            shelf._ring_bound = 100_000
             began = api.store.revision
             await api.post(PODS, pod("a"))
             for number in range(2100):
                 await api.patch(f"{PODS}/a", {"metadata": {"labels": {"n": str(number)}}})
-            shelf = api.server.registry.shelf(api.server.registry.record(r.PODS))
             assert shelf.ring_start > began
             seen = []
             async for event in api.door.watch(r.PODS, Selection("default"), revision=began):

@@ -36,6 +36,15 @@ class Notice:
         self._events: dict[str, WatchEvent] | None = None
         self._frames: dict[tuple[str, Form | None], bytes] | None = None
 
+    @property
+    def size(self) -> int:
+        """Roughly the bytes that this change keeps alive."""
+        return (
+            400
+            + (len(self.new.raw) if self.new is not None else 0)
+            + (len(self.old.raw) if self.old is not None else 0)
+        )
+
     def object(self, kind: EventType) -> Encoded:
         """Return the object that an event of this kind shows: for DELETED the last state at the deletion's revision."""
         if kind != "DELETED":
@@ -53,6 +62,10 @@ class Notice:
         if event is None:
             event = self._events[kind] = WatchEvent(kind, self.object(kind))
         return event
+
+    def forget_frames(self) -> None:
+        """Let the frames go once all who listen have theirs; who comes later has them made again."""
+        self._frames = None
 
     def frame(self, kind: EventType, form: Form | None = None) -> bytes:
         """Return the line for the wire, in the given representation (`None`: as stored)."""

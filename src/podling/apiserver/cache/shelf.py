@@ -70,14 +70,17 @@ class WatchStream:
 class Shelf:
     """All objects of one kind, as of the cache's revision."""
 
-    def __init__(self, prefix: str, *, namespaced: bool = True, index: str = "", ring: int = 2000) -> None:
+    def __init__(self, prefix: str, *, namespaced: bool = True, index: str = "", ring: int = 4 * 1024 * 1024) -> None:
+        """`index` names the indexed field; `ring` bounds the bytes of the changes that are kept for who resumes."""
         self.prefix = prefix
         self._namespaced = namespaced
         self._index_field = index
         self._objects: dict[str, Encoded] = {}
         self._keys: list[str] = []
         self._index: dict[str, dict[str, None]] = {}
-        self._ring: deque[Notice] = deque(maxlen=ring)
+        self._ring: deque[Notice] = deque()
+        self._ring_bytes = 0
+        self._ring_bound = ring
         self.ring_start = 0
         """Watches from this revision on are served from the ring."""
         self.changed = 0
@@ -109,6 +112,7 @@ class Shelf:
             for key, encoded in objects:
                 self._index.setdefault(encoded.fields.get(self._index_field, ""), {})[key] = None
         self._ring.clear()
+        self._ring_bytes = 0
         self.ring_start = self.changed = revision
         for watcher in [watcher for group in self._watchers.values() for watcher in group]:
             watcher.cut()
@@ -128,12 +132,11 @@ class Shelf:
             del self._keys[bisect_left(self._keys, key)]
         was, now = self._reindex(key, old, new)
         notice = Notice(revision, key, old, new)
-        if len(self._ring) == self._ring.maxlen:
-            self.ring_start = self._ring[0].revision
-        self._ring.append(notice)
+        self._remember(notice)
         self.changed = revision
         if self.watching:
             self._dispatch(notice, new or old, was, now)
+            notice.forget_frames()
         return notice
 
     def count(self, namespace: str = "", after: str = "") -> int:
@@ -186,6 +189,14 @@ class Shelf:
 
     def watchers(self) -> list[Watcher]:
         return [watcher for group in self._watchers.values() for watcher in group]
+
+    def _remember(self, notice: Notice) -> None:
+        self._ring.append(notice)
+        self._ring_bytes += notice.size
+        while self._ring_bytes > self._ring_bound:
+            oldest = self._ring.popleft()
+            self._ring_bytes -= oldest.size
+            self.ring_start = oldest.revision
 
     def _remove(self, place: tuple[str, str, str], watcher: Watcher) -> None:
         group = self._watchers.get(place)
