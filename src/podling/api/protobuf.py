@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MEDIA_TYPE: Final = "application/vnd.kubernetes.protobuf"
 _MAGIC: Final = b"k8s\x00"
 _DEEPEST: Final = 100
+_NO_FIELD: Final = ("-", "")
+_LIST_ITSELF: Final = ("", "[text]")
 
 
 class _Malformed(Exception):
@@ -64,9 +66,11 @@ def _message(name: str, data: bytes, depth: int) -> Any:
         else:
             read_value = _value(form.removesuffix("?"), value, depth)
             # Go writes what is not set as zero; only where it has a pointer does zero mean zero.
-            if form[-1] == "?" or read_value not in ("", 0, None):
+            if not key:
+                tree |= read_value
+            elif form[-1] == "?" or read_value not in ("", 0, None):
                 tree[key] = read_value
-    return tree.get("", []) if "" in {key for key, _ in table.values()} else tree
+    return tree.get("", []) if table.get(1, _NO_FIELD) == _LIST_ITSELF else tree
 
 
 def _value(form: str, value: int | bytes, depth: int) -> Any:
@@ -82,6 +86,8 @@ def _value(form: str, value: int | bytes, depth: int) -> Any:
             return base64.b64encode(_bytes(value)).decode()
         case "time" | "micro":
             return _time(_bytes(value), form == "micro")
+        case "quantity":
+            return _text(dict(_fields(_bytes(value))).get(1, b""))
         case "int-or-string":
             parts = dict(_fields(_bytes(value)))
             is_text = _number(parts.get(1, 0)) == 1

@@ -2,7 +2,7 @@
 
 A message is a table from field number to the JSON name and a form:
 
-    text · number · flag · bytes · time · micro · int-or-string     scalars; `?`: zero, too, is a value
+    text · number · flag · bytes · time · micro · quantity · int-or-string     scalars; `?`: zero, too, is a value
     [form]      repeated          {form}      map from text
     Name        another message of this module
 
@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final, TypeAlias
+
+from podling.api.protobuf_pods import PODS
 
 Message: TypeAlias = Mapping[int, tuple[str, str]]
 
@@ -30,7 +32,9 @@ KINDS: Final[Mapping[tuple[str, str], str]] = {
     ("", "Binding"): "Binding",
     ("", "ConfigMap"): "ConfigMap",
     ("", "Event"): "Event",
+    ("", "Endpoints"): "Endpoints",
     ("", "Namespace"): "Namespace",
+    ("", "Pod"): "Pod",
     ("", "Secret"): "Secret",
     ("", "Service"): "Service",
     ("", "ServiceAccount"): "ServiceAccount",
@@ -313,5 +317,6 @@ MESSAGES: Final[Mapping[str, Message]] = {
     },
     "UserInfo": {1: ("username", "text"), 2: ("uid", "text"), 3: ("groups", "[text]"), 4: ("extra", "{ExtraValue}")},
     "ExtraValue": {1: ("", "[text]")},
+    **PODS,
 }
-"""Message → its fields. A field named "" makes its value that of the whole message."""
+"""Message → its fields. A field named "" stands for the whole message, or inline within it."""

@@ -19,7 +19,10 @@ RECORDED = json.loads((Path(__file__).parent / "protobuf_bodies.json").read_text
 
 @pytest.mark.parametrize("body", [pytest.param(it, id=f"{n}-{it['tree']['kind']}") for n, it in enumerate(RECORDED)])
 def test_what_kubectl_sent(body: dict[str, Any]) -> None:
-    """Bodies recorded from kubectl 1.33 read as the object that it prints as JSON."""
+    """Bodies recorded from kubectl 1.33 read as the object that it read from, or prints as, JSON.
+
+    The Pod has every field that this kubectl knows.
+    """
     assert decode_body(base64.b64decode(body["sent"]), TYPE).tree == body["tree"]
 
 
@@ -63,7 +66,7 @@ def test_refused(body: bytes, code: int, words: str) -> None:
 
 def test_tables_are_whole() -> None:
     """Every message that a field speaks of is there."""
-    plain = {"text", "number", "flag", "bytes", "time", "micro", "int-or-string", "json"}
+    plain = {"text", "number", "flag", "bytes", "time", "micro", "quantity", "int-or-string", "json"}
     for table in MESSAGES.values():
         for _, form in table.values():
             assert form.strip("[]{}?") in plain | set(MESSAGES)
