@@ -39,11 +39,7 @@ class Notice:
     @property
     def size(self) -> int:
         """Roughly the bytes that this change keeps alive."""
-        return (
-            400
-            + (len(self.new.raw) if self.new is not None else 0)
-            + (len(self.old.raw) if self.old is not None else 0)
-        )
+        return 400 + sum(len(it.raw) for it in (self.old, self.new) if it is not None)
 
     def object(self, kind: EventType) -> Encoded:
         """Return the object that an event of this kind shows: for DELETED the last state at the deletion's revision."""
