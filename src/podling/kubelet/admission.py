@@ -1,7 +1,7 @@
 """Whether this node takes a Pod that was bound to it.
 
 Owns upstream's words for a refusal: OutOfcpu, NodePorts, NodeAffinity. The rules themselves are `placement`'s (room,
-ports, affinity) and `lifecycle.admission`'s. Knows what the node can give and which Pods it has; remembers nothing.
+ports, affinity) and `lifecycle.admission`'s. Knows what the node can give and which Pods it has taken.
 """
 
 from __future__ import annotations
@@ -17,24 +17,51 @@ from podling.placement.plugins.node_resources_fit import insufficient
 from podling.placement.pods import PendingPod, PodInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Mapping
 
     from podling.api.types.core_v1 import Node, Pod
 
 
-def judge(pod: Pod, node: Node, others: Iterable[Pod]) -> Rejection | None:
-    """Return why the node refuses a Pod beside the `others` it has, or `None`.
+class Admission:
+    """Judges Pods that were bound to this node, with those it has counted in."""
 
-    A Pod that was taken once, by its start time, is not judged again: it keeps its place over a restart of the kubelet.
-    """
-    if pod.status.start_time is not None or pod.metadata.deletion_timestamp is not None or is_terminal(pod):
+    def __init__(self, node: Callable[[], Node], pods: Callable[[], Mapping[str, Pod]]) -> None:
+        """`node` gives the Node as it is known, `pods` the Pods that the node has, by uid."""
+        self._node = node
+        self._pods = pods
+        self._info = NodeInfo(node())
+
+    def judge(self, pod: Pod) -> Rejection | None:
+        """Return why the node refuses a Pod, or `None` and count it in.
+
+        A Pod that was taken once, by its start time, is not judged again: it keeps its place over a restart of the
+        kubelet.
+        """
+        if pod.metadata.deletion_timestamp is not None or is_terminal(pod):
+            return None
+        self._update()
+        if pod.status.start_time is None:
+            pending = PendingPod(pod)
+            refused = (
+                admit(pod, self._info.node)
+                or _room(pending, self._info)
+                or _ports(pending, self._info)
+                or _affinity(pending, self._info)
+            )
+            if refused is not None:
+                return refused
+        self._info.add(PodInfo(pod))
         return None
-    info = NodeInfo(node)
-    for other in others:
-        if other.metadata.uid != pod.metadata.uid and not is_terminal(other):
-            info.add(PodInfo(other))
-    pending = PendingPod(pod)
-    return admit(pod, node) or _room(pending, info) or _ports(pending, info) or _affinity(pending, info)
+
+    def _update(self) -> None:
+        """Take a new Node in, and count those out that have ended."""
+        node = self._node()
+        if node is not self._info.node:
+            self._info.set_node(node)
+        pods = self._pods()
+        over = [uid for uid in self._info.pods if uid not in pods or is_terminal(pods[uid])]
+        for uid in over:
+            self._info.remove(uid)
 
 
 def _room(pod: PendingPod, node: NodeInfo) -> Rejection | None:

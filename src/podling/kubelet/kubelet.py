@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from podling.api.resources import PODS, SERVICES
 from podling.client.transport import Selection
-from podling.kubelet.admission import judge
+from podling.kubelet.admission import Admission
 from podling.kubelet.config import PodConfig
 from podling.kubelet.containers import ContainerBuilder
 from podling.kubelet.effects import Effects
@@ -91,6 +91,7 @@ class Kubelet:
             settings,
         )
         self.workers = PodWorkers(self._worker, clock, supervisor)
+        self._admission = Admission(lambda: self.node.node, self.workers.pods)
         self._config = PodConfig(self._pods, self.workers)
         self._recovery = Recovery(runtime, network, volumes, self._config, self.workers, settings.root)
 
@@ -105,7 +106,7 @@ class Kubelet:
 
     def pods(self) -> Sequence[Pod]:
         """Return the Pods of this node as their workers know them; for the kubelet's server."""
-        return [worker.pod for worker in self.workers]
+        return list(self.workers.pods().values())
 
     def pod(self, namespace: str, name: str, uid: str = "") -> PodWorker | None:
         """Return the worker of a Pod by its name; of two with one name, the younger."""
@@ -132,6 +133,6 @@ class Kubelet:
             self._supervisor,
             self.settings.policy,
             self._facts,
-            judge(pod, self.node.node, self.pods()),
+            self._admission.judge(pod),
             self.settings.volume_period if self.settings.root is not None else None,
         )

@@ -37,6 +37,10 @@ class PodWorkers:
     def __iter__(self) -> Iterator[PodWorker]:
         return iter(list(self._workers.values()))
 
+    def pods(self) -> dict[str, Pod]:
+        """Return the Pods that have a worker, by uid."""
+        return {uid: worker.pod for uid, worker in self._workers.items()}
+
     def get(self, uid: str) -> PodWorker | None:
         return self._workers.get(uid)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from podling.lifecycle.container import CONTAINER, Event, Stage
+from podling.runtime.protocol import RuntimeFailure
 
 if TYPE_CHECKING:
     import ipaddress
@@ -81,4 +82,4 @@ class SimState:
             if address not in held:
                 self.addresses[sandbox] = address
                 return address
-        raise ValueError(f"every address of {network} is taken")
+        raise RuntimeFailure("FailedCreatePodSandBox", f"every address of {network} is taken")
