@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -52,8 +53,7 @@ def running_processes(mark: str) -> list[int]:
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
-                with open(f"/proc/{entry}/cmdline", "rb") as file:
-                    words = file.read().split(b"\0")
+                words = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
             if mark.encode() in words and words[0] in {b"sleep", b"/bin/sleep"}:
@@ -158,8 +158,8 @@ def test_down_leaves_nothing_behind(cluster: RunningCluster) -> None:
 
     instance = DataDir(cluster.data).instance
     cluster.podling("down")
-    assert instance not in open("/proc/self/mountinfo").read()
-    assert str(cluster.data) not in open("/proc/self/mountinfo").read()
+    assert instance not in Path("/proc/self/mountinfo").read_text()
+    assert str(cluster.data) not in Path("/proc/self/mountinfo").read_text()
     import subprocess
 
     assert instance not in subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
@@ -168,8 +168,8 @@ def test_down_leaves_nothing_behind(cluster: RunningCluster) -> None:
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
-                text = open(f"/proc/{entry}/cmdline", "rb").read().replace(b"\0", b" ").decode(errors="replace")
-                groups = open(f"/proc/{entry}/cgroup").read()
+                text = Path(f"/proc/{entry}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                groups = Path(f"/proc/{entry}/cgroup").read_text()
             except OSError:
                 continue
             if str(cluster.data) in text or instance in groups:

@@ -57,7 +57,7 @@ class Layout:
         return self.pods / uid / f"sandbox-{attempt}.json"
 
     def container(self, uid: str, name: str, attempt: int) -> Path:
-        return self.pods / uid / "containers" / f"{name}-{attempt}"
+        return self.pods / uid / "bundles" / f"{name}-{attempt}"
 
 
 def instance_id(data: Path) -> str:

@@ -48,7 +48,7 @@ def recover(layout: Layout, hierarchies: cgroup.Hierarchies, boot: str, clock: C
             if record is not None:
                 by_id[record.id] = record
                 survivors.sandboxes[record.id] = record
-        for bundle in sorted((pod / "containers").iterdir()) if (pod / "containers").is_dir() else ():
+        for bundle in sorted((pod / "bundles").iterdir()) if (pod / "bundles").is_dir() else ():
             live = _container(bundle, by_id, layout, hierarchies)
             if live is None:
                 bundles.discard(bundle)

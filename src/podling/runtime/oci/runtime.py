@@ -136,16 +136,18 @@ class OciRuntime:
             self._look(live)
 
     async def close(self) -> None:
-        if self._exits is not None:
-            self._exits.close()
-            self._exits = None
-        await self._images.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for live in self._containers.values():
-            live.forget()
-        self._low_level.close()
+        try:
+            if self._exits is not None:
+                self._exits.close()
+                self._exits = None
+            await self._images.close()
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            for live in self._containers.values():
+                live.forget()
+        finally:
+            self._low_level.close()
 
     def events(self) -> AsyncIterator[RuntimeEvent]:
         return _until_overrun(self._events.subscribe())
@@ -248,7 +250,7 @@ class OciRuntime:
         def remove() -> None:
             path = self._layout.sandbox(config.uid, config.attempt)
             path.unlink(missing_ok=True)
-            for directory in (path.parent / "containers", path.parent):
+            for directory in (path.parent / "bundles", path.parent):
                 with contextlib.suppress(OSError):
                     directory.rmdir()
 

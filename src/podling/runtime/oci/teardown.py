@@ -42,7 +42,7 @@ def _remove(layout: Layout) -> None:
     mounts.unmount_below(str(layout.pods))
     if layout.pods.is_dir():
         for pod in layout.pods.iterdir():
-            files.remove_tree(pod / "containers")
+            files.remove_tree(pod / "bundles")
             for record in pod.glob("sandbox-*.*"):
                 record.unlink()
             with contextlib.suppress(OSError):
