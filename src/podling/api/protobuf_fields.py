@@ -46,6 +46,7 @@ KINDS: Final[Mapping[tuple[str, str], str]] = {
     ("authorization.k8s.io", "SelfSubjectRulesReview"): "SelfSubjectRulesReview",
     ("authorization.k8s.io", "SubjectAccessReview"): "SubjectAccessReview",
     ("coordination.k8s.io", "Lease"): "Lease",
+    ("discovery.k8s.io", "EndpointSlice"): "EndpointSlice",
     ("events.k8s.io", "Event"): "EventOfEvents",
     ("policy", "Eviction"): "Eviction",
     ("rbac.authorization.k8s.io", "ClusterRole"): "ClusterRole",
