@@ -6,6 +6,7 @@ Owns namespaces, system PriorityClasses and the `kubernetes` Service with its en
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from podling.api import resources as r
@@ -35,11 +36,12 @@ _PRIORITIES = (
 
 
 async def ensure(registry: Registry, objects: Iterable[tuple[Resource[Any], dict[str, Any]]]) -> None:
-    """Create what is not there."""
-    for resource, tree in objects:
+    """Create what is not there, all at once, so that one commit to disk serves many."""
+
+    async def create(resource: Resource[Any], tree: dict[str, Any]) -> None:
         metadata = tree["metadata"]
         if registry.find(resource, metadata.get("namespace", ""), metadata["name"]) is not None:
-            continue
+            return
         record = registry.record(resource)
         body = writing.settle(record, {"kind": resource.kind, "apiVersion": resource.api_version, **tree})
         try:
@@ -48,17 +50,22 @@ async def ensure(registry: Registry, objects: Iterable[tuple[Resource[Any], dict
             if not error.is_already_exists:
                 raise
 
+    async with asyncio.TaskGroup() as group:
+        for resource, tree in objects:
+            group.create_task(create(resource, tree))
+
+
+def namespaces() -> list[tuple[Resource[Any], dict[str, Any]]]:
+    """Return the namespaces, without which nothing else can be created."""
+    return [(r.NAMESPACES, {"metadata": {"name": name}}) for name in _NAMESPACES]
+
 
 def objects() -> list[tuple[Resource[Any], dict[str, Any]]]:
     """Return what must be there before anybody may call."""
-    found: list[tuple[Resource[Any], dict[str, Any]]] = [
-        (r.NAMESPACES, {"metadata": {"name": name}}) for name in _NAMESPACES
-    ]
-    found += [
+    return [
         (r.PRIORITY_CLASSES, {"metadata": {"name": name}, "value": value, "description": description})
         for name, value, description in _PRIORITIES
     ]
-    return found
 
 
 def kubernetes_service(address: str) -> list[tuple[Resource[Any], dict[str, Any]]]:

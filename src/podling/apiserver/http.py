@@ -25,16 +25,15 @@ from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
 from podling.api.errors import StatusError, internal, not_found, too_large, unauthorized
 from podling.apiserver.chain import MAX_BODY, attributes_of
+from podling.apiserver.http_answers import Line, Raw, join, or_abort, quoted, takes_gzip, write_initial
 from podling.apiserver.identity.authentication import impersonated
 from podling.apiserver.messages import JSON, Request, Response, Watching
 from podling.apiserver.paths import resource_path
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from socket import socket as Socket  # noqa: N812  # a type; sockets are made elsewhere
-
-    from aiohttp.abc import AbstractStreamWriter
 
     from podling.aio.chance import Chance
     from podling.aio.clock import Clock
@@ -209,29 +208,29 @@ class HttpServer:
             body = next(produced, b"")
             following = next(produced, None)
             if following is not None and request.version < HttpVersion11:
-                body = b"".join(_chain(body, following, produced))
+                body = b"".join(join(body, following, produced))
             elif following is not None:
-                return await self._send_pieces(request, response, _chain(body, following, produced))
+                return await self._send_pieces(request, response, join(body, following, produced))
         headers = b""
-        if len(body) >= _GZIP_FROM and _takes_gzip(request) and "Content-Encoding" not in response.headers:
+        if len(body) >= _GZIP_FROM and takes_gzip(request) and "Content-Encoding" not in response.headers:
             body = zlib.compress(body, 1, 31)
             headers = b"Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n"
         head = self._head(
             response.code, response.content_type, response, b"%bContent-Length: %d\r\n" % (headers, len(body))
         )
-        return _Raw(response.code, head if request.method == "HEAD" else head + body)
+        return Raw(response.code, head if request.method == "HEAD" else head + body)
 
     async def _send_pieces(
         self, request: web.BaseRequest, response: Response, pieces: Iterator[bytes]
     ) -> web.StreamResponse:
         """Send a long body as it is made, never more than a piece ahead of the connection."""
-        gzip = zlib.compressobj(1, zlib.DEFLATED, 31) if _takes_gzip(request) else None
+        gzip = zlib.compressobj(1, zlib.DEFLATED, 31) if takes_gzip(request) else None
         more = b"Transfer-Encoding: chunked\r\n"
         if gzip is not None:
             more += b"Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n"
-        line = _Line(request)
+        line = Line(request)
         line.write(self._head(response.code, response.content_type, response, more))
-        for piece in _or_abort(pieces, line.transport):
+        for piece in or_abort(pieces, line.transport):
             data = piece if gzip is None else gzip.compress(piece)
             if data:
                 line.write(b"%x\r\n%b\r\n" % (len(data), data))
@@ -239,16 +238,16 @@ class HttpServer:
             await self._clock.sleep(0)
         tail = b"" if gzip is None else gzip.flush()
         line.write((b"%x\r\n%b\r\n" % (len(tail), tail) if tail else b"") + b"0\r\n\r\n")
-        return _Raw(response.code, b"")
+        return Raw(response.code, b"")
 
     async def _watch(self, request: web.BaseRequest, response: Response, watching: Watching) -> web.StreamResponse:
         """Write a watch's frames to the connection as changes happen, until its time is over or the reader is lost."""
         watcher = watching.stream.watcher
         timer = None
         try:
-            line = _Line(request)
+            line = Line(request)
             line.write(self._head(200, response.content_type, response, b"Transfer-Encoding: chunked\r\n"))
-            await _write_initial(line, watching)
+            await write_initial(line, watching)
             transport, frame, limit = line.transport, watching.frame, self._write_limit
             write, waiting = transport.write, transport.get_write_buffer_size
 
@@ -270,7 +269,7 @@ class HttpServer:
             if timer is not None:
                 timer.cancel()
             watcher.close()
-        return _Raw(200, b"")
+        return Raw(200, b"")
 
     def _refusal(self, request: web.BaseRequest, error: StatusError) -> web.StreamResponse:
         body = msgspec.json.encode(error.to_tree())
@@ -281,7 +280,7 @@ class HttpServer:
         if error.code == 413:
             more += b"Connection: close\r\n"
         head = self._head(error.code, JSON, None, more)
-        raw = _Raw(error.code, head if request.method == "HEAD" else head + body)
+        raw = Raw(error.code, head if request.method == "HEAD" else head + body)
         if error.code == 413:
             raw.force_close()
         return raw
@@ -292,7 +291,7 @@ class HttpServer:
             self._dates = (now, formatdate(now, usegmt=True).encode())
         if response is not None:
             for text in dict.fromkeys(response.warnings):
-                more += b'Warning: 299 - "%b"\r\n' % _quoted(text)
+                more += b'Warning: 299 - "%b"\r\n' % quoted(text)
             for name, value in response.headers.items():
                 more += b"%b: %b\r\n" % (name.encode(), value.encode())
         if response is None or "Cache-Control" not in response.headers:
@@ -307,100 +306,9 @@ class HttpServer:
         )
 
 
-class _Line:
-    """The connection of one request, written to directly."""
-
-    def __init__(self, request: web.BaseRequest) -> None:
-        transport = request.transport
-        if transport is None:
-            raise ConnectionResetError("the client has gone")
-        self._protocol = request.protocol
-        self.transport: asyncio.WriteTransport = transport
-        self.write = transport.write
-
-    async def drain(self) -> None:
-        """Wait until the connection takes more; `ConnectionError` if it is closed."""
-        if self.transport.is_closing():
-            raise ConnectionResetError("the client has gone")
-        await self._protocol._drain_helper()
-
-
-class _Raw(web.StreamResponse):
-    """An answer whose bytes, head and all, are made already (or, if empty, were written already)."""
-
-    def __init__(self, status: int, data: bytes) -> None:
-        super().__init__(status=status)
-        self._data = data
-        self._request: web.BaseRequest | None = None
-        self._closes = False
-
-    def force_close(self) -> None:
-        self._closes = True
-
-    @property
-    def keep_alive(self) -> bool:
-        request = self._request
-        return not self._closes and request is not None and request.keep_alive
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        self._request = request
-        return None
-
-    async def write_eof(self, data: bytes = b"") -> None:  # noqa: ARG002
-        if self._data and self._request is not None:
-            line = _Line(self._request)
-            line.write(self._data)
-            if len(self._data) > 64 * 1024:
-                await line.drain()
-            self._data = b""
-
-
-async def _write_initial(line: _Line, watching: Watching) -> None:
-    """Write the objects that a watch begins with, in pieces that the connection has room for."""
-    held: list[bytes] = []
-    size = 0
-    for encoded in watching.stream.initial:
-        data = watching.first(encoded)
-        held.append(data)
-        size += len(data)
-        if size >= 256 * 1024:
-            line.write(b"%x\r\n%b\r\n" % (size, b"".join(held)))
-            held, size = [], 0
-            await line.drain()
-    if watching.initial_end:
-        held.append(watching.initial_end)
-        size += len(watching.initial_end)
-    if held:
-        line.write(b"%x\r\n%b\r\n" % (size, b"".join(held)))
-
-
 def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: asyncio.Task[None]) -> web.BaseRequest:
     loop = asyncio.get_running_loop()
     return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY)
-
-
-def _chain(first: bytes, second: bytes, others: Iterable[bytes]) -> Iterator[bytes]:
-    yield first
-    yield second
-    yield from others
-
-
-def _or_abort(pieces: Iterator[bytes], transport: asyncio.WriteTransport) -> Iterator[bytes]:
-    """Yield the pieces; an error in the midst of a body can only be told by breaking the connection."""
-    try:
-        yield from pieces
-    except Exception as error:
-        log.exception("a list broke off")
-        transport.abort()
-        raise ConnectionResetError("the list broke off") from error
-
-
-def _takes_gzip(request: web.BaseRequest) -> bool:
-    return "gzip" in request.headers.get("Accept-Encoding", "")
-
-
-def _quoted(text: str) -> bytes:
-    return text.replace("\\", "\\\\").replace('"', '\\"').encode()
 
 
 def _host(name: str) -> str:

@@ -106,10 +106,10 @@ class ApiServer:
 
         `follow` must run meanwhile: a write is answered once the cache shows it.
         """
-        if not self.cache.revision:
-            await self.cache.start()
-        await bootstrap.ensure(self.registry, [*bootstrap.objects(), *roles(), *objects])
-        await bootstrap.ensure(self.registry, bootstrap.kubernetes_service(self.addresses.first))
+        await self.cache.start()
+        await bootstrap.ensure(self.registry, bootstrap.namespaces())
+        service = bootstrap.kubernetes_service(self.addresses.first)
+        await bootstrap.ensure(self.registry, [*bootstrap.objects(), *service, *roles(), *objects])
 
     def components(self) -> Sequence[tuple[str, Callable[[], Awaitable[object]]]]:
         """Return what a supervisor must run for as long as this server is to work, `follow` first."""

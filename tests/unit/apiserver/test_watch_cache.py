@@ -42,7 +42,7 @@ def test_a_reload_tells_only_what_has_changed(run, clock):
         await store.put(f"{PREFIX}d/a", raw("a", "n"), expected=first)
         await store.delete(f"{PREFIX}d/b", expected=None)
         await store.put(f"{PREFIX}d/c", raw("c"), expected=0)
-        await cache.start()
+        await cache._reload()
         assert heard == [("b", True, False), ("a", True, True), ("c", False, True)]
         assert [it.name for it in shelf.select(Scope(indexed="n"))] == ["a"]
         with pytest.raises(StatusError) as refused:
@@ -89,11 +89,12 @@ def test_a_namespace_is_a_range_of_keys(run, clock):
 
 
 def test_what_others_stored_is_left_alone(run, clock):
-    """Keys of kinds that are not served change nothing but the revision."""
+    """Keys of kinds that are not served, and values that are no objects, change nothing but the revision."""
 
     async def main():
         store, cache = made(clock)
         await store.put("/registry/other.example.com/widgets/d/a", b"{}", expected=0)
+        await store.put(f"{PREFIX}d/broken", b"[]", expected=0)
         await cache.start()
         assert (cache.revision, len(cache.shelf(PREFIX))) == (store.revision, 0)
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from podling.apiserver.cache.notices import Notice
 from podling.apiserver.cache.shelf import Scope, Shelf, WatchStream
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from podling.apiserver.cache.watchers import Watcher
     from podling.apiserver.objects import Shape
     from podling.store.protocol import Change, Row, Store
+
+log = logging.getLogger("podling.apiserver.cache")
 
 _ROOT = "/registry/"
 _PAGE = 2000
@@ -57,6 +62,7 @@ class WatchCache:
         self._changes: AsyncIterator[Sequence[Change]] | None = None
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._sequence = 0
+        self._loading = asyncio.Lock()
         self.revision = 0
 
     def shelf(self, prefix: str) -> Shelf:
@@ -70,7 +76,12 @@ class WatchCache:
         self._listeners.setdefault(prefix, []).append(listener)
 
     async def start(self) -> None:
-        """Load everything; afterwards `follow` keeps it current."""
+        """Load everything, once; afterwards `follow` keeps it current."""
+        async with self._loading:
+            if self._changes is None:
+                await self._reload()
+
+    async def _reload(self) -> None:
         rows: list[Row] = []
         after, revision = "", 0
         while True:
@@ -95,8 +106,13 @@ class WatchCache:
                 async for batch in changes:
                     self._take(batch)
             except Compacted:
+                log.warning("the watch cache fell behind its store, and loads everything afresh")
                 self._changes = None
                 continue
+            except BaseException:
+                # Whoever starts this again must not go on in the middle of a batch.
+                self._changes = None
+                raise
             # The store was closed: nothing will ever come again.
             await asyncio.get_running_loop().create_future()
 
@@ -173,7 +189,9 @@ class WatchCache:
         for row in rows:
             prefix = self._prefix(row.key)
             if prefix:
-                found[prefix].append((row.key, self._shapes[prefix].row(row)))
+                encoded = self._read(prefix, row.key, row.value, row.revision, row.created)
+                if encoded is not None:
+                    found[prefix].append((row.key, encoded))
         self.revision = revision
         for prefix, objects in found.items():
             changes = self._shelves[prefix].load(objects, revision)
@@ -186,11 +204,9 @@ class WatchCache:
         for change in batch:
             prefix = self._prefix(change.key)
             if prefix:
-                new = (
-                    None
-                    if change.value is None
-                    else self._shapes[prefix].read(change.value, change.revision, change.created)
-                )
+                new = None
+                if change.value is not None:
+                    new = self._read(prefix, change.key, change.value, change.revision, change.created)
                 # Before the watchers are told: whoever acts on an event must find the cache at its revision.
                 self.revision = change.revision
                 notice = self._shelves[prefix].apply(change.revision, change.key, new)
@@ -199,6 +215,14 @@ class WatchCache:
                         listener(notice)
             self.revision = change.revision
         self._release()
+
+    def _read(self, prefix: str, key: str, value: bytes, revision: int, created: int) -> Encoded | None:
+        """Read a stored value; one that is no object of its kind is left out, so that all others can be served."""
+        try:
+            return self._shapes[prefix].read(value, revision, created)
+        except msgspec.DecodeError as error:
+            log.error("%s at revision %d is no object of its kind, and is not served: %s", key, revision, error)  # noqa: TRY400
+            return None
 
     def _release(self) -> None:
         while self._waiting and self._waiting[0][0] <= self.revision:
