@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from podling.linux import files, mounts, syscalls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from podling.aio.clock import Clock
 
@@ -242,10 +242,19 @@ class Cgroup:
             with contextlib.suppress(FileNotFoundError):
                 _write(path, "1")
                 return
+        own = os.getpid()
+        # A thread of this very process may be inside (the launching one is): frozen or killed it would take us along.
+        if own in (inside := self.processes()):
+            self._kill(pid for pid in inside if pid != own)
+            return
         with self.frozen():
-            for pid in self.processes():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            self._kill(self.processes())
+
+    @staticmethod
+    def _kill(pids: Iterable[int]) -> None:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:

@@ -326,9 +326,7 @@ def test_an_abandoned_exec_is_killed(world: Hold) -> None:
         await session.close()
         listed = await here.runtime.exec_sync(container, ["ps", "-o", "stat,args"], 20)
         assert not [
-            line
-            for line in listed.output.decode().splitlines()
-            if "4712" in line and not line.strip().startswith("Z")
+            line for line in listed.output.decode().splitlines() if "4712" in line and not line.strip().startswith("Z")
         ]
 
     world(scenario)
@@ -359,7 +357,7 @@ def test_port_forward_reaches_the_loopback(world: Hold) -> None:
     """A stream to a port arrives at what listens on the sandbox's loopback; a closed port is told."""
 
     async def scenario(here: World) -> None:
-        sandbox, container = await here.started(command=("sh", "-c", "nc -l -p 8080 -s 127.0.0.1 -e cat; sleep 100"))
+        sandbox, container = await here.started(command=("httpd", "-f", "-p", "127.0.0.1:8080", "-h", "/www"))
         stream = None
         for _ in range(100):
             try:
@@ -368,10 +366,11 @@ def test_port_forward_reaches_the_loopback(world: Hold) -> None:
             except RuntimeFailure:
                 await asyncio.sleep(0.05)
         assert stream is not None
-        await stream.write(b"echo\n")
-        assert await stream.read() == b"echo\n"
-        await stream.close_write()
-        assert await stream.read() == b""
+        await stream.write(b"GET /index.html HTTP/1.0\r\n\r\n")
+        page = b""
+        while data := await stream.read():
+            page += data
+        assert b"A Pod of Podling says hello." in page
         await stream.close()
         with pytest.raises(RuntimeFailure, match="8081"):
             await here.runtime.port_forward(sandbox.id, 8081)

@@ -34,44 +34,47 @@ if TYPE_CHECKING:
     from podling.linux.spawn import Child
     from podling.runtime.oci.lowlevel import LowLevel
 
-_MISSING = re.compile(r"executable file [`\"']?(?P<name>.*?)[`\"']? not found in \$?PATH", re.DOTALL)
-_OPENED = re.compile(r"(?:open|exec|stat) executable:? ?[`\"']?(?P<name>[^`\"':]*)[`\"']?: (?P<why>.*)")
+_QUOTED = re.compile(r'msg="((?:[^"\\]|\\.)*)"')
+_MISSING = re.compile(r"executable file [`\"']?.*?[`\"']? ?not found in \$?PATH", re.DOTALL)
+_PROCESS = "unable to start container process: "
+_REFUSALS = ("permission denied", "no such file or directory", "exec format error", "is a directory")
 
 
 def explain(text: str, name: str) -> str:
     """Return a low-level runtime's complaint in upstream's words, as events and clients show them."""
-    text = text.strip().removeprefix("conmon: ")
     lines = [line for line in text.splitlines() if line.strip()]
-    text = lines[-1] if lines else ""
-    found = _MISSING.search(text)
-    if found:
-        where = "stat" if name.startswith("/") else "exec"
-        if where == "stat":
-            return f'unable to start container process: exec: "{name}": stat {name}: no such file or directory: unknown'
-        return f'unable to start container process: exec: "{name}": executable file not found in $PATH: unknown'
-    for complaint in ("permission denied", "no such file or directory", "exec format error"):
-        if complaint in text.lower() and name in text:
-            return f'unable to start container process: exec: "{name}": {complaint}: unknown'
-    match = re.search(r"(?:unable to start container process: .*|error executing .*|error .*)", text)
-    return f"{match.group(0) if match and 'level=' in text else text}: unknown"
+    text = lines[-1].strip() if lines else "no reason was given"
+    quoted = _QUOTED.search(text)
+    if quoted:
+        text = quoted.group(1).replace('\\"', '"')
+    if _MISSING.search(text) or (name and name in text and "not found" in text):
+        if "/" in name:
+            return f'{_PROCESS}exec: "{name}": stat {name}: no such file or directory: unknown'
+        return f'{_PROCESS}exec: "{name}": executable file not found in $PATH: unknown'
+    for refusal in _REFUSALS:
+        if name and name in text and refusal in text.lower():
+            stat = f"stat {name}: " if refusal == _REFUSALS[1] else ""
+            return f'{_PROCESS}exec: "{name}": {stat}{refusal}: unknown'
+    return f"{_PROCESS}{text.rpartition(_PROCESS)[2]}: unknown"
 
 
-async def kill_tree(group: Cgroup, roots: Sequence[int]) -> None:
+async def kill_tree(group: Cgroup, roots: Sequence[int], session_leader: int) -> None:
     """Kill processes with all that descend from them inside a container, which stands still meanwhile.
 
-    Nothing in a frozen group forks, so that even a fork bomb is seen whole; whoever has daemonised is found by session.
+    Nothing in a frozen group forks, so that even a fork bomb is seen whole; what was orphaned on purpose is
+    found by the session in which the command was started.
     """
 
     def body() -> None:
         with group.frozen():
             table = {pid: found for pid in group.processes() if (found := processes.parent(pid)) is not None}
-            doomed = set(roots)
+            doomed = {*roots, session_leader}
             grown = True
             while grown:
                 more = {pid for pid, (above, session) in table.items() if above in doomed or session in doomed}
                 grown = not more <= doomed
                 doomed |= more
-            for pid in doomed & (table.keys() | set(roots)):
+            for pid in doomed & {*table, *roots}:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
@@ -116,12 +119,12 @@ class Exec:
         inner = self._inner()
         if inner:
             # The runtime reaps what it has started; killed first, it would leave a zombie to the container's init.
-            await kill_tree(self._group, inner)
+            await kill_tree(self._group, inner, child.pid)
             with contextlib.suppress(TimeoutError):
                 async with self._clock.timeout(2.0):
                     await child.wait()
                 return
-        await kill_tree(self._group, [child.pid])
+        await kill_tree(self._group, [child.pid], child.pid)
         await child.kill()
 
     def _failure(self, text: str, name: str) -> RuntimeFailure:
@@ -176,6 +179,8 @@ class Exec:
         """Start a command and return its streams."""
         self._scratch.mkdir(parents=True)
         try:
+            if tty and self._low_level.choice.name == "runc":
+                return await self._open_proxied_terminal(command)
             if tty:
                 return await self._open_terminal(command)
             return await self._open_pipes(command, stdin=stdin)
@@ -204,6 +209,31 @@ class Exec:
         if not stdin:
             await session.close_stdin()
         return session
+
+    async def _open_proxied_terminal(self, command: Sequence[str]) -> ExecSession:
+        # runc hands its terminal over only to those who do not wait for the exit code; it copies between two instead.
+        master, slave = os.openpty()
+        err_read, err_write = os.pipe2(os.O_CLOEXEC)
+        try:
+            child = await self._low_level.launcher.start(
+                [*self._arguments(command, tty=True)], stdin=slave, stdout=slave, stderr=err_write
+            )
+        except BaseException:
+            os.close(master)
+            os.close(err_read)
+            raise
+        finally:
+            os.close(slave)
+            os.close(err_write)
+        return ExecSession(
+            self,
+            child,
+            PipeReader(master),
+            PipeReader(err_read),
+            PipeWriter(os.dup(master)),
+            command[0] if command else "",
+            terminal=True,
+        )
 
     async def _open_terminal(self, command: Sequence[str]) -> ExecSession:
         err_read, err_write = os.pipe2(os.O_CLOEXEC)
@@ -314,6 +344,7 @@ class ExecSession:
         if self._terminal and self._stdin._descriptor >= 0:
             with contextlib.suppress(OSError):
                 fcntl.ioctl(self._stdin._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            self._child.send(signal.SIGWINCH)  # whoever copies between two terminals has no other way to know
 
     async def wait(self) -> int:
         code = await self._child.wait()
