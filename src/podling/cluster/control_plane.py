@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from podling.aio.chance import Chance
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
+    from podling.client.transport import Transport
     from podling.store.protocol import Store
 
 _AUTHENTICATED = "system:authenticated"
@@ -49,38 +50,50 @@ class ControlPlane:
         self._supervisor = supervisor
         self.server = ApiServer(store, clock, chance)
 
-    async def start(self) -> None:
-        """Load what is stored and make what must be there; after this the server answers."""
+    async def start(self, supervisor: Supervisor | None = None) -> None:
+        """Load what is stored and make what must be there; after this the server answers.
+
+        What runs, here and below, runs under `supervisor` where one is given: so a part can be stopped by itself.
+        """
         for name, main in self.server.components():
-            self._supervisor.component(f"apiserver {name}", main)
+            (supervisor or self._supervisor).component(f"apiserver {name}", main)
         await self.server.start()
 
     def start_components(self, root_ca: str) -> None:
         """Start the controllers and the scheduler; `root_ca` (PEM) is what Pods trust the server by."""
-        controllers.run(
-            self._supervisor,
-            lambda account: self.client(account_user(account)),
-            self.informers(CONTROLLERS),
-            self._clock,
-            root_ca,
-        )
+        self.start_controllers(root_ca)
+        self.start_scheduler()
+
+    def start_controllers(self, root_ca: str, supervisor: Supervisor | None = None) -> None:
+        supervisor = supervisor or self._supervisor
+        informers = self.informers(CONTROLLERS, supervisor)
+        controllers.run(supervisor, lambda account: self.client(account_user(account)), informers, self._clock, root_ca)
+
+    def start_scheduler(self, supervisor: Supervisor | None = None) -> None:
+        supervisor = supervisor or self._supervisor
         client = self.client(SCHEDULER)
-        recorder = self.recorder(client, "default-scheduler")
-        informers = self.informers(SCHEDULER)
-        Scheduler(client, informers, recorder, self._clock, self._chance, self._supervisor).start()
+        recorder = self.recorder(client, "default-scheduler", supervisor=supervisor)
+        informers = self.informers(SCHEDULER, supervisor)
+        Scheduler(client, informers, recorder, self._clock, self._chance, supervisor).start()
+
+    def transport(self, user: User) -> Transport:
+        """Return how `user` reaches the server from within this process."""
+        return self.server.transport(user)
 
     def client(self, user: User) -> ApiClient:
         """Return a client of this process that acts as `user`."""
-        return ApiClient(self.server.transport(user), manager=user.name.rsplit(":", 1)[-1])
+        return ApiClient(self.transport(user), manager=user.name.rsplit(":", 1)[-1])
 
-    def informers(self, user: User) -> Informers:
+    def informers(self, user: User, supervisor: Supervisor | None = None) -> Informers:
         """Return the shared informers of one component."""
-        return Informers(self.client(user), self._clock, self._chance, self._supervisor)
+        return Informers(self.client(user), self._clock, self._chance, supervisor or self._supervisor)
 
-    def recorder(self, client: ApiClient, component: str, host: str = "") -> EventRecorder:
+    def recorder(
+        self, client: ApiClient, component: str, host: str = "", supervisor: Supervisor | None = None
+    ) -> EventRecorder:
         """Return a recorder whose writing is supervised."""
         made = EventRecorder(client, self._clock, component, host)
-        self._supervisor.component(f"events {component} {host}".strip(), made.run)
+        (supervisor or self._supervisor).component(f"events {component} {host}".strip(), made.run)
         return made
 
     async def close(self) -> None:

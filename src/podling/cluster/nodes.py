@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from podling.cluster.control_plane import ControlPlane
     from podling.runtime.protocol import Runtime
     from podling.runtime.sim.runtime import SimRuntime
+    from podling.runtime.sim.script import ImageScript
 
 SIMULATED_CAPACITY = {"cpu": "4", "memory": "8Gi", "ephemeral-storage": "100Gi"}
 
@@ -55,10 +56,9 @@ def make_kubelet(
     """Return the kubelet of node `name`, calling as that node."""
     user = node_user(name)
     client = plane.client(user)
-    recorder = plane.recorder(client, "kubelet", name)
-    return Kubelet(
-        name, client, plane.informers(user), runtime, network, machine, clock, supervisor, recorder, settings
-    )
+    recorder = plane.recorder(client, "kubelet", name, supervisor)
+    informers = plane.informers(user, supervisor)
+    return Kubelet(name, client, informers, runtime, network, machine, clock, supervisor, recorder, settings)
 
 
 def make_simulated(
@@ -70,11 +70,17 @@ def make_simulated(
     *,
     name: str = "",
     settings: Settings | None = None,
+    images: Mapping[str, ImageScript] | None = None,
+    runtime: SimRuntime | None = None,
 ) -> tuple[Kubelet, SimRuntime]:
-    """Return a simulated node's kubelet and runtime; `number` (from 0) gives it its name and its address range."""
+    """Return a simulated node's kubelet and runtime; `number` (from 0) gives it its name and its address range.
+
+    A `runtime` that is given is taken over, as by a kubelet that comes back; else one is made that knows `images`.
+    """
     from podling.runtime.sim.runtime import SimRuntime
 
-    runtime = SimRuntime(clock, chance, network=f"10.{128 + number // 256}.{number % 256}.0/24")
+    if runtime is None:
+        runtime = SimRuntime(clock, chance, network=f"10.{128 + number // 256}.{number % 256}.0/24", images=images)
     settings = settings or Settings()
     given = replace(
         settings,
