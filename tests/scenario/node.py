@@ -19,6 +19,7 @@ from tests.served import Served
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from podling.api.types.core_v1 import Event, Pod
     from podling.client.informer import Informer
@@ -43,7 +44,8 @@ class NoNetwork:
 class OneNode:
     """An API server and one kubelet; `stop_kubelet` and `start_kubelet` make it restart."""
 
-    def __init__(self, images: Mapping[str, ImageScript] | None = None) -> None:
+    def __init__(self, images: Mapping[str, ImageScript] | None = None, root: Path | None = None) -> None:
+        self.root = root
         self.api = Served()
         self.clock = self.api.clock
         self.images = images
@@ -84,7 +86,7 @@ class OneNode:
             clock,
             self.supervisor,
             recorder,
-            Settings(addresses=("192.0.2.1",), port=0),
+            Settings(root=self.root, addresses=("192.0.2.1",), port=0),
         )
         await self.kubelet.start()
         await clock.settle()

@@ -121,7 +121,7 @@ class Kubelet:
         await self._services.synced()
         await self._pods.wait_synced()
         self._config.follow()
-        await self._recovery.sweep()
+        self._supervisor.job(f"recovery {self.name}", self._recovery.sweep())
 
     def _worker(self, pod: Pod) -> PodWorker:
         return PodWorker(

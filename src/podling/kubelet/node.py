@@ -33,6 +33,7 @@ from podling.api.types.core_v1 import (
 )
 from podling.api.types.meta_v1 import ObjectMeta, OwnerReference
 from podling.kubelet.differences import status_patch
+from podling.runtime.protocol import RuntimeFailure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +95,7 @@ class NodeAgent:
         self._runtime_version = ""
         self._said: dict[str, str] = {}
         self.problem = ""
-        """Why the node cannot run Pods; empty while it can."""
+        """Why the node cannot run Pods, as of the last look at the runtime; empty while it can."""
 
     @property
     def node(self) -> Node:
@@ -157,7 +158,13 @@ class NodeAgent:
         assert self._node is not None
         now = self._clock.time()
         before = self._node
-        wanted = self._status(before, await self._images(), now)
+        try:
+            images = await self._images()
+            self.problem = ""
+        except RuntimeFailure as failure:
+            images = before.status.images
+            self.problem = f"container runtime is down: {failure.message}"
+        wanted = self._status(before, images, now)
         is_due = force or now - self._reported >= self._settings.report_period
         if not is_due and _without_heartbeats(wanted) == _without_heartbeats(before.status):
             return

@@ -143,11 +143,6 @@ class PodView:
                 found = container
         return found
 
-    def previous(self, name: str) -> ContainerFacts | None:
-        """Return the instance before the newest."""
-        both = sorted((c for c in self.containers if c.name == name), key=lambda c: c.attempt)
-        return both[-2] if len(both) > 1 else None
-
     @property
     def sandbox(self) -> SandboxFacts | None:
         """The sandbox that containers can be started in."""

@@ -121,7 +121,7 @@ class _Teller:
         self._initialised = not pod.spec.init_containers or any(view.latest(c.name) for c in pod.spec.containers)
 
     def main(self, container: AnyContainer) -> ContainerStatus:
-        latest = self._view.latest(container.name)
+        latest = self._shown(container.name)
         status = self._of(container, latest, "PodInitializing" if self._view.pod.spec.init_containers else "")
         if latest is None or not latest.is_running:
             if self._over and self._initialised and status.state is not None and status.state.terminated is None:
@@ -130,7 +130,7 @@ class _Teller:
         return msgspec.structs.replace(status, ready=self._view.is_ready(latest), started=self._view.is_started(latest))
 
     def init(self, container: AnyContainer) -> ContainerStatus:
-        latest = self._view.latest(container.name)
+        latest = self._shown(container.name)
         status = self._of(container, latest, "PodInitializing")
         if is_sidecar(container):
             started = latest is not None and self._view.is_started(latest)
@@ -140,7 +140,12 @@ class _Teller:
         return msgspec.structs.replace(status, ready=ended is not None and ended.exit_code == 0, started=False)
 
     def ephemeral(self, container: AnyContainer) -> ContainerStatus:
-        return self._of(container, self._view.latest(container.name), "")
+        return self._of(container, self._shown(container.name), "")
+
+    def _shown(self, name: str) -> ContainerFacts | None:
+        """Return the newest instance that has begun: one that is only created is not told of yet."""
+        begun = [c for c in self._view.containers if c.name == name and (c.started is not None or c.is_dead)]
+        return max(begun, key=lambda c: c.attempt, default=None)
 
     def _of(self, container: AnyContainer, latest: ContainerFacts | None, default_reason: str) -> ContainerStatus:
         told = self._told.get(container.name)
@@ -161,7 +166,7 @@ class _Teller:
             container_id=self._id(latest),
             ready=False,
             restart_count=restarts,
-            state=self._state(latest, waiting_state),
+            state=self._state(latest),
             last_state=self._last_state(latest, told),
             volume_mounts=_mounts(container),
             user=_user(latest),
@@ -201,15 +206,15 @@ class _Teller:
             return msgspec.structs.replace(status, last_state=lost, restart_count=told.restart_count + again)
         return status
 
-    def _state(self, instance: ContainerFacts, waiting: ContainerState) -> ContainerState:
+    def _state(self, instance: ContainerFacts) -> ContainerState:
         if instance.is_dead:
             return ContainerState(terminated=self._terminated(instance))
-        if instance.started is not None:
-            return ContainerState(running=ContainerStateRunning(started_at=to_wire(instance.started)))
-        return waiting
+        assert instance.started is not None
+        return ContainerState(running=ContainerStateRunning(started_at=to_wire(instance.started)))
 
     def _last_state(self, latest: ContainerFacts, told: ContainerStatus | None) -> ContainerState:
-        previous = self._view.previous(latest.name)
+        earlier = [c for c in self._view.containers if c.name == latest.name and c.attempt < latest.attempt]
+        previous = max(earlier, key=lambda c: c.attempt, default=None)
         if previous is not None and previous.is_dead:
             return ContainerState(terminated=self._terminated(previous))
         if told is None:

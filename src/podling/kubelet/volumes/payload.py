@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from podling.api.codec import encode
+from podling.api.codec import to_tree
+from podling.api.errors import StatusError
 from podling.api.resources import SERVICE_ACCOUNTS
 from podling.api.times import from_wire
 from podling.api.types.authentication_v1 import BoundObjectReference, TokenRequest, TokenRequestSpec
@@ -150,18 +151,15 @@ class Payloads:
                 ),
             )
         )
-        answer: dict[str, Any] = await self._client.create_subresource(
-            SERVICE_ACCOUNTS, account, "token", _tree(request), namespace=pod.metadata.namespace
-        )
+        try:
+            answer: dict[str, Any] = await self._client.create_subresource(
+                SERVICE_ACCOUNTS, account, "token", to_tree(request), namespace=pod.metadata.namespace
+            )
+        except StatusError as refusal:
+            raise MissingReference(f"failed to fetch token: {refusal.message}") from refusal
         status = answer["status"]
         expires = from_wire(status["expirationTimestamp"])
         return _Token(status["token"], now + 0.8 * (expires - now))
-
-
-def _tree(request: TokenRequest) -> Any:
-    import msgspec
-
-    return msgspec.json.decode(encode(request))
 
 
 def _only_user(pod: Pod) -> int | None:

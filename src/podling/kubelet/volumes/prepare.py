@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from podling.api.errors import StatusError
 from podling.api.quantity import parse
 from podling.api.times import to_wire_micro
 from podling.kubelet.objects import MissingReference
@@ -58,7 +59,7 @@ class SimulatedVolumes:
         for volume in pod.spec.volumes:
             try:
                 await self._payloads.gather(pod, volume, addresses)
-            except (MissingReference, ValueError) as missing:
+            except (MissingReference, ValueError, StatusError) as missing:
                 raise VolumeFailure(_set_up_failed(volume.name, str(missing))) from missing
         return {volume.name: "" for volume in pod.spec.volumes}
 
@@ -79,7 +80,7 @@ class DiskVolumes:
         for volume in pod.spec.volumes:
             try:
                 paths[volume.name] = await self._make(pod, volume, addresses)
-            except (MissingReference, ValueError, OSError) as failure:
+            except (MissingReference, ValueError, OSError, StatusError) as failure:
                 raise VolumeFailure(_set_up_failed(volume.name, str(failure))) from failure
         return paths
 
