@@ -1,6 +1,6 @@
 """A container's bundle on disk: its directory, its root file system, its specification.
 
-Owns what stands in `<data>/pods/<uid>/containers/<name>-<attempt>/`. Runs in threads; knows no loop. Invariants: the
+Owns what stands in `<data>/pods/<uid>/bundles/<name>-<attempt>/`. Runs in threads; knows no loop. Invariants: the
 record is durable before the bundle is complete; whatever fails midway is taken away again, mounts first.
 """
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from podling.runtime.protocol import ContainerConfig, Image, SandboxConfig
 
 STATE = "state.json"
+SPECIFICATION = "config.json"
 
 
 def available_capabilities() -> frozenset[str]:
@@ -98,8 +99,10 @@ def prepare(
             root=str(root), user=user, devices=devices(config), mount_sources=sources,
             capabilities=available_capabilities(), oom_score_floor=processes.oom_score_floor(), **around,
         )  # fmt: skip
-        (bundle / "config.json").write_bytes(msgspec.json.encode(spec.build(sandbox, config, image, surroundings)))
+        specification = bundle / "config.json.new"
+        specification.write_bytes(msgspec.json.encode(spec.build(sandbox, config, image, surroundings)))
         records.save(bundle / STATE, record)
+        specification.rename(bundle / SPECIFICATION)  # the last step: a bundle that has it is whole
     except BaseException:
         discard(bundle)
         raise

@@ -80,6 +80,8 @@ def _container(
     pod = pods.get(record.sandbox)
     if pod is None:
         return None
+    if record.starting is None and record.finished is None and not (bundle / bundles.SPECIFICATION).exists():
+        return None  # half made when Podling was killed: it never ran, and is made anew
     return make_live(layout, hierarchies, record, bundle, pod)
 
 

@@ -28,6 +28,7 @@ from podling.aio.clock import SystemClock
 from podling.linux import cgroup, inotify, mounts, processes
 from podling.linux.local import connect_inside
 from podling.runtime.oci import bundles, conmon, records, recovery, sandboxes, seccomp, sessions, spec, users
+from podling.runtime.oci.images.pull import Puller
 from podling.runtime.oci.images.store import OciImages
 from podling.runtime.oci.layout import RUN, Layout, instance_id
 from podling.runtime.oci.live import Live, make_live
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Sequence
 
     from podling.aio.clock import Clock
-    from podling.runtime.oci.images.pull import Puller
 
 log = logging.getLogger("podling.runtime.oci")
 
@@ -78,7 +78,7 @@ class OciRuntime:
         self._layout = Layout(data.resolve(), instance or instance_id(data), run_root)
         self._clock: Clock = clock or SystemClock()
         self._chance = chance or Chance()
-        self._images = OciImages(self._layout.images, self._chance, puller=puller)
+        self._images = OciImages(self._layout.images, self._chance, puller=puller or Puller(self._clock))
         self._images.in_use = self._layers_in_use
         self._forced = low_level
         self._hierarchies = cgroup.detect()

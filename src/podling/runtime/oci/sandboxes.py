@@ -40,7 +40,9 @@ def limits(resources: Resources) -> cgroup.Limits:
 
 def group(hierarchies: cgroup.Hierarchies, layout: Layout, config: SandboxConfig) -> cgroup.Cgroup:
     """Return the Pod's control group."""
-    return hierarchies.group(f"{layout.cgroup}/{config.cgroup_parent.strip('/') or f'pod{config.uid}'}")
+    path = config.cgroup_parent.strip("/") or f"pod{config.uid}"
+    own = layout.cgroup.strip("/")
+    return hierarchies.group(path if path == own or path.startswith(f"{own}/") else f"{own}/{path}")
 
 
 def create(config: SandboxConfig, layout: Layout, hierarchies: cgroup.Hierarchies) -> tuple[int, int] | None:

@@ -68,7 +68,9 @@ async def kill_tree(group: Cgroup, roots: Sequence[int], session_leader: int) ->
     def body() -> None:
         with group.frozen():
             table = {pid: found for pid in group.processes() if (found := processes.parent(pid)) is not None}
-            doomed = {*roots, session_leader}
+            # crun gives the command a session of its own, led by a helper that has ended by now.
+            sessions = {table[pid][1] for pid in roots if pid in table}
+            doomed = {*roots, session_leader, *(sessions - table.keys())}
             grown = True
             while grown:
                 more = {pid for pid, (above, session) in table.items() if above in doomed or session in doomed}

@@ -51,9 +51,7 @@ class _Index(msgspec.Struct):
 class OciImages:
     """Images on disk below `directory`."""
 
-    def __init__(
-        self, directory: Path, chance: Chance, *, puller: Puller | None = None, bounds: Bounds | None = None
-    ) -> None:
+    def __init__(self, directory: Path, chance: Chance, *, puller: Puller, bounds: Bounds | None = None) -> None:
         self._directory = directory
         self._chance = chance
         self._puller = puller
@@ -298,8 +296,6 @@ class OciImages:
             task.exception()  # every waiter has it; without waiters it is nobody's news
 
     async def _pull(self, full: names.Reference, credentials: Credentials | None) -> ImageId:
-        if self._puller is None:
-            raise RuntimeFailure("ErrImagePull", f'failed to pull image "{full}": this node has no puller')
         scratch = self._scratch()
         scratch.mkdir()
         try:
