@@ -52,6 +52,7 @@ WRITE_LIMIT = 4 * 1024 * 1024
 _GZIP_FROM = 128 * 1024
 _SHUTDOWN_PATIENCE = 5.0
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
+_READING = frozenset({"GET", "HEAD"})
 _STREAMS = frozenset({"log", "exec", "attach", "portforward", "proxy"})
 
 
@@ -86,7 +87,7 @@ class HttpServer:
         self._write_limit = write_limit
         self._dates = (0, b"")
         self._runner: web.ServerRunner | None = None
-        self.closing = False
+        self._writes: dict[asyncio.Task[Response], None] = {}
 
     async def listen(
         self,
@@ -125,13 +126,14 @@ class HttpServer:
 
     async def close(self) -> None:
         """Stop listening, end watches, let what is in flight finish, and close the connections."""
-        self.closing = True
         for shelf in self._registry.cache.shelves():
             for watcher in shelf.watchers():
                 watcher.close()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        if self._writes:
+            await asyncio.wait(list(self._writes))
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -176,13 +178,28 @@ class HttpServer:
                 asked.body = await request.read()
             except HTTPRequestEntityTooLarge:
                 raise too_large(MAX_BODY) from None
-        response = await self._chain.handle(asked)
+        if request.method in _READING:
+            response = await self._chain.handle(asked)
+        else:
+            response = await self._to_its_end(asked)
         if response.watching is not None:
             if request.method == "HEAD":
                 response.watching.stream.watcher.close()
                 return await self._respond(request, Response(200, b"", response.content_type))
             return await self._watch(request, response, response.watching)
         return await self._respond(request, response)
+
+    async def _to_its_end(self, asked: Request) -> Response:
+        """Answer a write, which goes on even if its caller leaves, so that none is left half done."""
+        task = asyncio.get_running_loop().create_task(self._chain.handle(asked), name="apiserver/write")
+        self._writes[task] = None
+        task.add_done_callback(self._written)
+        return await asyncio.shield(task)
+
+    def _written(self, task: asyncio.Task[Response]) -> None:
+        del self._writes[task]
+        if not task.cancelled():
+            task.exception()  # whoever asked may have gone; the chain has counted and logged it
 
     async def _stream(self, request: web.BaseRequest, asked: Request) -> web.StreamResponse | None:
         """Hand what a kubelet must answer to the proxy, once it is authorized."""

@@ -148,7 +148,9 @@ def test_eviction_deletes_with_grace(run):
         async with Served() as api:
             await _running(api)
             await api.post(f"{PODS}/web/eviction", {"metadata": {"name": "web"}, "deleteOptions": {"gracePeriodSeconds": 7}})
-            assert (await api.get(f"{PODS}/web"))["metadata"]["deletionGracePeriodSeconds"] == 7
+            evicted = await api.get(f"{PODS}/web")
+            assert evicted["metadata"]["deletionGracePeriodSeconds"] == 7
+            assert [it["reason"] for it in evicted["status"]["conditions"] if it["type"] == "DisruptionTarget"] == ["EvictionByEvictionAPI"]
 
     run(main())
 

@@ -8,6 +8,7 @@ import json
 from contextlib import asynccontextmanager
 
 import aiohttp
+import aiohttp.web
 import pytest
 
 from podling.aio.clock import SystemClock
@@ -199,5 +200,61 @@ def test_a_unix_socket_serves_as_well(run, tmp_path):
             async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(path), headers=BEARER) as session:
                 async with session.get("http://localhost/api/v1/namespaces/default") as answer:
                     assert (await answer.json())["status"] == {"phase": "Active"}
+
+    run(main())
+
+
+class _Proxy:
+    """Answers in place of a kubelet."""
+
+    async def serve(self, request, *, pod, subresource, user):
+        response = aiohttp.web.StreamResponse()
+        await response.prepare(request)
+        await response.write(f"{pod.name} {subresource} {user.name} {request.query_string}".encode())
+        await response.write_eof()
+        return response
+
+
+def test_streams_go_to_the_kubelet_once_they_are_allowed(run):
+    """log, exec and proxy paths are authorized here, for an object that is there, and answered by the proxy."""
+
+    async def main():
+        async with listening(_proxy=_Proxy()) as (api, _, session):
+            await api.post(PODS, pod())
+            async with session.get(f"{PODS}/web/log?follow=true") as answer:
+                assert await answer.text() == "web log admin follow=true"
+            async with session.get("/api/v1/namespaces/default/services/https:kubernetes:https/proxy/a/b") as answer:
+                assert await answer.text() == "kubernetes proxy admin "
+            async with session.get(f"{PODS}/gone/log") as answer:
+                assert (answer.status, (await answer.json())["message"]) == (404, 'pods "gone" not found')
+            async with aiohttp.ClientSession(str(session._base_url)) as nobody:
+                async with nobody.get(f"{PODS}/web/log") as answer:
+                    message = (await answer.json())["message"]
+                    assert message.startswith('pods "web" is forbidden: User "system:anonymous" cannot get resource "pods/log"')
+
+    run(main())
+
+
+def test_a_write_is_made_though_its_caller_has_left(run):
+    """Who disconnects in the midst of a write leaves a whole one behind."""
+
+    async def main():
+        async with listening() as (api, http, session):
+            entered, go_on = asyncio.Event(), asyncio.Event()
+            put = api.store.put
+
+            async def slow(key, value, *, expected):
+                entered.set()
+                await go_on.wait()
+                return await put(key, value, expected=expected)
+
+            api.store.put = slow
+            asked = asyncio.create_task(session.post("/api/v1/namespaces/default/configmaps", json={"metadata": {"name": "c"}}))
+            await entered.wait()
+            asked.cancel()
+            await asyncio.wait([asked])
+            go_on.set()
+            await http.close()
+            assert (await api.get("/api/v1/namespaces/default/configmaps/c"))["metadata"]["name"] == "c"
 
     run(main())

@@ -10,11 +10,14 @@ from podling.api import times, validation
 from podling.api.body import decode_body
 from podling.api.errors import bad_request, conflict, invalid, not_found
 from podling.apiserver.admission.operation import Operation
+from podling.apiserver.objects import tree_of
 from podling.apiserver.options import DeleteOptions, delete_options
-from podling.apiserver.verbs import deleting, writing
+from podling.apiserver.verbs import deleting, updating, writing
 from podling.store.protocol import Mismatch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from podling.api.encoded import Encoded
     from podling.apiserver.options import WriteOptions
     from podling.apiserver.paths import Target
@@ -137,5 +140,29 @@ async def evict(
     wanted = DeleteOptions(
         wanted.dry_run or options.dry_run, wanted.grace, wanted.uid, wanted.revision, wanted.propagation
     )
+    marked = target._replace(subresource="status")
+    await updating.apply_change(registry, marked, user, _disrupted(context.now), warnings, dry_run=wanted.dry_run)
     pod = target._replace(subresource="")
     await deleting.delete(registry, pod, user, wanted, warnings)
+
+
+def _disrupted(now: float) -> Callable[[Encoded], dict[str, Any]]:
+    """Return what notes on a Pod that it is evicted, so that whoever counts failures can tell."""
+    condition = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting",
+        "lastProbeTime": None,
+        "lastTransitionTime": times.to_wire(now),
+    }
+
+    def change(current: Encoded) -> dict[str, Any]:
+        tree = tree_of(current)
+        del tree["metadata"]["resourceVersion"]
+        status = tree.setdefault("status", {})
+        others = [it for it in status.get("conditions") or () if it.get("type") != "DisruptionTarget"]
+        status["conditions"] = [*others, condition]
+        return tree
+
+    return change
