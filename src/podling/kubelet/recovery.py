@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from podling.kubelet.workers import PodWorkers
     from podling.runtime.protocol import Runtime, Sandbox
 
-_GRACE = 1
-
 
 class Recovery:
     """Sweeps a node after its start."""
@@ -66,5 +64,5 @@ def _orphan(sandbox: Sandbox) -> Pod:
     """Return what is still known of a Pod whose object is gone."""
     return Pod(
         metadata=ObjectMeta(name=sandbox.name, namespace=sandbox.namespace, uid=sandbox.uid),
-        spec=PodSpec(containers=(), termination_grace_period_seconds=_GRACE),
+        spec=PodSpec(containers=()),
     )

@@ -77,7 +77,7 @@ def active_deadline(pod: Pod) -> float | None:
 def grace_of(pod: Pod) -> float:
     """Return the seconds between SIGTERM and SIGKILL: the deletion's if one was asked for, else the Pod's.
 
-    Never below one second: upstream's kubelet gives a forcibly deleted Pod that much too.
+    Never below one second, as with upstream's kubelet.
     """
     grace: float | None = pod.metadata.deletion_grace_period_seconds
     if grace is None or pod.metadata.deletion_timestamp is None:
@@ -86,6 +86,11 @@ def grace_of(pod: Pod) -> float:
 
 
 def kill_deadline(view: PodView, now: float) -> float:
-    """Return the instant by which the Pod's containers are to be dead."""
+    """Return the instant by which the Pod's containers are to be dead.
+
+    A Pod that vanished was deleted by force: it gets the least grace from when that was heard.
+    """
     since = view.stopping_since if view.stopping_since is not None else now
+    if view.vanished:
+        return min(now + LEAST_GRACE, since + grace_of(view.pod))
     return since + grace_of(view.pod)

@@ -230,7 +230,7 @@ def test_forced_deletion_ends_what_runs():
     """A Pod that vanished from the API is killed within a second and torn down."""
     from dataclasses import replace
 
-    world = World(pod(grace=1))
+    world = World(pod())
     world.settle()
     world.view = replace(world.view, vanished=True)
     world.look()
