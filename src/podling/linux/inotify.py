@@ -20,12 +20,22 @@ _Q_OVERFLOW = 0x4000
 
 
 class DirectoryWatch:
-    """Calls `callback(name)` on the running loop for each file written or moved into `path`."""
+    """Calls `callback(name)` on the running loop for each file written or moved into `path`.
 
-    def __init__(self, path: str, callback: Callable[[str], object]) -> None:
+    With `growth` it is also called for each file made, and each time that one grows.
+    """
+
+    def __init__(self, path: str, callback: Callable[[str], object], *, growth: bool = False) -> None:
         self._callback = callback
         self._descriptor = syscalls.inotify_init()
-        syscalls.inotify_add_watch(self._descriptor, path, syscalls.IN_CLOSE_WRITE | syscalls.IN_MOVED_TO)
+        mask = syscalls.IN_CLOSE_WRITE | syscalls.IN_MOVED_TO
+        if growth:
+            mask |= syscalls.IN_MODIFY | syscalls.IN_CREATE
+        try:
+            syscalls.inotify_add_watch(self._descriptor, path, mask)
+        except OSError:
+            os.close(self._descriptor)
+            raise
         asyncio.get_running_loop().add_reader(self._descriptor, self._readable)
 
     def _readable(self) -> None:

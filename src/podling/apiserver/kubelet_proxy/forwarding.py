@@ -1,0 +1,174 @@
+"""One request passed on over a raw connection: head, body, and after an upgrade whatever both sides say.
+
+Owns HTTP/1.1 as far as passing on needs it. Bytes are passed as they come and never held: whoever is slow slows the
+other. Invariants: headers that belong to one connection do not cross; credentials do not cross; a body that breaks off
+breaks the client's connection too, so that nobody takes a piece for the whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from podling.aio.takeover import Taken, Takeover
+from podling.api.errors import internal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiohttp import web
+
+_PIECE = 64 * 1024
+_HOP = frozenset({
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+    "transfer-encoding", "upgrade",
+})  # fmt: skip
+_SECRET = frozenset({"authorization", "host", "content-length", "expect"})
+_UPGRADE_HEADERS = frozenset({"upgrade", "connection", "x-stream-protocol-version", "origin", "user-agent"})
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of an answer."""
+
+    code: int
+    phrase: str
+    headers: Sequence[tuple[str, str]]
+    raw: bytes
+
+    def header(self, name: str) -> str:
+        """Return a header's first value, "" without it."""
+        return next((value for key, value in self.headers if key.lower() == name), "")
+
+
+async def ask(
+    request: web.BaseRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: str, host: str,
+    *, upgrade: bool,
+) -> Head:  # fmt: skip
+    """Send the request on as one for `target`, and return the head of the answer."""
+    lines = [f"{request.method} {target} HTTP/1.1", f"Host: {host}"]
+    if upgrade:
+        lines += [
+            f"{name}: {value}"
+            for name, value in request.headers.items()
+            if name.lower() in _UPGRADE_HEADERS or name.lower().startswith("sec-websocket-")
+        ]
+    else:
+        named = {it.strip().lower() for it in request.headers.get("Connection", "").split(",")}
+        lines += [
+            f"{name}: {value}"
+            for name, value in request.headers.items()
+            if name.lower() not in _HOP | _SECRET | named and not name.lower().startswith("impersonate-")
+        ]
+        lines.append("Connection: close")
+        if request.remote:
+            lines.append(f"X-Forwarded-For: {request.remote}")
+    length = request.content_length
+    if request.can_read_body and length is None:
+        lines.append("Transfer-Encoding: chunked")
+    elif length is not None or request.method not in {"GET", "HEAD"}:
+        lines.append(f"Content-Length: {length or 0}")
+    try:
+        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n")
+        if request.can_read_body:
+            async for piece in request.content.iter_any():
+                writer.write(piece if length is not None else b"%x\r\n%b\r\n" % (len(piece), piece))
+                await writer.drain()
+            if length is None:
+                writer.write(b"0\r\n\r\n")
+        while (head := await _head(reader)).code == 100:
+            pass
+    except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
+        raise internal(f"error trying to reach the backend: {error or type(error).__name__}") from error
+    return head
+
+
+async def _head(reader: asyncio.StreamReader) -> Head:
+    raw = await reader.readuntil(b"\r\n\r\n")
+    first, *lines = raw.decode("latin-1").rstrip("\r\n").split("\r\n")
+    version, code, *phrase = first.split(" ", 2)
+    if not version.startswith("HTTP/1."):
+        raise ValueError(f"malformed HTTP response {first[:80]!r}")
+    headers = [(name.strip(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+    return Head(int(code), phrase[0] if phrase else "", headers, raw)
+
+
+async def short_body(head: Head, reader: asyncio.StreamReader, limit: int = 10_000) -> str:
+    """Return the beginning of a body as text: what is said beside an error."""
+    body = bytearray()
+    with contextlib.suppress(ConnectionError):
+        while len(body) < limit * 2 and (piece := await reader.read(_PIECE)):
+            body += piece
+            if head.header("content-length").isdecimal() and len(body) >= int(head.header("content-length")):
+                break
+    if "chunked" in head.header("transfer-encoding").lower():
+        whole, rest = bytearray(), bytes(body)
+        while rest:
+            size, _, rest = rest.partition(b"\r\n")
+            count = int(size.split(b";")[0] or b"0", 16)
+            whole += rest[:count]
+            rest = rest[count + 2 :] if count else b""
+        body = whole
+    return body[:limit].decode("utf-8", "replace")
+
+
+async def pass_answer(request: web.BaseRequest, head: Head, reader: asyncio.StreamReader) -> web.StreamResponse:
+    """Pass an answer on as it comes."""
+    transport: Any = request.transport
+    if transport is None:
+        raise ConnectionResetError("the client has gone")
+    chunked = "chunked" in head.header("transfer-encoding").lower()
+    length = head.header("content-length")
+    bare = request.method == "HEAD" or head.code in {204, 304}
+    counted = bare or (not chunked and length.isdecimal())
+    lines = [f"HTTP/1.1 {head.code} {head.phrase}"]
+    lines += [f"{name}: {value}" for name, value in head.headers if name.lower() not in _HOP]
+    if chunked and not bare:
+        lines.append("Transfer-Encoding: chunked")
+    if not counted:
+        lines.append("Connection: close")
+    transport.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n")
+    left = 0 if bare else int(length) if counted else -1
+    ending = b""
+    while left and (piece := await reader.read(_PIECE if left < 0 else min(_PIECE, left))):
+        if left > 0:
+            left -= len(piece)
+        ending = (ending + piece)[-5:]
+        if transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        transport.write(piece)
+        await request.protocol._drain_helper()
+    if left > 0 or (chunked and not bare and ending != b"0\r\n\r\n"):
+        transport.abort()
+        raise ConnectionResetError("the backend broke off")
+    return Taken(status=head.code, keep=counted and request.keep_alive)
+
+
+async def tunnel(
+    request: web.BaseRequest, head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> web.StreamResponse:
+    """Join the client's connection with the backend's after an upgrade, until either closes."""
+    async with Takeover(request) as (client_reader, client_writer):
+        client_writer.write(head.raw)
+        ways = {
+            asyncio.create_task(_pump(client_reader, writer), name="tunnel to the backend"),
+            asyncio.create_task(_pump(reader, client_writer), name="tunnel to the client"),
+        }
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+    return Taken(status=101)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(_PIECE):
+            if writer.transport.is_closing():
+                return
+            writer.write(data)
+            await writer.drain()
