@@ -99,13 +99,14 @@ class Handler:
         representation = self.representations.of(record, wish)
         if options.watch or target.watch:
             stream = await watching.open_watch(self._registry, record, scope, options)
+            forms = (representation.form, representation.bookmark)
             return Response(
                 content_type=representation.content_type,
                 watching=Watching(
                     stream,
                     lambda encoded: frame_of("ADDED", encoded, representation.form),
-                    lambda notice, kind: notice.frame(kind, None if kind == "BOOKMARK" else representation.form),
-                    self._initial_end(target, stream.revision) if stream.initial_end else b"",
+                    lambda notice, kind: notice.frame(kind, forms[kind == "BOOKMARK"]),
+                    self._initial_end(target, representation, stream.revision) if stream.initial_end else b"",
                     options.timeout or self._registry.chance.jitter(_LONGEST_WATCH, 1.0),
                 ),
             )
@@ -115,9 +116,9 @@ class Handler:
             return Response(body=to_yaml(b"".join(pieces)), content_type=representation.content_type)
         return Response(pieces=pieces, content_type=representation.content_type)
 
-    def _initial_end(self, target: Target, revision: int) -> bytes:
-        shape = target.record.shape
-        return frame_of("BOOKMARK", shape.bookmark(revision, watching.INITIAL_EVENTS_END))
+    def _initial_end(self, target: Target, representation: Representation, revision: int) -> bytes:
+        bookmark = target.record.shape.bookmark(revision, watching.INITIAL_EVENTS_END)
+        return frame_of("BOOKMARK", bookmark, representation.bookmark)
 
     async def _create(self, request: Request, target: Target, wish: Wish) -> Response:
         options, warnings = write_options(request.query), list[str]()

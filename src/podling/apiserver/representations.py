@@ -116,6 +116,8 @@ class Representation:
         if wish.kind == "metadata":
             self.form = _metadata_form(wish.version)
             self._list = ("PartialObjectMetadataList", f"meta.k8s.io/{wish.version}")
+        self.bookmark: Form | None = self.form
+        """How the object of a bookmark is shown, which has nothing but metadata."""
         self._skip = 0 if self.form is not None else record.shape.offset
         if wish.yaml:
             self.content_type = "application/yaml"
@@ -156,12 +158,16 @@ class TableRepresentation(Representation):
         self._wish = wish
         self._now = now
         self.form = self._one
+        self.bookmark = self._none
 
     def object(self, encoded: Encoded) -> bytes:
         return self._one(encoded)
 
     def list(self, listing: Listing) -> Iterator[bytes]:
         yield self._table(listing.items, list_metadata(listing))
+
+    def _none(self, encoded: Encoded) -> bytes:
+        return self._table([], {"resourceVersion": str(encoded.revision)})
 
     def _one(self, encoded: Encoded) -> bytes:
         return self._table([encoded], None)

@@ -136,6 +136,34 @@ def test_a_watch_is_told_as_it_happens(run):
     run(main())
 
 
+@pytest.mark.parametrize(
+    ("path", "accept", "kind", "version"),
+    [
+        ("/api/v1/pods", "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", "PartialObjectMetadata", "meta.k8s.io/v1"),
+        ("/api/v1/pods", "application/json;as=Table;v=v1;g=meta.k8s.io", "Table", "meta.k8s.io/v1"),
+        ("/api/v1/pods", "application/json", "Pod", "v1"),
+        ("/apis/events.k8s.io/v1/events", "application/json", "Event", "events.k8s.io/v1"),
+    ],
+)
+def test_bookmarks_have_the_form_that_was_asked_for(run, path, accept, kind, version):
+    """Objects and bookmarks of one watch are of one kind, so that typed clients can read both."""
+
+    async def main():
+        async with listening() as (api, _, session):
+            await api.post(PODS, pod("a"))
+            about = {"kind": "Pod", "name": "a", "namespace": "default"}
+            await api.post("/api/v1/namespaces/default/events", {"metadata": {"name": "e"}, "involvedObject": about})
+            async with session.get(f"{path}?watch=1&allowWatchBookmarks=true", headers={"Accept": accept}) as answer:
+                lines = [json.loads(await answer.content.readline())]
+                await api.clock.advance(61)
+                lines.append(json.loads(await answer.content.readline()))
+            assert [it["type"] for it in lines] == ["ADDED", "BOOKMARK"]
+            assert {(it["object"]["kind"], it["object"]["apiVersion"]) for it in lines} == {(kind, version)}
+            assert lines[1]["object"]["metadata"]["resourceVersion"] == str(api.store.revision)
+
+    run(main())
+
+
 def test_who_leaves_is_forgotten(run):
     """A watch whose client has gone holds nothing."""
 
