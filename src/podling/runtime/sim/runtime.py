@@ -1,13 +1,12 @@
 """The simulated runtime's verbs.
 
-Owns the timers that make what is written in the state come true at its instant, the hints that something changed, and
-the faults a test injects. Invariants: every change of a container goes through its machine; a verb that waits leaves
-the state whole if it is cancelled; with one seed and one sequence of calls the same ids and addresses come.
+Owns the hints that something changed and the faults that a test injects; how containers live and die is `lives`'s.
+Invariants: a verb that waits leaves the state whole if it is cancelled; with one seed and one sequence of calls the
+same ids and addresses come.
 """
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -29,7 +28,8 @@ from podling.runtime.protocol import (
     SandboxState,
 )
 from podling.runtime.sim.images import SimImages
-from podling.runtime.sim.logs import append_log, create_log
+from podling.runtime.sim.lives import KILLED, Lives
+from podling.runtime.sim.logs import create_log
 from podling.runtime.sim.script import Exec, Script, scripts_of
 from podling.runtime.sim.sessions import AttachSession, ExecSession
 from podling.runtime.sim.state import SimContainer, SimSandbox, SimState
@@ -38,12 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from podling.aio.chance import Chance
-    from podling.aio.clock import Clock, Timer
+    from podling.aio.clock import Clock
     from podling.runtime.protocol import ByteStream, Images, Session
-    from podling.runtime.sim.script import ImageScript, Run
+    from podling.runtime.sim.script import ImageScript
 
-_KILLED: Final = 137
-_START_FAILED: Final = 128
 _LOST: Final = 255
 
 
@@ -78,9 +76,7 @@ class SimRuntime:
         self._write_logs = write_logs
         self._images = SimImages(self._state, clock, images or {})
         self._events: Broadcast[RuntimeEvent] = Broadcast(bound=4096)
-        self._timers: dict[str, Timer] = {}
-        self._deaths: dict[str, asyncio.Event] = {}
-        self._begun: dict[str, asyncio.Future[None]] = {}
+        self._lives = Lives(self._state, clock, self._moved, write_logs=write_logs)
         self.faults: dict[str, Fault] = {}
         """By verb: `run_sandbox`, `create_container`, …"""
 
@@ -98,13 +94,10 @@ class SimRuntime:
         return f"sim://{__version__}"
 
     async def start(self) -> None:
-        for container_id in self._state.containers:
-            self._arm(container_id)
+        self._lives.resume()
 
     async def close(self) -> None:
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        self._lives.pause()
 
     def events(self) -> AsyncIterator[RuntimeEvent]:
         return _Events(self._events.subscribe())
@@ -115,9 +108,9 @@ class SimRuntime:
 
     def reboot(self) -> None:
         """Let the machine restart: every container has died, every sandbox is lost."""
-        for container_id, held in list(self._state.containers.items()):
-            if held.stage in (Stage.RUNNING, Stage.STARTING, Stage.STOPPING):
-                self._die(container_id, _LOST, reason="Unknown")
+        for container_id in list(self._state.containers):
+            if not self._lives.is_over(container_id):
+                self._lives.die(container_id, _LOST, reason="Unknown")
         for sandbox_id in list(self._state.sandboxes):
             self._lose(SandboxId(sandbox_id))
 
@@ -148,8 +141,8 @@ class SimRuntime:
     async def stop_sandbox(self, sandbox: SandboxId) -> None:
         await self._fault("stop_sandbox")
         for container_id, held in list(self._state.containers.items()):
-            if held.container.sandbox == sandbox and CONTAINER.allows(held.stage, Event.DIED):
-                self._die(container_id, _KILLED)
+            if held.container.sandbox == sandbox and not self._lives.is_over(container_id):
+                self._lives.die(container_id)
         self._lose(sandbox)
 
     async def remove_sandbox(self, sandbox: SandboxId) -> None:
@@ -210,92 +203,26 @@ class SimRuntime:
         try:
             await self._fault("start_container")
         except RuntimeFailure as failure:
-            self._state.containers[container] = held.step(Event.START)
-            self._fail_start(container, failure.message)
+            self._lives.refuse_start(container, failure.message)
             raise
-        starts_at = self._clock.time() + held.run.start_latency
-        self._state.containers[container] = replace(held.step(Event.START), starts_at=starts_at)
-        begun = self._begun[container] = asyncio.get_running_loop().create_future()
-        self._arm(container)
-        await begun
-
-    def _begin(self, container: str) -> None:
-        held = self._state.containers.get(container)
-        if held is None or held.starts_at is None:
-            return
-        self._state.containers[container] = held = replace(held, starts_at=None)
-        begun = self._begun.pop(container, None)
-        if held.run.start_failure:
-            self._fail_start(container, held.run.start_failure)
-            if begun is not None and not begun.done():
-                begun.set_exception(RuntimeFailure("RunContainerError", held.run.start_failure))
-            return
-        self._started(container, held.run)
-        if begun is not None and not begun.done():
-            begun.set_result(None)
-
-    def _fail_start(self, container: str, message: str) -> None:
-        held = self._state.containers[container]
-        ended = replace(
-            held.container,
-            finished=self._clock.time(),
-            exit_code=_START_FAILED,
-            reason="StartError",
-            message=message,
-        )
-        self._state.containers[container] = replace(held.step(Event.START_FAILED), container=ended)
-        self._dead(container)
-
-    def _started(self, container: str, run: Run) -> None:
-        held = self._state.containers[container]
-        if held.stage is Stage.EXITED:
-            return
-        now = self._clock.time()
-        begun = replace(
-            held.container, started=now, pid=len(self._state.containers) + 1, user=held.container.user or (0, 0, (0,))
-        )
-        lines = tuple((now, line) for line in run.log)
-        if self._write_logs and begun.log_path:
-            create_log(begun.log_path)
-            append_log(begun.log_path, lines)
-        alive = replace(held.step(Event.STARTED), container=begun, log=lines)
-        ends_at = now + run.lasts if run.lasts is not None else None
-        if held.ends_at is None or (ends_at is not None and ends_at < held.ends_at):
-            code = _KILLED if run.oom_killed else run.exit_code
-            alive = replace(alive, ends_at=ends_at, end_code=code, end_oom=run.oom_killed)
-        self._state.containers[container] = alive
-        self._arm(container)
-        self._tell(begun.sandbox, ContainerId(container))
+        await self._lives.start(container)
 
     async def stop_container(self, container: ContainerId, grace: float) -> None:
-        held = self._state.containers.get(container)
-        if held is None:
+        if container not in self._state.containers:
             return
         await self._fault("stop_container")
-        held = self._state.containers[container]
-        if CONTAINER.allows(held.stage, Event.STOP):
-            held = held.step(Event.STOP)
-            self._state.containers[container] = held
-        if held.stage is not Stage.STOPPING:
-            return
-        ignores = held.run.ignores_sigterm or held.run.stop_latency >= grace > 0 or grace <= 0
-        last = self._clock.time() + (max(grace, 0.0) if ignores else held.run.stop_latency)
-        if held.ends_at is None or held.ends_at > last:
-            code = _KILLED if ignores else held.run.stop_exit_code
-            self._state.containers[container] = replace(held, ends_at=last, end_code=code, end_oom=False)
-            self._arm(container)
-        await self._death(container).wait()
+        self._lives.stop(container, grace)
+        if not self._lives.is_over(container):
+            await self._lives.death(container).wait()
 
     async def remove_container(self, container: ContainerId) -> None:
         held = self._state.containers.get(container)
         if held is None:
             return
-        if CONTAINER.allows(held.stage, Event.DIED):
-            self._die(container, _KILLED)
-            held = self._state.containers[container]
-        held.step(Event.REMOVE)
-        del self._state.containers[container]
-        self._deaths.pop(container, None)
+        if not self._lives.is_over(container):
+            self._lives.die(container)
+        self._state.containers.pop(container).step(Event.REMOVE)
+        self._lives.forget(container)
         self._tell(held.container.sandbox, container)
 
     async def list_containers(self, sandbox: SandboxId | None = None) -> Sequence[Container]:
@@ -349,7 +276,7 @@ class SimRuntime:
 
     async def attach(self, container: ContainerId, *, stdin: bool = False, tty: bool = False) -> Session:  # noqa: ARG002  # the Protocol asks for it
         self._running(container)
-        return AttachSession(self._death(container), lambda: self._exit_code(container))
+        return AttachSession(self._lives.death(container), lambda: self._exit_code(container))
 
     async def port_forward(self, sandbox: SandboxId, port: int) -> ByteStream:  # noqa: ARG002  # the Protocol asks for it
         raise RuntimeFailure("Unavailable", f"nothing listens on port {port}: the Pod is simulated")
@@ -385,66 +312,15 @@ class SimRuntime:
             raise RuntimeFailure("NotFound", f"container {container} is not there")
         return held
 
-    # Time, death and hints.
-
-    def _arm(self, container: str) -> None:
-        held = self._state.containers[container]
-        timer = self._timers.pop(container, None)
-        if timer is not None:
-            timer.cancel()
-        if held.starts_at is not None:
-            wait = held.starts_at - self._clock.time()
-            if wait <= 0:
-                self._begin(container)
-            else:
-                self._timers[container] = self._clock.call_later(wait, lambda: self._begin(container))
-        elif held.ends_at is not None and held.stage in (Stage.RUNNING, Stage.STOPPING):
-            self._timers[container] = self._clock.call_later(
-                held.ends_at - self._clock.time(), lambda: self._end(container)
-            )
-
-    def _end(self, container: str) -> None:
-        held = self._state.containers.get(container)
-        if held is not None and CONTAINER.allows(held.stage, Event.DIED):
-            self._die(container, held.end_code, oom=held.end_oom)
-
-    def _die(self, container: str, code: int, *, oom: bool = False, reason: str = "") -> None:
-        held = self._state.containers[container]
-        ended = replace(
-            held.container,
-            started=held.container.started if held.container.started is not None else self._clock.time(),
-            finished=self._clock.time(),
-            exit_code=code,
-            oom_killed=oom,
-            reason=reason,
-            message=held.run.message,
-            pid=None,
-        )
-        died = replace(held.step(Event.DIED), container=ended, starts_at=None, ends_at=None)
-        self._state.containers[container] = died
-        begun = self._begun.pop(container, None)
-        if begun is not None and not begun.done():
-            begun.set_exception(RuntimeFailure("RunContainerError", "the container was killed while it started"))
-        self._dead(container)
-
-    def _dead(self, container: str) -> None:
-        timer = self._timers.pop(container, None)
-        if timer is not None:
-            timer.cancel()
-        self._death(container).set()
-        self._tell(self._state.containers[container].container.sandbox, ContainerId(container))
-
-    def _death(self, container: str) -> asyncio.Event:
-        if container not in self._deaths:
-            self._deaths[container] = asyncio.Event()
-            if self._state.containers[container].stage is Stage.EXITED:
-                self._deaths[container].set()
-        return self._deaths[container]
+    # Hints and faults.
 
     def _exit_code(self, container: str) -> int:
         held = self._state.containers.get(container)
         code = held.container.exit_code if held is not None else None
-        return code if code is not None else _KILLED
+        return code if code is not None else KILLED
+
+    def _moved(self, container: str) -> None:
+        self._tell(self._state.containers[container].container.sandbox, ContainerId(container))
 
     def _tell(self, sandbox: SandboxId, container: ContainerId | None = None) -> None:
         held = self._state.sandboxes.get(sandbox)

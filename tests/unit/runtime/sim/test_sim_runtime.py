@@ -239,3 +239,24 @@ def test_logs_are_in_the_format_of_the_cri(run, clock, chance, tmp_path):
         assert (tmp_path / "web/0.log").read_text() == "2023-11-14T22:13:20.000000000Z stdout F hi\n"
 
     run(scenario())
+
+
+def test_a_start_goes_on_though_nobody_waits(run, clock, chance):
+    """A start that was cut off comes off at its instant, also in a copy; a stop meanwhile still ends it."""
+
+    async def scenario():
+        runtime = SimRuntime(clock, chance)
+        starting = asyncio.create_task(started(runtime, Run(start_latency=5)))
+        await clock.advance(1)
+        starting.cancel()
+        await asyncio.wait([starting])
+        other = SimRuntime(clock, Chance(7), state=runtime.snapshot())
+        await other.start()
+        (container,) = [c.id for c in await runtime.list_containers()]
+        stop = asyncio.create_task(runtime.stop_container(container, 10))
+        await clock.advance(10)
+        assert stop.done()
+        assert (await runtime.container(container)).exit_code == 143
+        assert (await other.container(container)).started == clock.time() - 6
+
+    run(scenario())
