@@ -49,7 +49,9 @@ class Cluster:
         self.tokens.write_text(f'{TOKEN},bench,bench,"system:masters"\n')
 
     def command(self, *words: str) -> str:
-        done = subprocess.run([*PODLING, *words, "--data-dir", str(self.data)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*PODLING, *words, "--data-dir", str(self.data)], capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise SystemExit(f"podling {' '.join(words)} failed:\n{done.stdout}{done.stderr}")
         return done.stdout
@@ -103,23 +105,56 @@ def _rows(cluster: Cluster, seconds: int, rest: int) -> list[tuple[str, str, str
     rows.append(("up --detach, next start", "14.4 s", "1.5 s", again, "s", ""))
     cluster.command("image", "load", str(_busybox_image(cluster.folder)))
     times = asyncio.run(podlat.measure(cluster.url, TOKEN, IMAGE))
-    rows.append(("create to Ready, one at a time, median", "985 ms", "150 ms", times.create_to_ready, "ms", "conmon + runc"))
+    rows.append(
+        ("create to Ready, one at a time, median", "985 ms", "150 ms", times.create_to_ready, "ms", "conmon + runc")
+    )
     rows.append(("30 Pods at once, all Ready", "3.3-4.2/s", "15/s", times.burst_per_second, "/s", ""))
     rows.append(("delete to gone, grace 1 s, median", "4.0 s", "1.3 s", times.delete_to_gone / 1e3, "s", ""))
 
-    cluster.request("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "bench"}})
+    cluster.request(
+        "POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "bench"}}
+    )
     time.sleep(0.3)
     pod = json.loads((HERE / "pod.json").read_text())
     cluster.request("POST", "/api/v1/namespaces/bench/pods", pod)
     one = "/api/v1/namespaces/bench/pods/one"
-    rows.append(("GET a 3 KB Pod, 8 connections", "1014-2137/s", "4000/s", cluster.wrk("get.lua", one, 8, seconds), "/s", "tls echo"))
-    rows.append(("merge patch one Pod, 1 connection", "110-149/s", "500/s", cluster.wrk("patch.lua", one, 1, seconds), "/s", "fsync"))
+    rows.append(
+        (
+            "GET a 3 KB Pod, 8 connections",
+            "1014-2137/s",
+            "4000/s",
+            cluster.wrk("get.lua", one, 8, seconds),
+            "/s",
+            "tls echo",
+        )
+    )
+    rows.append(
+        (
+            "merge patch one Pod, 1 connection",
+            "110-149/s",
+            "500/s",
+            cluster.wrk("patch.lua", one, 1, seconds),
+            "/s",
+            "fsync",
+        )
+    )
     for number in range(499):
         pod["metadata"]["name"] = f"listed-{number}"
         cluster.request("POST", "/api/v1/namespaces/bench/pods", pod)
     pods = "/api/v1/namespaces/bench/pods"
-    rows.append(("LIST 500 Pods, 2 connections", "32-38/s", "150/s", cluster.wrk("get.lua", pods, 2, seconds), "/s", "tls echo"))
-    rows.append(("create Pods, 8 connections, durable", "356-517/s", "1000/s", cluster.wrk("create.lua", pods, 8, seconds), "/s", "fsync"))
+    rows.append(
+        ("LIST 500 Pods, 2 connections", "32-38/s", "150/s", cluster.wrk("get.lua", pods, 2, seconds), "/s", "tls echo")
+    )
+    rows.append(
+        (
+            "create Pods, 8 connections, durable",
+            "356-517/s",
+            "1000/s",
+            cluster.wrk("create.lua", pods, 8, seconds),
+            "/s",
+            "fsync",
+        )
+    )
     for number in range(10):
         running = podlat._pod(f"rest-{number}", IMAGE, ["sleep", "3600"])
         cluster.request("POST", "/api/v1/namespaces/default/pods", running)
@@ -131,7 +166,9 @@ def _rows(cluster: Cluster, seconds: int, rest: int) -> list[tuple[str, str, str
         time.sleep(0.2)
     time.sleep(5)
     pids = processes.of_cluster(cluster.pid, ("conmon",))
-    rows.append(("memory with 10 running Pods, sum of PSS", "780 MB", "120 MB", processes.pss_megabytes(pids), "MB", ""))
+    rows.append(
+        ("memory with 10 running Pods, sum of PSS", "780 MB", "120 MB", processes.pss_megabytes(pids), "MB", "")
+    )
     rows.append((f"CPU over {rest} s at rest, of one core", "6.7 %", "1 %", processes.cpu_percent(pids, rest), "%", ""))
     return rows
 

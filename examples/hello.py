@@ -32,7 +32,7 @@ def main() -> None:
         _podling("up", "--detach")
     else:
         print(f"Podling is already running on {data.path}")
-    simulated = "runtime sim" in ask(data, "GET", "/status")["running"]
+    simulated = ask(data, "GET", "/status")["runtime"] == "sim"
     if not simulated:
         from podling.runtime.oci.images.build import build_busybox
 

@@ -12,7 +12,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from podling.cli.main import Failure
+from podling.cli.failure import Failure
 
 if TYPE_CHECKING:
     from podling.cluster import DataDir

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from podling.cli.main import Failure
+from podling.cli.failure import Failure
 from podling.cluster import AlreadyRunning
 
 if TYPE_CHECKING:

@@ -12,17 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from podling import __version__
+from podling.cli.failure import Failure
 from podling.cluster.data_dir import DataDir, default_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-class Failure(click.ClickException):
-    """A failure with its next step, printed on one line each."""
-
-    def __init__(self, what: str, next_step: str = "") -> None:
-        super().__init__(f"{what}\n  {next_step}" if next_step else what)
 
 
 def _with_data_dir(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from podling.cli.main import Failure
+from podling.cli.failure import Failure
 from podling.cluster import AlreadyRunning, NewerData, Options
 
 if TYPE_CHECKING:

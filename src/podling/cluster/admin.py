@@ -6,20 +6,18 @@ administrator: it is owner-only, in an owner-only folder.
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
 
-import podling
 from podling.runtime.protocol import RuntimeFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from podling.cluster.compose import Cluster
+    from podling.runtime.protocol import Runtime
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -41,8 +39,10 @@ async def _failures(request: web.Request, handler: Handler) -> web.StreamRespons
 class Admin:
     """Serves one cluster's commands on a unix socket."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self, runtimes: Sequence[Runtime], facts: Callable[[], Mapping[str, object]]) -> None:
+        """`facts` are what `podling status` prints."""
+        self._runtimes = runtimes
+        self._facts = facts
         self._runner: web.AppRunner | None = None
 
     async def start(self, path: Path) -> None:
@@ -68,30 +68,24 @@ class Admin:
             await self._runner.cleanup()
 
     async def _status(self, _request: web.Request) -> web.Response:
-        facts: dict[str, Any] = {
-            "version": podling.__version__,
-            "running": self._cluster.summary(),
-            "pods": sum(len(kubelet.pods()) for kubelet in self._cluster.kubelets),
-            "memory": f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB at most so far",
-        }
-        return _json(facts)
+        return _json(self._facts())
 
     async def _images(self, _request: web.Request) -> web.Response:
-        return _json({"images": list(await self._cluster.runtimes[0].images.list())})
+        return _json({"images": list(await self._runtimes[0].images.list())})
 
     async def _load(self, request: web.Request) -> web.Response:
         loaded: dict[str, None] = {}
-        for runtime in self._cluster.runtimes:
+        for runtime in self._runtimes:
             loaded.update(dict.fromkeys(await runtime.images.load(Path(request.query["path"]))))
         return _json({"references": list(loaded)})
 
     async def _pull(self, request: web.Request) -> web.Response:
         found = ""
-        for runtime in self._cluster.runtimes:
+        for runtime in self._runtimes:
             found = await runtime.images.pull(request.query["reference"])
         return _json({"id": found})
 
     async def _remove(self, request: web.Request) -> web.Response:
-        for runtime in self._cluster.runtimes:
+        for runtime in self._runtimes:
             await runtime.images.remove(request.query["reference"])
         return _json({})

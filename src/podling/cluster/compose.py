@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
 import shutil
 import socket
 from typing import TYPE_CHECKING, Self
 
+import podling
 from podling.aio.chance import Chance
 from podling.aio.supervisor import Supervisor
 from podling.api.resources import NODES, SERVICE_ACCOUNTS
@@ -100,6 +102,16 @@ class Cluster:
         nodes = self.kubelets[0].name if len(self.kubelets) == 1 else f"{len(self.kubelets)} nodes"
         return f"https://127.0.0.1:{self.port}, {nodes} Ready, runtime {self._kind()}"
 
+    def _facts(self) -> dict[str, object]:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return {
+            "version": podling.__version__,
+            "running": self.summary(),
+            "runtime": self._kind(),
+            "pods": sum(len(kubelet.pods()) for kubelet in self.kubelets),
+            "memory": f"{peak:.0f} MB at most so far",
+        }
+
     async def progress(self) -> AsyncIterator[str]:
         """Start everything, yielding a line before each part; returns when the node is Ready."""
         options, clock = self._options, self._clock
@@ -143,7 +155,7 @@ class Cluster:
         for kubelet in self.kubelets:
             await wait_for(client, NODES, kubelet.name, "", ready(), clock, _PATIENCE)
         await wait_for(client, SERVICE_ACCOUNTS, "default", "default", exists(), clock, _PATIENCE)
-        self._admin = Admin(self)
+        self._admin = Admin(self.runtimes, self._facts)
         await self._admin.start(self._data.run / "admin.sock")
         identity.write_kubeconfig(self._data.kubeconfig, f"https://127.0.0.1:{self.port}")
 
