@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
+from asyncio.sslproto import SSLProtocol
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
@@ -49,6 +50,7 @@ log = logging.getLogger("podling.apiserver.http")
 WRITE_LIMIT = 4 * 1024 * 1024
 """Bytes that may wait for one watcher's connection before it is cut off."""
 
+_TLS_BUFFER = 32 * 1024
 _GZIP_FROM = 128 * 1024
 _SHUTDOWN_PATIENCE = 5.0
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
@@ -111,6 +113,9 @@ class HttpServer:
             )
             self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_PATIENCE)
             await self._runner.setup()
+        if tls is not None:
+            # asyncio keeps a buffer of this size for each TLS connection, a quarter of a megabyte by default.
+            SSLProtocol.max_size = _TLS_BUFFER
         site: web.BaseSite
         if unix:
             site = web.UnixSite(self._runner, unix)

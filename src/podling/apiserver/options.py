@@ -110,18 +110,8 @@ def revision_of(text: str) -> int:
     if not text:
         return 0
     if not (text.isascii() and text.isdigit()):
-        raise invalid(
-            "",
-            "",
-            "",
-            [
-                Cause(
-                    "FieldValueInvalid",
-                    f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax',
-                    "resourceVersion",
-                )
-            ],
-        )
+        why = f'strconv.ParseUint: parsing "{text}": invalid syntax'
+        raise bad_request(f'resourceVersion: Invalid value: "{text}": {why}')
     return int(text)
 
 

@@ -67,6 +67,8 @@ def test_revisions_of_lists(run):
             assert exact["metadata"]["resourceVersion"] == then
             newer = await api.get(f"{PODS}?resourceVersion={then}&resourceVersionMatch=NotOlderThan")
             assert len(newer["items"]) == 2
+            with pytest.raises(StatusError, match='resourceVersion: Invalid value: "x": strconv.ParseUint'):
+                await api.get(f"{PODS}?resourceVersion=x")
             with pytest.raises(StatusError, match="resourceVersionMatch is forbidden unless resourceVersion is provided"):
                 await api.get(f"{PODS}?resourceVersionMatch=Exact")
             asked = asyncio.create_task(api.get(f"{PODS}?resourceVersion=1000"))
