@@ -127,12 +127,12 @@ class BlockingCluster:
 
     def wait(
         self,
-        resource: Resource[_Kind],
+        resource: Resource[Any],
         name: str,
         wanted: Condition[Any],
         namespace: str = "default",
         limit: float = 3600.0,
-    ) -> _Kind | None:
+    ) -> Any:
         return self.run(self.simulated.wait(resource, name, wanted, namespace, limit))
 
     def kill_node(self, name: str) -> None:

@@ -198,12 +198,12 @@ class SimulatedCluster:
 
     async def wait(
         self,
-        resource: Resource[_Kind],
+        resource: Resource[Any],
         name: str,
         wanted: Condition[Any],
         namespace: str = "default",
         limit: float = _LIMIT,
-    ) -> _Kind | None:
+    ) -> Any:
         """Let time pass until `wanted` (from `podling.testing`) holds for an object, and return it."""
         try:
             await self.run_until(lambda: wanted.holds(self.get(resource, name, namespace)), limit)
