@@ -103,8 +103,10 @@ class Strategy(Protocol):
 
     def validate_update(self, tree: dict[str, Any], old: dict[str, Any], context: Context) -> Sequence[Cause]: ...
 
-    def prepare_status(self, tree: dict[str, Any], old: dict[str, Any], context: Context) -> None:
-        """Keep everything but status (and what the kind lets status writers touch) from the stored object."""
+    def prepare_subresource(
+        self, subresource: str, tree: dict[str, Any], old: dict[str, Any], context: Context
+    ) -> None:
+        """Keep from the stored object everything but what writers of a subresource (`status`) may touch."""
         ...
 
     def grace(self, tree: dict[str, Any], requested: int | None) -> int | None:

@@ -33,8 +33,13 @@ class NamespaceStrategy(Plain):
         else:
             tree.get("spec", {}).pop("finalizers", None)
 
-    def prepare_finalize(self, tree: dict[str, Any], old: dict[str, Any]) -> None:
-        """Let a writer of the `finalize` subresource change spec.finalizers only."""
+    def prepare_subresource(
+        self, subresource: str, tree: dict[str, Any], old: dict[str, Any], context: Context
+    ) -> None:
+        """Let a writer of `finalize` change spec.finalizers only."""
+        if subresource != "finalize":
+            super().prepare_subresource(subresource, tree, old, context)
+            return
         wanted = tree.get("spec", {}).get("finalizers")
         for key in {**old, **tree}:
             keep(tree, old, key)

@@ -37,8 +37,10 @@ class PodStrategy(Plain):
             ]
         tree["status"] = status
 
-    def prepare_status(self, tree: dict[str, Any], old: dict[str, Any], context: Context) -> None:
-        super().prepare_status(tree, old, context)
+    def prepare_subresource(
+        self, subresource: str, tree: dict[str, Any], old: dict[str, Any], context: Context
+    ) -> None:
+        super().prepare_subresource(subresource, tree, old, context)
         status = tree.setdefault("status", {})
         if not status.get("qosClass"):
             keep(status, old.get("status", {}), "qosClass")

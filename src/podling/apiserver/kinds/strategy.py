@@ -47,7 +47,13 @@ class Plain:
     ) -> Sequence[Cause]:
         return ()
 
-    def prepare_status(self, tree: dict[str, Any], old: dict[str, Any], context: Context) -> None:  # noqa: ARG002
+    def prepare_subresource(
+        self,
+        subresource: str,  # noqa: ARG002  # status is the only one that most kinds have
+        tree: dict[str, Any],
+        old: dict[str, Any],
+        context: Context,  # noqa: ARG002
+    ) -> None:
         for key in [key for key in {**old, **tree} if key not in {"status", "metadata", "kind", "apiVersion"}]:
             keep(tree, old, key)
         metadata, before = tree["metadata"], old["metadata"]

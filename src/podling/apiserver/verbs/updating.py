@@ -103,10 +103,8 @@ def prepare(registry: Registry, target: Target, tree: dict[str, Any], old: dict[
     subresource = target.subresource
     _carry_metadata(tree["metadata"], old["metadata"])
     strategy = record.strategy
-    if subresource == "status":
-        strategy.prepare_status(tree, old, context)
-    elif subresource == "finalize":
-        getattr(strategy, "prepare_finalize")(tree, old)  # noqa: B009  # only a namespace has this subresource
+    if subresource:
+        strategy.prepare_subresource(subresource, tree, old, context)
     else:
         strategy.prepare_update(tree, old, context)
     operation = Operation("UPDATE", record, subresource, target.namespace, target.name, tree, old, context)
