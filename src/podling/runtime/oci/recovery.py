@@ -171,8 +171,10 @@ def kill_leftovers(layout: Layout, live: Live) -> None:
         live.process.close()
         live.process = None
     files.remove_tree(layout.low_level / live.record.id)
-    for name in ("pid", "conmon.pid", "ctl", "winsz", "attach"):
-        (live.bundle / name).unlink(missing_ok=True)
+    for entry in live.bundle.iterdir() if live.bundle.is_dir() else ():
+        # What conmon and the low-level runtime have written, half-written files of theirs included.
+        if entry.name not in {bundles.STATE, "config.json"} and not entry.is_dir():
+            entry.unlink()
     for _ in range(200):
         if live.group.remove():
             break

@@ -1,0 +1,147 @@
+"""The routed Pod network on this machine: who reaches whom, what is dropped, what is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from podling.aio.chance import Chance
+from podling.linux import mounts, namespaces
+from podling.linux.netlink import Netlink
+from podling.linux.spawn import Launcher
+from podling.network.podnetwork import RoutedPodNetwork, link_prefix, table_name, teardown
+
+pytestmark = pytest.mark.root
+
+
+class Wired:
+    """A network of an instance of the test's own, with Pods that are network namespaces."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.instance = f"n{Chance().hex(7)}"
+        self.pins = Path("/run/podling") / self.instance
+        self.launcher = Launcher()
+        self.network = RoutedPodNetwork(data, self.instance)
+
+    async def pod(self, uid: str) -> str:
+        namespaces.create(self.pins / uid, ("net",), sysctls={})
+        return (await self.attach(uid))[0]
+
+    async def attach(self, uid: str) -> list[str]:
+        return list(await self.network.attach(uid, "default", uid, str(self.pins / uid / "net")))
+
+    async def inside(self, uid: str, command: str) -> int:
+        answer = await self.launcher.run(
+            ["nsenter", f"--net={self.pins / uid / 'net'}", "sh", "-c", command], timeout=20
+        )
+        return answer.code
+
+    async def again(self) -> None:
+        await self.network.close()
+        self.network = RoutedPodNetwork(self.data, self.instance)
+        await self.network.start()
+
+    async def down(self) -> None:
+        await self.network.close()
+        await teardown(self.data, self.instance)
+        for pin in self.pins.iterdir():
+            namespaces.release(pin)
+        mounts.unmount(str(self.pins))
+        self.pins.rmdir()
+        self.launcher.close()
+
+
+def held(tmp_path: Path, scenario: Callable[[Wired], Awaitable[None]]) -> None:
+    async def main() -> None:
+        wired = Wired(tmp_path)
+        wired.pins.mkdir(parents=True)
+        try:
+            await wired.network.start()
+            await scenario(wired)
+        finally:
+            await wired.down()
+        answer = await asyncio.to_thread(_leftovers, wired.instance)
+        assert answer == []
+
+    asyncio.run(main())
+
+
+def _leftovers(instance: str) -> list[str]:
+    from podling.linux.spawn import run_and_wait
+
+    with Netlink() as netlink:
+        found = [link.name for link in netlink.links() if link.name.startswith(link_prefix(instance))]
+    if table_name(instance) in run_and_wait(["nft", "list", "tables"]).decode():
+        found.append(table_name(instance))
+    return found
+
+
+PING = "busybox ping -c 1 -W 2"
+
+
+def test_pods_reach_each_other_and_the_node(tmp_path: Path) -> None:
+    """A Pod reaches another Pod, itself, and the node at the gateway; the node reaches the Pod."""
+
+    async def scenario(wired: Wired) -> None:
+        one, two = await wired.pod("one"), await wired.pod("two")
+        assert one != two
+        for target in (two, one, str(wired.network.gateway)):
+            assert await wired.inside("one", f"{PING} {target}") == 0, target
+        assert (await wired.launcher.run(["busybox", "ping", "-c", "1", "-W", "2", one])).code == 0
+
+    held(tmp_path, scenario)
+
+
+def test_a_foreign_source_address_is_dropped(tmp_path: Path) -> None:
+    """A Pod that takes an address which it was not given reaches nobody with it."""
+
+    async def scenario(wired: Wired) -> None:
+        await wired.pod("one")
+        two = await wired.pod("two")
+        foreign = str(wired.network.pod_range.network_address + 60000)
+        assert await wired.inside("one", f"ip addr add {foreign}/32 dev eth0") == 0
+        assert await wired.inside("one", f"{PING} -I {foreign} {two}") != 0
+        assert await wired.inside("one", f"{PING} {two}") == 0
+
+    held(tmp_path, scenario)
+
+
+def test_attach_mends_and_survives(tmp_path: Path) -> None:
+    """The same Pod keeps its address over repeats, a lost link and a restart; an address is free after detach."""
+
+    async def scenario(wired: Wired) -> None:
+        one, two = await wired.pod("one"), await wired.pod("two")
+        assert await wired.attach("one") == [one]
+        await wired.again()
+        assert await wired.inside("two", f"{PING} {one}") == 0
+        with Netlink() as netlink:
+            netlink.delete_link(wired.network._link("one"))
+        assert await wired.attach("one") == [one]
+        assert await wired.inside("two", f"{PING} {one}") == 0
+        await wired.network.detach("one")
+        await wired.network.detach("one")
+        assert dict(await wired.network.attached()) == {"two": [two]}
+        assert await wired.inside("two", f"{PING} {one}") != 0
+
+    held(tmp_path, scenario)
+
+
+def test_two_instances_take_two_ranges(tmp_path: Path) -> None:
+    """A second instance on the machine takes the next free range and leaves the first alone."""
+
+    async def scenario(wired: Wired) -> None:
+        one = await wired.pod("one")
+        other = RoutedPodNetwork(tmp_path / "other", f"{wired.instance}x")
+        try:
+            await other.start()
+            assert not other.pod_range.overlaps(wired.network.pod_range)
+        finally:
+            await other.close()
+            await teardown(tmp_path / "other", f"{wired.instance}x")
+        assert (await wired.launcher.run(["busybox", "ping", "-c", "1", "-W", "2", one])).code == 0
+
+    held(tmp_path, scenario)

@@ -1,0 +1,39 @@
+"""Pod addresses and ranges: no two Pods share one, and a restart forgets nothing."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from podling.network.addresses import Addresses, RangeFull
+from podling.network.ranges import DEFAULT, NoRange, choose
+
+
+def test_addresses_are_kept_and_reused_late(tmp_path: Path) -> None:
+    """A Pod keeps its address, also after a restart; a released one comes again only after all others."""
+    addresses = Addresses(tmp_path / "a.json")
+    addresses.set_range(IPv4Network("10.1.0.0/29"))
+    given = [addresses.allocate(uid) for uid in ("a", "b", "c")]
+    assert len(set(given)) == 3
+    assert addresses.gateway not in given
+    addresses.release("b")
+    again = Addresses(tmp_path / "a.json")
+    assert again.allocate("a") == given[0]
+    assert again.allocate("d") not in given
+    assert again.allocate("e") not in {given[0], given[2]}
+    with pytest.raises(RangeFull):
+        for number in range(9):
+            again.allocate(f"more-{number}")
+    assert len(set(again.held().values())) == len(again.held()) == 5
+
+
+def test_the_next_free_range_is_taken() -> None:
+    """What overlaps a route of the machine is passed over; the default route overlaps nothing."""
+    everything = IPv4Network("0.0.0.0/0")
+    assert choose([everything]) == DEFAULT
+    assert choose([IPv4Network("10.244.3.0/24")]) == IPv4Network("10.245.0.0/16")
+    assert choose([IPv4Network("10.128.0.0/9")]) == IPv4Network("10.0.0.0/16")
+    with pytest.raises(NoRange):
+        choose([IPv4Network("10.0.0.0/8")])
