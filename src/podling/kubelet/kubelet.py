@@ -27,6 +27,7 @@ from podling.kubelet.wording import PodEvents
 from podling.kubelet.worker import PodWorker
 from podling.kubelet.workers import PodWorkers
 from podling.lifecycle.status import NodeFacts
+from podling.runtime.protocol import SandboxId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,17 +106,24 @@ class Kubelet:
         self._supervisor.job(f"pods {self.name}", self._take_up())
 
     def pods(self) -> Sequence[Pod]:
-        """Return the Pods of this node as their workers know them; for the kubelet's server."""
-        return list(self.workers.pods().values())
+        """Return the Pods of this node, each with its status as its worker knows it: a `server.PodLookup`."""
+        return [worker.view.pod for worker in self.workers]
 
-    def pod(self, namespace: str, name: str, uid: str = "") -> PodWorker | None:
-        """Return the worker of a Pod by its name; of two with one name, the younger."""
+    def pod(self, namespace: str, name: str) -> Pod | None:
+        """Return a Pod by its name; of two with one name, the younger."""
         found = None
-        for worker in self.workers:
-            meta = worker.pod.metadata
-            if (meta.namespace, meta.name) == (namespace, name) and uid in ("", meta.uid):
-                found = worker
+        for pod in self.pods():
+            if (pod.metadata.namespace, pod.metadata.name) == (namespace, name):
+                found = pod
         return found
+
+    def sandbox(self, uid: str) -> SandboxId | None:
+        """Return the sandbox that a Pod's containers run in now."""
+        for worker in self.workers:
+            if worker.pod.metadata.uid == uid:
+                sandbox = worker.view.sandbox
+                return SandboxId(sandbox.id) if sandbox is not None else None
+        return None
 
     async def _take_up(self) -> None:
         await self._services.synced()

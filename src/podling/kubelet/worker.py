@@ -220,7 +220,6 @@ class PodWorker:
         if isinstance(action, act.Abandon):
             under_way = self._busy.get(action.of)
             if under_way is not None:
-                under_way[0].add_done_callback(lambda _: self.kick())
                 under_way[0].cancel()
             return
         deadline = action.deadline if isinstance(action, act.KillContainer) else 0.0
@@ -229,7 +228,6 @@ class PodWorker:
 
     async def _perform(self, action: act.Action) -> None:
         me = asyncio.current_task()
-        cancelled = False
         outcome: Failure | None = self._failure(action.key, "InternalError", f"{type(action).__name__} broke off")
         try:
             await self._do(action)
@@ -242,7 +240,6 @@ class PodWorker:
             outcome = self._failure(action.key, refusal.reason, refusal.message)
         except asyncio.CancelledError:
             outcome = self._failures.get(action.key)
-            cancelled = True
             raise
         finally:
             if outcome is None:
@@ -252,8 +249,7 @@ class PodWorker:
             held = self._busy.get(action.key)
             if held is not None and held[0] is me:
                 del self._busy[action.key]
-            if not cancelled:
-                self.kick()
+            self.kick()
 
     def _failure(self, key: str, reason: str, message: str) -> Failure:
         before = self._failures.get(key)

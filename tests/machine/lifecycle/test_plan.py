@@ -181,6 +181,53 @@ def test_deletion_kills_main_containers_then_sidecars_then_releases():
     assert world.plan.done
 
 
+def test_sidecars_end_in_the_reverse_of_their_order():
+    """The sidecar that started last is killed first, each after the one before it is dead."""
+    world = World(pod(init=(SIDECAR, Container(name="logger", image="logger", restart_policy="Always"))))
+    world.settle()
+    world.delete()
+    killed = []
+    for _ in range(3):
+        world.look()
+        killed += [action.container for action in world.plan.actions if isinstance(action, act.KillContainer)]
+        world.perform()
+    assert killed == ["web", "logger", "proxy"]
+
+
+def test_restart_count_goes_on_where_the_runtime_has_forgotten():
+    """With the runtime's containers gone, the next attempt follows the count that the API was told."""
+    from dataclasses import replace
+
+    world = World(pod())
+    world.settle()
+    for _ in range(3):
+        world.exits("web", 1)
+        world.settle()
+        world.wait(400)
+        world.settle()
+    assert world.status("web").restart_count == 3
+    world.view = replace(world.view, containers=())
+    world.settle()
+    assert world.view.latest("web").attempt == 4
+    assert world.status("web").restart_count == 4
+
+
+@pytest.mark.parametrize(("final", "code"), [("Succeeded", 1), ("Failed", 0)])
+def test_a_final_phase_stays_whatever_the_facts_say(final, code):
+    """A phase that the API has as final is kept though the containers ended otherwise."""
+    from dataclasses import replace
+
+    import msgspec
+
+    world = World(pod(restart="Never"))
+    world.settle()
+    world.exits("web", code)
+    status = msgspec.structs.replace(world.view.pod.status, phase=final)
+    world.view = replace(world.view, pod=msgspec.structs.replace(world.view.pod, status=status))
+    world.settle()
+    assert world.view.pod.status.phase == final
+
+
 def test_shorter_grace_overtakes_a_kill_under_way():
     """A second deletion may shorten the grace, never lengthen it."""
     world = World(pod())
