@@ -8,7 +8,11 @@ import pytest
 
 from tests.running import IMAGE, RunningCluster
 
-pytestmark = pytest.mark.root
+pytestmark = [
+    pytest.mark.root,
+    # The library leaves its watch's and its stream's sockets to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"),
+]
 
 kubernetes = pytest.importorskip("kubernetes", reason="the official Python client is not installed")
 

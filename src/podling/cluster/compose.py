@@ -22,7 +22,9 @@ from podling.client.wait import exists, ready, wait_for
 from podling.cluster.admin import Admin
 from podling.cluster.control_plane import ADMIN, ControlPlane
 from podling.cluster.identity import Identity
+from podling.kubelet.server.server import KubeletServer
 from podling.kubelet.settings import Settings
+from podling.linux.local import LocalHost
 from podling.store import open_store
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from podling.aio.clock import Clock
+    from podling.apiserver.kubelet_proxy import ConnectionProxy
     from podling.cluster.data_dir import DataDir
     from podling.cluster.options import Options
     from podling.kubelet.kubelet import Kubelet
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from podling.store.protocol import Store
 
 _PATIENCE = 60.0
+KUBELET_PORT = 10250
+"""Where the kubelet of a real node listens, on the node's own address: upstream's."""
 
 
 class StartFailed(Exception):  # an outcome that the command words for its user
@@ -74,7 +79,11 @@ class Cluster:
         self.kubelets: list[Kubelet] = []
         self.runtimes: list[Runtime] = []
         self.port = 0
+        self._host = LocalHost(clock=clock)
         self._admin: Admin | None = None
+        self._proxy: ConnectionProxy | None = None
+        self._kubelet_servers: list[KubeletServer] = []
+        self._kubelet_sockets: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
         await self._supervisor.__aenter__()
@@ -86,8 +95,12 @@ class Cluster:
         try:
             if self._admin is not None:
                 await self._admin.close()
+            if self._proxy is not None:
+                await self._proxy.close()
             if self._plane is not None:
                 await self._plane.close()
+            for server in self._kubelet_servers:
+                await server.close()
         finally:
             await self._supervisor.__aexit__(kind, error, trace)
             for runtime in self.runtimes:
@@ -96,6 +109,7 @@ class Cluster:
                 await self._network.close()
             if self._store is not None:
                 await self._store.close()
+            self._host.close()
 
     def summary(self) -> str:
         """Return the line that `podling up` ends with."""
@@ -163,9 +177,14 @@ class Cluster:
         return self._options.runtime or ("sim" if why_no_containers() else "oci")
 
     async def _listen(self, plane: ControlPlane, identity: Identity, addresses: list[str]) -> None:
+        from podling.apiserver.kubelet_proxy import ConnectionProxy, LocalNodes, RemoteNodes
+
+        remote = RemoteNodes(plane.server.registry, identity.kubelet_client())
+        nodes = LocalNodes(self._kubelet_sockets, remote)
+        self._proxy = ConnectionProxy(plane.server.registry, nodes, self._host)
         authentication = identity.authentication(self._options.token_file)
         plane.server.use_identity(authentication, identity.issuer)
-        http = plane.server.http(authentication)
+        http = plane.server.http(authentication, self._proxy)
         tls = identity.server_tls()
         self.port = self._options.port
         for address in addresses:
@@ -183,6 +202,7 @@ class Cluster:
     async def _start_nodes(self, plane: ControlPlane, kind: str, identity: Identity) -> None:
         from podling.cluster import nodes
 
+        listener = None
         if kind == "sim":
             for number in range(self._options.nodes):
                 name = self._options.node_name if number == 0 else ""
@@ -199,6 +219,7 @@ class Cluster:
             runtime = OciRuntime(self._data.path, instance=self._data.instance, clock=self._clock, chance=self._chance)
             self.runtimes.append(runtime)
             name = self._options.node_name or socket.gethostname().lower()
+            listener = self._host.listen(str(self._network.gateway), KUBELET_PORT)
             settings = Settings(
                 root=self._data.path / "pods",
                 addresses=(str(self._network.gateway),),
@@ -212,3 +233,10 @@ class Cluster:
                 )
             )
         await asyncio.gather(*(kubelet.start() for kubelet in self.kubelets))
+        for number, (kubelet, runtime_of) in enumerate(zip(self.kubelets, self.runtimes, strict=True)):
+            server = KubeletServer(kubelet, runtime_of, self._clock, node=kubelet.name)
+            path = str(self._data.run / f"kubelet-{number}.sock")
+            tls = None if listener is None else identity.kubelet_server_tls(kubelet.name, kubelet.settings.addresses)
+            await server.start(path, tls=tls, sock=listener)
+            self._kubelet_servers.append(server)
+            self._kubelet_sockets[kubelet.name] = path
