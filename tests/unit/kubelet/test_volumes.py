@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from podling.aio.clock import VirtualClock
@@ -60,6 +62,15 @@ def test_a_projection_is_exchanged_as_one(tmp_path):
     assert write_projection(volume, {"a": ProjectedFile(b"3", 0o644)}, "r2")
     assert sorted(path.name for path in volume.iterdir()) == ["..data", "..r2", "a"]
     assert (volume / "a").read_text() == "3"
+
+
+def test_an_fs_group_can_read_a_projection(tmp_path):
+    """Whatever mode was asked for, owner and group may read."""
+    group = os.getgid()
+    write_projection(tmp_path / "v", {"key": ProjectedFile(b"", 0o400)}, "r1", group)
+    told = (tmp_path / "v" / "key").stat()
+    assert (told.st_mode & 0o777, told.st_gid) == (0o440, group)
+    assert not write_projection(tmp_path / "v", {"key": ProjectedFile(b"", 0o400)}, "r2", group)
 
 
 @pytest.mark.parametrize("path", ["../out", "/etc/passwd", "a/../../out", "..data/x", ""])

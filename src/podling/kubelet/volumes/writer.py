@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,9 @@ def write_projection(volume: Path, files: Mapping[str, ProjectedFile], revision:
     """Make `volume` show exactly `files`; return whether anything changed. `revision` names the new folder."""
     for path in files:
         _check(path)
+    if group is not None:
+        # As upstream does for volumes that are read only: an fsGroup can read whatever the mode says.
+        files = {path: replace(file, mode=file.mode | 0o440) for path, file in files.items()}
     volume.mkdir(parents=True, exist_ok=True)
     current = volume / _DATA
     if current.is_symlink() and _shows(current, files):
