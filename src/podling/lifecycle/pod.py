@@ -143,18 +143,16 @@ class _Due:
         if any(key == "sandbox" or key.startswith("container/") for key in view.busy):
             return False
         if view.sandbox is not None:
-            if self._may_try("sandbox"):
-                self._do(StopSandbox(view.sandbox.id))
+            self._do(StopSandbox(view.sandbox.id))
             return False
         if ending.cause is Cause.DELETED and not view.released:
-            if self._may_try("api"):
-                self._do(DeleteFromApi())
+            self._do(DeleteFromApi())
             return False
         if ending.cause is not Cause.VANISHED:
             return False
         for sandbox in view.sandboxes:
             self._do(RemoveSandbox(sandbox.id))
-        if not view.sandboxes and not view.torn_down and self._may_try("volumes"):
+        if not view.sandboxes and not view.torn_down:
             self._do(TearDown())
         return not view.sandboxes and view.torn_down and not view.busy
 
@@ -178,7 +176,9 @@ class _Due:
         for container in containers:
             kill = KillContainer(container.name, container.id, deadline, f"Stopping container {container.name}")
             promised = self._view.busy.get(kill.key)
-            if promised is None or promised > deadline:
+            if promised is None:
+                self._do(kill)
+            elif promised > deadline:
                 self.actions.append(kill)
 
     def _keep_volumes(self) -> None:
@@ -186,14 +186,14 @@ class _Due:
         if self._view.volumes_ready and (stale_at is None or self._now < stale_at):
             if stale_at is not None:
                 self._not_before(stale_at)
-        elif self._may_try("volumes"):
+        else:
             self._do(PrepareVolumes())
 
     def _keep_sandbox(self) -> None:
         view = self._view
         for old in view.sandboxes[:-2]:
             self._do(RemoveSandbox(old.id))
-        if view.sandbox is not None or not self._may_try("sandbox"):
+        if view.sandbox is not None:
             return
         lost = view.sandboxes[-1] if view.sandboxes else None
         self._do(RunSandbox(lost.attempt + 1, lost.id) if lost is not None else RunSandbox(0))
@@ -238,7 +238,7 @@ class _Due:
         sandbox = view.sandbox
         if instance is not None and not instance.is_dead:
             created_here = sandbox is not None and instance.sandbox == sandbox.id
-            if instance.stage is Stage.CREATED and created_here and self._may_try(f"container/{container.name}"):
+            if instance.stage is Stage.CREATED and created_here:
                 self._do(StartContainer(container.name, instance.id))
             if instance.is_running or created_here:
                 return
@@ -248,10 +248,9 @@ class _Due:
         attempt = self._next_attempt(container.name, instance)
         image = view.images.get(container.name)
         if image is None or image.attempt != attempt:
-            if self._may_try(f"image/{container.name}"):
-                self._do(EnsureImage(container.name, attempt))
+            self._do(EnsureImage(container.name, attempt))
             return
-        if sandbox is None or not view.volumes_ready or not self._may_try(f"container/{container.name}"):
+        if sandbox is None or not view.volumes_ready:
             return
         back_off = successors_back_off(instance, self._policy.crash)
         self._do(CreateContainer(container.name, attempt, sandbox.id, image.image_id, back_off))
@@ -322,7 +321,8 @@ class _Due:
         return False
 
     def _do(self, action: Action) -> None:
-        if action.key not in self._view.busy:
+        """Plan an action, unless its key is busy or has failed too short a while ago."""
+        if action.key not in self._view.busy and self._may_try(action.key):
             self.actions.append(action)
 
     def _not_before(self, at: float) -> None:

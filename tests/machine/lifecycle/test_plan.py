@@ -305,6 +305,20 @@ def test_failed_pull_backs_off_and_tells_why():
     assert kinds(world) == ["EnsureImage"]
 
 
+def test_a_kill_that_fails_is_tried_again_after_a_pause():
+    """No step is tried without end at one instant, an ending's neither."""
+    world = World(pod())
+    world.settle()
+    world.delete()
+    world.look()
+    world.perform(failure="Unavailable")
+    assert world.look().actions == ()
+    assert world.plan.deadline == 1000.5
+    world.wait(0.5)
+    world.look()
+    assert kinds(world) == ["KillContainer"]
+
+
 def test_lost_sandbox_is_made_again_and_containers_restart():
     """After a reboot the Pod gets a new sandbox; init containers run again and restart counts go on."""
     world = World(pod(init=(INIT,)))
