@@ -104,7 +104,8 @@ def container_seconds(folder: Path, count: int = 7) -> float | None:
              "-l", f"k8s-file:{folder / name}.log", "--exit-dir", str(folder),
              "--socket-dir-path", str(folder)],
             env={**os.environ, "_OCI_SYNCPIPE": str(write)}, pass_fds=[write], check=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,  # conmon keeps what it inherits
+            # conmon keeps what it inherits
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(write)
         with os.fdopen(read) as pipe:

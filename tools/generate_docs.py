@@ -26,9 +26,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "lifecycle.md"
 _INTRODUCTION = """\
 # A Pod's life
 
-Drawn by `make docs` from the tables in `src/podling/lifecycle/`; do not edit. A cell of a table is the state that an event
-leads to, `·` for an event that may come and means nothing, or empty for one that cannot come: then the step raises, and
-nothing has changed. `tests/machine/lifecycle` walks the whole grid.
+Drawn by `make docs` from the tables in `src/podling/lifecycle/`; do not edit. A cell of a table is the state that an
+event leads to, `·` for an event that may come and means nothing, or empty for one that cannot come: then the step
+raises, and nothing has changed. `tests/machine/lifecycle` walks the whole grid.
 """
 
 

@@ -36,7 +36,7 @@ def in_thread(function: Callable[[], _Result], name: str = "podling-ns") -> _Res
     def body() -> None:
         try:
             outcome.append(function())
-        except BaseException as error:  # handed to the caller, whole
+        except BaseException as error:  # boundary: handed to the caller, whole
             failure.append(error)
 
     thread = threading.Thread(target=body, name=name, daemon=True)
