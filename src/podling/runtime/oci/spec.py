@@ -209,7 +209,8 @@ def _mount(destination: str, kind: str, source: str, options: list[str]) -> dict
 def _wanted(mount: Mount, around: Surroundings) -> dict[str, Any]:
     path = "/" + mount.container_path.strip("/") if mount.container_path.startswith("/") else mount.container_path
     source = around.mount_sources.get(mount.container_path, mount.host_path)
-    access = "ro" if mount.read_only else "rw"
+    # An image is shared by all who stand on it, whatever the mount asks for.
+    access = "ro" if mount.read_only or mount.image else "rw"
     if not source:
         size = [f"size={mount.size}"] if mount.size is not None else []
         return _mount(path, "tmpfs", "tmpfs", ["nosuid", "nodev", "mode=1777", *size, access])
