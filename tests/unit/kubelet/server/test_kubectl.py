@@ -296,8 +296,6 @@ def _use_python_client(api: int, port: int) -> None:
         core = kubernetes.client.CoreV1Api(client)
         assert core.read_namespaced_pod_log("web", "default") == "one\n"
         every = {"stdin": False, "stdout": True, "stderr": True, "tty": False}
-        said = stream(core.connect_get_namespaced_pod_exec, "web", "default", command=["echo", "hello"], **every)
-        assert said == "hello\n"
         shell = stream(
             core.connect_get_namespaced_pod_exec, "web", "default", command=["sh"], _preload_content=False,
             **(every | {"stdin": True}),
@@ -305,7 +303,7 @@ def _use_python_client(api: int, port: int) -> None:
         shell.write_stdin("echo in; echo wrong >&2; exit 9\n")
         shell.run_forever(timeout=20)
         assert (shell.read_stdout(), shell.read_stderr(), shell.returncode) == ("in\n", "wrong\n", 9)
-        shell.close()
+        shell.sock.sock.close()  # the client leaves it open when the server has closed
         forwarded = portforward(core.connect_get_namespaced_pod_portforward, "web", "default", ports=str(port))
         socket = forwarded.socket(port)
         socket.setblocking(True)
