@@ -49,6 +49,7 @@ if [ "$what" = dev ] && [ ! -x .tools/kubectl-debian ] && command -v apt-get >/d
   fi
   rm -rf "$folder"
 fi
+.venv/bin/python -m compileall -q src # the first start should not be the one that compiles
 touch .venv/.runtime
 [ "$what" = dev ] && touch .venv/.dev
 exit 0
