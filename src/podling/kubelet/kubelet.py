@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from podling.api.resources import PODS, SERVICES
+from podling.api.resources import NODES, PODS, SERVICES
 from podling.client.transport import Selection
 from podling.kubelet.admission import Admission
 from podling.kubelet.config import PodConfig
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
-    from podling.api.types.core_v1 import Pod
+    from podling.api.types.core_v1 import Node, Pod
     from podling.client.client import Client
     from podling.client.events import EventRecorder
     from podling.client.informer import Informers
@@ -69,6 +69,7 @@ class Kubelet:
         self._facts = NodeFacts(tuple(settings.addresses), runtime.name)
         self.node = NodeAgent(node_name, client, runtime, machine, clock, recorder, settings)
         self._pods = informers.of(PODS, Selection(fields=f"spec.nodeName={node_name}"))
+        self._nodes = informers.of(NODES, Selection(fields=f"metadata.name={node_name}"))
         self._services = ServiceVariables(informers.of(SERVICES))
         self._events = PodEvents(recorder)
         self._status = StatusWriter(client, clock, supervisor)
@@ -92,7 +93,7 @@ class Kubelet:
             settings,
         )
         self.workers = PodWorkers(self._worker, clock, supervisor)
-        self._admission = Admission(lambda: self.node.node, self.workers.pods)
+        self._admission = Admission(self._newest_node, self.workers.pods)
         self._config = PodConfig(self._pods, self.workers)
         self._recovery = Recovery(runtime, network, volumes, self._config, self.workers, settings.root)
 
@@ -125,8 +126,15 @@ class Kubelet:
                 return SandboxId(sandbox.id) if sandbox is not None else None
         return None
 
+    def _newest_node(self) -> Node:
+        """Return the Node as last heard of: labels and taints are others' to change, and Pods come because of them."""
+        heard, known = self._nodes.get(self.name), self.node.node
+        newer = heard is not None and int(heard.metadata.resource_version) > int(known.metadata.resource_version or 0)
+        return heard if heard is not None and newer else known
+
     async def _take_up(self) -> None:
         await self._services.synced()
+        await self._nodes.wait_synced()
         await self._pods.wait_synced()
         self._config.follow()
         self._supervisor.job(f"recovery {self.name}", self._recovery.sweep())
