@@ -86,12 +86,13 @@ async def storm(seed: int, nodes: int = 20, pods: int = 500, odds: dict[str, flo
         alive: list[str] = []
         for number in range(pods):
             alive.append((await cluster.apply(manifest(number, chance)))[0]["metadata"]["name"])
-            if number % 10 == 9:
-                await cluster.advance(chance.below(3))
+            if number % 5 == 4:
+                await cluster.advance(chance.below(2))
+                # By force, every other one: of that the kubelet hears by the watch alone.
+                grace = 0 if chance.below(2) else None
+                name = alive.pop(chance.below(len(alive)))
+                await cluster.client.delete(PODS, name, "default", grace=grace)
             if number % 50 == 49:
-                for _ in range(5):
-                    name = alive.pop(chance.below(len(alive)))
-                    await cluster.client.delete(PODS, name, "default")
                 verb = ("run_sandbox", "create_container", "start_container")[chance.below(3)]
                 runtime = cluster.nodes[names[chance.below(nodes)]].runtime
                 runtime.faults[verb] = Fault(2, 0.5, "Unavailable", "the runtime does not answer")
