@@ -10,6 +10,7 @@ import asyncio
 import os
 import socket
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from podling.aio.clock import SystemClock
@@ -25,10 +26,14 @@ if TYPE_CHECKING:
 
 def _watch_children_by_pidfd() -> None:
     # Python 3.11's default costs a thread for each child; from 3.12 on pidfds are the default.
-    if hasattr(asyncio, "PidfdChildWatcher") and hasattr(asyncio, "SafeChildWatcher"):
+    if sys.version_info < (3, 12):
         policy = asyncio.get_event_loop_policy()
-        if isinstance(policy.get_child_watcher(), asyncio.ThreadedChildWatcher):
-            policy.set_child_watcher(asyncio.PidfdChildWatcher())
+        watcher = policy.get_child_watcher()
+        if isinstance(watcher, asyncio.ThreadedChildWatcher):
+            watcher = asyncio.PidfdChildWatcher()
+            policy.set_child_watcher(watcher)
+        if not watcher.is_active():
+            watcher.attach_loop(asyncio.get_running_loop())
 
 
 class LocalHost:

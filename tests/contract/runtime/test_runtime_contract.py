@@ -88,6 +88,21 @@ def test_the_exit_code_is_told(world: Hold, code: int) -> None:
     world(scenario)
 
 
+def test_ends_are_told_however_soon_they_come(world: Hold) -> None:
+    """Programs that end before their start has returned are told like all others, and can be removed."""
+
+    async def scenario(here: World) -> None:
+        async def one() -> None:
+            sandbox, container = await here.started(Behaviour(exits=4))
+            assert (await here.ended(container)).exit_code == 4
+            await here.runtime.remove_sandbox(sandbox.id)
+
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(one() for _ in range(12)))
+
+    world(scenario)
+
+
 def test_stop_asks_first(world: Hold) -> None:
     """Stop sends the stop signal and lets the program end by itself within the grace."""
 

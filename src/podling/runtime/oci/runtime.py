@@ -350,20 +350,23 @@ class OciRuntime:
 
     async def start_container(self, container: ContainerId) -> None:
         live = self._live(container)
+        if self._conmon is None:
+            raise RuntimeFailure("Unavailable", "the runtime is not started")
+        # A caller that gives up must not leave a container half-made, nor be told that it is.
+        await asyncio.shield(asyncio.ensure_future(self._start_once(live, self._conmon)))
+
+    async def _start_once(self, live: Live, holder: conmon.Conmon) -> None:
         async with live.lock:
             record = live.record
             if record.finished is not None and record.message:
                 raise RuntimeFailure("RunContainerError", record.message)
-            if record.started is not None or record.finished is not None:
+            if record.starting is not None or record.finished is not None:
                 return
-            if self._conmon is None:
-                raise RuntimeFailure("Unavailable", "the runtime is not started")
             # From here on it may run: the intent is written before anything of it exists.
             record.starting = self._clock.time()
             live.save()
             try:
-                # A caller that gives up must not leave a container half-made, nor be told that it is.
-                await asyncio.shield(asyncio.ensure_future(self._start(live, self._conmon)))
+                await self._start(live, holder)
             finally:
                 self._publish(record.sandbox, live.uid, record.id)
 
@@ -375,9 +378,12 @@ class OciRuntime:
             live.save()
             await self._release(live)
         except (conmon.CreationFailed, ProcessLookupError, TimeoutError) as error:
-            if live.finish(self._layout, self._clock):
-                return
+            if live.process is not None:
+                self._look(live)
+                if live.record.finished is not None:
+                    return
             await self._undo(live)
+            (self._layout.exits / record.id).unlink(missing_ok=True)
             name = record.config.command[0] if record.config.command else _program(live.bundle)
             message = (
                 "failed to create containerd task: failed to create shim task: OCI runtime create failed: "
@@ -386,6 +392,12 @@ class OciRuntime:
             live.fail(self._clock.time(), 128, "StartError", message)
             await live.reap(self._layout, self._clock)
             raise RuntimeFailure("RunContainerError", message) from error
+        except RuntimeFailure:
+            # The machine lacks something: nothing of the container ever was, and it may be tried again.
+            await self._undo(live)
+            record.starting = None
+            live.save()
+            raise
         if record.started is None:
             record.started = self._clock.time()
             live.save()
@@ -407,7 +419,10 @@ class OciRuntime:
         live.watch_conmon()
         if live.conmon is not None:
             self._background(self._conmon_ended(live, live.conmon), f"conmon of {live.record.id[:12]}")
-        elif not live.finish(self._layout, self._clock):
+            return
+        # Its conmon is gone already: either its end stands written, or nobody will ever write it.
+        self._look(live)
+        if live.record.finished is None:
             self._background(self._orphaned(live), f"orphan {live.record.id[:12]}")
 
     async def _conmon_ended(self, live: Live, watched: processes.Watched) -> None:
@@ -444,8 +459,13 @@ class OciRuntime:
             self._ended(live)
 
     def _ended(self, live: Live) -> None:
-        self._background(live.reap(self._layout, self._clock), f"reap {live.record.id[:12]}")
+        self._background(self._reap(live), f"reap {live.record.id[:12]}")
         self._publish(live.record.sandbox, live.uid, live.record.id)
+
+    async def _reap(self, live: Live) -> None:
+        # What ended at once may still be on its way through the low-level runtime's `start`.
+        async with live.lock:
+            await live.reap(self._layout, self._clock)
 
     async def stop_container(self, container: ContainerId, grace: float) -> None:
         live = self._containers.get(container)
@@ -479,9 +499,9 @@ class OciRuntime:
         if live is None:
             return
         await self._stop(live, 0.0)
+        if live.record.finished is not None:
+            await live.reaped.wait()
         async with live.lock:
-            if live.record.finished is not None:
-                await live.reaped.wait()
             await asyncio.to_thread(bundles.discard, live.bundle)
             self._containers.pop(container, None)
         self._publish(live.record.sandbox, live.uid, container)

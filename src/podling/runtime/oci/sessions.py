@@ -37,7 +37,13 @@ if TYPE_CHECKING:
 _QUOTED = re.compile(r'msg="((?:[^"\\]|\\.)*)"')
 _MISSING = re.compile(r"executable file [`\"']?.*?[`\"']? ?not found in \$?PATH", re.DOTALL)
 _PROCESS = "unable to start container process: "
-_REFUSALS = ("permission denied", "no such file or directory", "exec format error", "is a directory")
+_REFUSALS = {
+    "permission denied": "permission denied",
+    "operation not permitted": "permission denied",
+    "is a directory": "permission denied",
+    "no such file or directory": "no such file or directory",
+    "exec format error": "exec format error",
+}
 
 
 def explain(text: str, name: str) -> str:
@@ -51,10 +57,11 @@ def explain(text: str, name: str) -> str:
         if "/" in name:
             return f'{_PROCESS}exec: "{name}": stat {name}: no such file or directory: unknown'
         return f'{_PROCESS}exec: "{name}": executable file not found in $PATH: unknown'
-    for refusal in _REFUSALS:
-        if name and name in text and refusal in text.lower():
-            stat = f"stat {name}: " if refusal == _REFUSALS[1] else ""
-            return f'{_PROCESS}exec: "{name}": {stat}{refusal}: unknown'
+    if name and (name in text or "executable" in text):
+        for said, refusal in _REFUSALS.items():
+            if said in text.lower():
+                stat = f"stat {name}: " if refusal.startswith("no such") else ""
+                return f'{_PROCESS}exec: "{name}": {stat}{refusal}: unknown'
     return f"{_PROCESS}{text.rpartition(_PROCESS)[2]}: unknown"
 
 

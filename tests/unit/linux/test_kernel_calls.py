@@ -1,0 +1,162 @@
+"""Kernel calls: processes, files, groups, rules."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from podling.aio.chance import Chance
+from podling.linux import cgroup, files, namespaces, processes
+from podling.linux.local import LocalHost
+from podling.linux.nftables import Nftables, RuleRefused, delete_table
+from podling.linux.spawn import Launcher
+
+
+def test_run_keeps_output_apart_and_bounded() -> None:
+    """Exit code, both outputs and stdin come through; output beyond the limit is dropped, not waited on."""
+
+    async def scenario() -> None:
+        host = LocalHost()
+        answer = await host.run(["sh", "-c", "cat; echo err >&2; exit 3"], stdin=b"in")
+        assert (answer.code, answer.stdout, answer.stderr) == (3, b"in", b"err\n")
+        answer = await host.run(["sh", "-c", "head -c 300000 /dev/zero"], limit=10)
+        assert (answer.code, len(answer.stdout)) == (0, 10)
+        assert (await host.run(["sh", "-c", "kill -9 $$"])).code == -signal.SIGKILL
+        with pytest.raises(FileNotFoundError):
+            await host.run(["/nonexistent/program"])
+        host.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_timeout_kills_the_whole_group(tmp_path: Path) -> None:
+    """`TimeoutError` comes, and nothing that the command started is left."""
+
+    async def scenario() -> None:
+        host = LocalHost()
+        command = f"sleep 4713 & echo $! >{tmp_path}/pid; wait"
+        with pytest.raises(TimeoutError):
+            await host.run(["sh", "-c", command], timeout=0.5)
+        pid = int((tmp_path / "pid").read_text())
+        async with asyncio.timeout(5):
+            while processes.start_time(pid) is not None:
+                await asyncio.sleep(0.01)
+        host.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_spawned_process_has_streams_and_an_end() -> None:
+    """`spawn` gives asyncio's own process."""
+
+    async def scenario() -> None:
+        host = LocalHost()
+        child = await host.spawn(["sh", "-c", "read x; echo $x"], stdin=-1, stdout=-1)
+        out, _ = await child.communicate(b"hello\n")
+        assert (out, child.returncode) == (b"hello\n", 0)
+        host.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_pid_that_is_somebody_else_is_not_taken() -> None:
+    """A process is known by pid and start time; another start time is another process."""
+    started = processes.start_time(os.getpid())
+    assert started is not None
+    processes.Watched(os.getpid(), started).close()
+    with pytest.raises(ProcessLookupError):
+        processes.Watched(os.getpid(), started + 1)
+
+
+def test_files_are_replaced_whole_and_locked_once(tmp_path: Path) -> None:
+    """No temporary file stays; a second lock without waiting is refused while the first is held."""
+    files.replace(tmp_path / "f", b"1", durable=True)
+    files.replace(tmp_path / "f", b"2" * 200_000)
+    assert (tmp_path / "f").read_bytes() == b"2" * 200_000
+    assert [item.name for item in tmp_path.iterdir()] == ["f"]
+    with files.locked(tmp_path / "lock"), pytest.raises(BlockingIOError), files.locked(tmp_path / "lock", wait=False):
+        pass
+    with files.locked(tmp_path / "lock", wait=False):
+        pass
+
+
+@pytest.mark.parametrize(("shares", "weight"), [(2, 1), (1024, 39), (262144, 10000)])
+def test_shares_become_weights_as_runtimes_convert_them(shares: int, weight: int) -> None:
+    """Version 1's shares map onto version 2's weights by upstream's formula."""
+    assert cgroup.weight(shares) == weight
+
+
+@pytest.mark.root
+def test_a_group_limits_counts_kills_and_goes() -> None:
+    """A process in a group is counted, killed with it, and the group is then removable."""
+
+    async def scenario() -> None:
+        from podling.aio.clock import SystemClock
+
+        group = cgroup.detect().group(f"podling-t{Chance().hex(7)}/a")
+        launcher = Launcher()
+        try:
+            group.create()
+            assert "memory" not in group.limit(cgroup.Limits(memory_limit=64 << 20, pids_limit=20, cpu_shares=100))
+            child = await launcher.start(["sleep", "4714"])
+            group.add(child.pid)
+            assert list(group.processes()) == [child.pid]
+            assert group.usage().pids == 1
+            await asyncio.to_thread(group.kill)
+            assert await child.wait() == -signal.SIGKILL
+        finally:
+            top = cgroup.detect().group(group.path.rpartition("/")[0])
+            assert await top.remove_soon(SystemClock())
+            launcher.close()
+        assert not top.exists()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.root
+def test_namespaces_are_pinned_named_and_released(tmp_path: Path) -> None:
+    """A pinned namespace has its host name and sysctls, outlives its thread, and goes with its pin."""
+    pin = tmp_path / "ns"
+    namespaces.create(pin, ("net", "uts"), hostname="inside", sysctls={"net.ipv4.ip_forward": "1"})
+    try:
+        assert namespaces.pinned(pin / "net")
+        assert namespaces.inside(str(pin / "uts"), lambda: os.uname().nodename) == "inside"
+        assert namespaces.inside(str(pin / "net"), lambda: namespaces.read_sysctl("net.ipv4.ip_forward")) == "1"
+        with pytest.raises(ValueError, match="sysctl net.nope"):
+            namespaces.create(tmp_path / "bad", ("net",), sysctls={"net.nope": "1"})
+        assert not (tmp_path / "bad").exists()
+    finally:
+        namespaces.release(pin)
+    assert not pin.exists()
+
+
+@pytest.mark.root
+def test_rules_are_acknowledged_refused_and_survive_their_process() -> None:
+    """A refused line changes nothing and says why; a dead nft is started again and the line applied."""
+
+    async def scenario() -> None:
+        launcher = Launcher()
+        rules = Nftables(launcher)
+        table = f"podling-t{Chance().hex(7)}"
+        try:
+            await rules.apply(f"add table inet {table}; add set inet {table} s {{ type ipv4_addr ; }}")
+            with pytest.raises(RuleRefused, match="No such file"):
+                await rules.apply(
+                    f"add element inet {table} s {{ 1.1.1.1 }}; add element inet {table} nope {{ 1.1.1.1 }}"
+                )
+            assert rules._child is not None
+            rules._child.send(signal.SIGKILL)
+            await rules.apply(f"add element inet {table} s {{ 2.2.2.2 }}")
+            listed = (await launcher.run(["nft", "list", "table", "inet", table])).stdout
+            assert b"2.2.2.2" in listed
+            assert b"1.1.1.1" not in listed
+        finally:
+            await rules.close()
+            assert await delete_table(launcher, "inet", table)
+            launcher.close()
+
+    asyncio.run(scenario())
