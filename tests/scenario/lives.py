@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +42,6 @@ async def history(cluster: SimulatedCluster, limit: float, name: str = "web") ->
             seen.append((round(cluster.clock.monotonic(), 3), state))
         return state == "gone"
 
-    try:
+    with contextlib.suppress(TimeoutError):
         await cluster.run_until(look, limit)
-    except TimeoutError:
-        pass
     return seen

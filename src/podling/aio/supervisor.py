@@ -77,9 +77,19 @@ class Supervisor:
 
     def job(self, name: str, work: Coroutine[object, object, object]) -> asyncio.Task[None]:
         """Run `work` once, apart from all else; an error is logged and counted, and reaches nobody."""
-        task = self._create(self._once(name, work), name)
+        try:
+            task = self._create(self._once(name, work), name)
+        except RuntimeError:
+            work.close()
+            raise
         self._jobs[task] = None
-        task.add_done_callback(lambda done: self._jobs.pop(done, None))
+
+        def finished(done: asyncio.Task[None]) -> None:
+            self._jobs.pop(done, None)
+            # A task that is cancelled before its first step never comes to what it was to run.
+            work.close()
+
+        task.add_done_callback(finished)
         return task
 
     def workers(

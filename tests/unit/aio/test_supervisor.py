@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -184,5 +187,29 @@ def test_error_in_the_body_stops_everything(run: Callable[[Any], Any], clock: Vi
                 supervisor.component("lives", lambda: clock.sleep(1000))
                 await clock.settle()
                 raise ValueError("planted")
+
+    run(main())
+
+
+def test_a_job_that_never_began_is_closed(run: Callable[[Any], Any], clock: VirtualClock) -> None:
+    """A job stopped before its first step, or refused, leaves no coroutine behind that warns of never being awaited."""
+
+    async def main() -> None:
+        async def work() -> None:
+            raise AssertionError("it never begins")
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            unraisable: list[object] = []
+            hook, sys.unraisablehook = sys.unraisablehook, lambda it: unraisable.append(it.exc_value)
+            try:
+                async with Supervisor(clock) as supervisor:
+                    supervisor.job("late", work())
+                with pytest.raises(RuntimeError, match="not running"):
+                    supervisor.job("later", work())
+                gc.collect()
+            finally:
+                sys.unraisablehook = hook
+            assert unraisable == []
 
     run(main())
