@@ -139,8 +139,11 @@ def _waiting(live: Live, layout: Layout) -> bool:
     return not live.group.processes() and not (live.bundle / "pid").exists() and live.record.pid is None
 
 
-def _speaking_of(live: Live) -> list[int]:
-    """Return the processes that were creating or starting this container: low-level runtimes that name its id."""
+def _speaking_of(live: Live, *, conmon: bool = False) -> list[int]:
+    """Return the low-level runtimes that are creating or starting this container, and its conmon if asked for.
+
+    They are known by its id among their words: conmon's pid file may not be written yet.
+    """
     found = []
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
@@ -150,7 +153,7 @@ def _speaking_of(live: Live) -> list[int]:
                 words = file.read().split(b"\0")
         except OSError:
             continue
-        if live.record.id.encode() in words and b"--cid" not in words and b"exec" not in words:
+        if live.record.id.encode() in words and (b"--cid" not in words or conmon) and b"exec" not in words:
             found.append(int(entry.name))
     return found
 
@@ -162,9 +165,11 @@ def kill_leftovers(layout: Layout, live: Live) -> None:
         live.conmon.send(signal.SIGKILL)
         live.conmon.close()
         live.conmon = None
-    for pid in _speaking_of(live):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    # Twice: a conmon that was found may have started its low-level runtime while it was being looked for.
+    for _ in range(2):
+        for pid in _speaking_of(live, conmon=True):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     live.group.kill()
     if live.process is not None:
         live.process.send(signal.SIGKILL)
