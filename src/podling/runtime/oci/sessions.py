@@ -173,7 +173,9 @@ class Exec:
                 await self._kill(child)
                 raise
             # Something left in the background may hold the pipe open for ever: take what has been written by now.
-            await asyncio.wait([collector], timeout=0.02)
+            with contextlib.suppress(TimeoutError):
+                async with self._clock.timeout(0.02):
+                    await asyncio.shield(collector)
             if code != 0 and not self._inner():
                 raise self._failure(bytes(kept).decode(errors="replace"), command[0] if command else "")
             return ExecResult(code if code >= 0 else 128 - code, bytes(kept))
