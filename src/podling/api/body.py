@@ -132,6 +132,8 @@ def _decode_oddly(data: bytes) -> Any:
         if error.pos >= len(given.rstrip()) or error.msg.startswith("Unterminated"):
             raise ValueError(gojson.END) from None
         raise ValueError(f"invalid character '{given[error.pos]}' at offset {error.pos}") from None
+    except ValueError:  # a number of more digits than Python reads
+        _too_large("")
     # Half of a surrogate pair becomes U+FFFD, as in Go.
     whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return json.loads(whole, parse_constant=_too_large)

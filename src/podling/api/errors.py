@@ -191,8 +191,8 @@ def unsupported_media_type(accepted: str) -> StatusError:
 def invalid(group: str, kind: str, name: str, causes: list[Cause]) -> StatusError:
     """Refuse an object: `Pod "web" is invalid: spec.x: Required value`, several causes in brackets."""
     qualified_kind = qualified(group, kind)
-    sentences = [f"{cause.field}: {cause.message}" for cause in causes]
-    detail = sentences[0] if len(sentences) == 1 else "[" + ", ".join(dict.fromkeys(sentences)) + "]"
+    sentences = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes))
+    detail = sentences[0] if len(sentences) == 1 else "[" + ", ".join(sentences) + "]"
     return StatusError(
         422,
         "Invalid",

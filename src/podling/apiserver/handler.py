@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from podling.api.errors import StatusError, method_not_allowed
+from podling.api.errors import StatusError, bad_request, method_not_allowed
+from podling.api.validation.field import quoted
 from podling.apiserver.cache.notices import frame_of
 from podling.apiserver.identity.rbac import refusal
 from podling.apiserver.messages import JSON, Request, Response, Watching
@@ -89,8 +90,11 @@ class Handler:
             verb not in record.verbs
             or (record.resource.namespaced and not target.namespace and verb not in {"list", "watch"})
             or (verb == "create" and target.name)
+            or (verb in {"update", "patch"} and not target.name)
         ):
             raise not_allowed()
+        if target.name:
+            _check_name(target.name)
 
     async def _collection(self, request: Request, target: Target, wish: Wish) -> Response:
         options = list_options(request.query)
@@ -128,7 +132,7 @@ class Handler:
         return self._object(target, wish, made, 201, warnings)
 
     async def _update(self, request: Request, target: Target, wish: Wish) -> Response:
-        options, warnings = write_options(request.query), list[str]()
+        options, warnings = write_options(request.query, "UpdateOptions"), list[str]()
         made, created = await updating.update(
             self._registry,
             target,
@@ -152,7 +156,7 @@ class Handler:
             raise refusal(asked, decision.reason)
 
     async def _patch(self, request: Request, target: Target, wish: Wish) -> Response:
-        options, warnings = write_options(request.query), list[str]()
+        options, warnings = write_options(request.query, "PatchOptions"), list[str]()
         made = await patching.patch(
             self._registry, target, request.user, options, request.body, request.content_type, warnings
         )
@@ -199,6 +203,16 @@ class Handler:
         if wish.yaml:
             body = to_yaml(body)
         return Response(code, body, representation.content_type, warnings or ())
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that can be no part of a path, as upstream does before it looks for the object."""
+    if name in {".", ".."}:
+        wrong = [f"may not be '{name}'"]
+    else:
+        wrong = [f"may not contain '{character}'" for character in "/%" if character in name]
+    if wrong:
+        raise bad_request(f"Name parameter invalid: {quoted(name)}: {';'.join(wrong)}")
 
 
 _DELETED_IN_FULL = frozenset({"pods", "namespaces", "serviceaccounts", "services"})

@@ -60,7 +60,7 @@ class Health:
     async def serve(self, request: Request, path: ResourcePath | None) -> Response | None:
         if path is not None or request.method not in {"GET", "HEAD"}:
             return None
-        _, first, *rest = request.path.rstrip("/").split("/")
+        first, *rest = request.path.strip("/").split("/")
         match first, rest:
             case "version", []:
                 return Response(body=self._version)

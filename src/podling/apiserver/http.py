@@ -27,7 +27,7 @@ from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 from podling.api.errors import StatusError, internal, not_found, too_large, unauthorized
 from podling.apiserver.chain import MAX_BODY, attributes_of
 from podling.apiserver.http_answers import Line, Raw, join, or_abort, quoted, takes_gzip, write_initial
-from podling.apiserver.identity.authentication import impersonated
+from podling.apiserver.identity.authentication import asks_to_impersonate, impersonated
 from podling.apiserver.messages import JSON, Request, Response, Watching
 from podling.apiserver.paths import resource_path
 
@@ -159,7 +159,7 @@ class HttpServer:
         user = await self._authenticator.authenticate(headers, certificate)
         if user is None:
             raise unauthorized()
-        if "Impersonate-User" in headers or "Impersonate-Group" in headers:
+        if asks_to_impersonate(headers):
             user = impersonated(user, headers, self._authorizer)
         asked = Request(
             request.method,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from podling.api.errors import Cause, StatusError, bad_request, invalid
+from podling.api.errors import Cause, bad_request, invalid
+from podling.api.validation.field import quoted
 from podling.apiserver.paths import truth
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def list_options(query: Sequence[tuple[str, str]]) -> ListOptions:
     options = ListOptions(
         labels=given.get("labelSelector", ""),
         fields=given.get("fieldSelector", ""),
-        limit=_integer(given, "limit") or 0,
+        limit=max(_integer(given, "limit") or 0, 0),
         continue_token=given.get("continue", ""),
         revision=given.get("resourceVersion", ""),
         match=given.get("resourceVersionMatch", ""),
@@ -109,21 +111,31 @@ def revision_of(text: str) -> int:
     """Read a resourceVersion; `StatusError` 400 for what is none."""
     if not text:
         return 0
-    if not (text.isascii() and text.isdigit()):
-        why = f'strconv.ParseUint: parsing "{text}": invalid syntax'
-        raise bad_request(f'resourceVersion: Invalid value: "{text}": {why}')
+    wrong = revision_problem(text)
+    if wrong:
+        raise bad_request(f"resourceVersion: Invalid value: {quoted(text)}: {wrong}")
     return int(text)
 
 
-def write_options(query: Sequence[tuple[str, str]]) -> WriteOptions:
+def revision_problem(text: str) -> str:
+    """Return why a text is no resourceVersion, in Go's words; empty if it is one."""
+    if not (text.isascii() and text.isdigit()):
+        return f"strconv.ParseUint: parsing {quoted(text)}: invalid syntax"
+    if len(text) > _LONGEST_INTEGER or int(text) >= 2**64:
+        return f"strconv.ParseUint: parsing {quoted(text)}: value out of range"
+    return ""
+
+
+def write_options(query: Sequence[tuple[str, str]], kind: str = "CreateOptions") -> WriteOptions:
+    """Read the options of a write; refusals name them by `kind`, which is upstream's for the verb."""
     if not query:
         return _PLAIN_WRITE
     given = _first(query)
-    dry_run = _dry_run([value for key, value in query if key == "dryRun"])
+    dry_run = _dry_run([value for key, value in query if key == "dryRun"], kind)
     validation = given.get("fieldValidation", "") or "Warn"
     if validation not in {"Ignore", "Warn", "Strict"}:
         why = f'Unsupported value: "{validation}": supported values: "", "Ignore", "Strict", "Warn"'
-        raise invalid("meta.k8s.io", "CreateOptions", "", [Cause("FieldValueNotSupported", why, "fieldValidation")])
+        raise invalid("meta.k8s.io", kind, "", [Cause("FieldValueNotSupported", why, "fieldValidation")])
     return WriteOptions(dry_run, validation)
 
 
@@ -134,15 +146,16 @@ def delete_options(query: Sequence[tuple[str, str]], body: bytes, content_type: 
     """Read the options of a deletion, from the body if there is one, else from the query."""
     if body:
         from podling.api.body import decode_body
+        from podling.api.conform import conform
+        from podling.api.schema import Schema
 
         tree = decode_body(body, content_type, "DeleteOptions", strict=False).tree
         kind = tree.get("kind")
         if kind not in {None, "", "DeleteOptions"}:
             raise bad_request(f"decoded object cannot be converted to DeleteOptions: {kind}")
+        conform(tree, Schema.of("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"))
         preconditions: dict[str, Any] = tree.get("preconditions") or {}
         grace, orphan = tree.get("gracePeriodSeconds"), tree.get("orphanDependents")
-        if grace is not None and (not isinstance(grace, int) or isinstance(grace, bool)):
-            raise bad_request("gracePeriodSeconds must be a number of seconds")
         propagation = tree.get("propagationPolicy")
         dry_run = tree.get("dryRun") or []
         uid, revision = preconditions.get("uid"), preconditions.get("resourceVersion")
@@ -163,7 +176,7 @@ def delete_options(query: Sequence[tuple[str, str]], body: bytes, content_type: 
         propagation = "Orphan" if orphan else "Background"
     if grace is not None and grace < 0:
         grace = 1
-    return DeleteOptions(_dry_run(dry_run), grace, uid, revision, propagation)
+    return DeleteOptions(_dry_run(dry_run, "DeleteOptions"), grace, uid, revision, propagation)
 
 
 PRESENT = -1
@@ -194,7 +207,7 @@ def read_continue(token: str) -> Continue:
         raise bad_request("continue key is not valid: server does not recognize this encoded version")
     if revision == 0 or not start or "/../" in f"/{start}":
         raise bad_request(f"continue key is not valid: {start!r}")
-    return Continue(revision, start)
+    return Continue(max(revision, PRESENT), start)
 
 
 def _first(query: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -208,15 +221,20 @@ def _integer(given: dict[str, str], key: str) -> int | None:
     text = given.get(key, "")
     if not text:
         return None
-    try:
-        return int(text)
-    except ValueError:
-        raise StatusError(400, "BadRequest", f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+    if _INTEGER.fullmatch(text) is None:
+        raise bad_request(f"strconv.ParseInt: parsing {quoted(text)}: invalid syntax")
+    if len(text) > _LONGEST_INTEGER or not -(2**63) <= int(text) < 2**63:
+        raise bad_request(f"strconv.ParseInt: parsing {quoted(text)}: value out of range")
+    return int(text)
 
 
-def _dry_run(values: Sequence[str]) -> bool:
+_INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_LONGEST_INTEGER = 100
+
+
+def _dry_run(values: Sequence[str], kind: str) -> bool:
     for value in values:
         if value != "All":
             why = f'Unsupported value: ["{value}"]: supported values: "All"'
-            raise invalid("meta.k8s.io", "CreateOptions", "", [Cause("FieldValueNotSupported", why, "dryRun")])
+            raise invalid("meta.k8s.io", kind, "", [Cause("FieldValueNotSupported", why, "dryRun")])
     return bool(values)

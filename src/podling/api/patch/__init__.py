@@ -7,7 +7,7 @@ codes. What a patch makes of an object is judged afterwards, by `conform` and by
 
 from podling.api.patch.json6902 import json_patch
 from podling.api.patch.merge import copied, merge_patch
-from podling.api.patch.strategic import strategic_merge_patch
+from podling.api.patch.strategic import go_text, strategic_merge_patch
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -20,6 +20,7 @@ __all__ = [
     "MERGE_PATCH",
     "STRATEGIC_MERGE_PATCH",
     "copied",
+    "go_text",
     "json_patch",
     "merge_patch",
     "strategic_merge_patch",

@@ -75,7 +75,7 @@ def _replaced_map(patch: _Map) -> _Map:
         case "delete":
             return {}
         case other:
-            raise _internal(f"unknown patch type: {_go(other)} in map: {_go({_DIRECTIVE: other, **patch})}")
+            raise _internal(f"unknown patch type: {go_text(other)} in map: {go_text({_DIRECTIVE: other, **patch})}")
 
 
 def _retain_keys(original: _Map, patch: _Map) -> None:
@@ -151,7 +151,9 @@ def _check_order(changes: _List, order: _List, merge_key: str) -> None:
         if at < len(wanted) and _same(wanted[at], entry, merge_key):
             at += 1
     if at < len(wanted):
-        raise _internal(f"The order in patch list:\n{_go(changes)}\n doesn't match {_ORDER} list:\n{_go(order)}\n")
+        raise _internal(
+            f"The order in patch list:\n{go_text(changes)}\n doesn't match {_ORDER} list:\n{go_text(order)}\n"
+        )
 
 
 def _merge_list(original: _List, patch: _List, child: Schema | None) -> _List:
@@ -162,7 +164,7 @@ def _merge_list(original: _List, patch: _List, child: Schema | None) -> _List:
         raise StatusError(422, "Invalid", message, details={})
     are_maps = {type(item) is dict for item in (*original, *patch)}
     if len(are_maps) > 1:
-        raise _internal(f"list element types are not identical: {_go([original, patch])}")
+        raise _internal(f"list element types are not identical: {go_text([original, patch])}")
     if are_maps == {False}:
         scalars = list({_identity(item, ""): item for item in (*original, *patch)}.values())
         return _in_order(scalars, patch, original, "")
@@ -200,7 +202,7 @@ def _take_directives(original: _List, patch: _List, merge_key: str) -> tuple[_Li
             case "merge":
                 raise _internal("merging lists cannot yet be specified in the patch")
             case other:
-                raise _internal(f"unknown patch type: {_go(other)} in map: {_go(change)}")
+                raise _internal(f"unknown patch type: {go_text(other)} in map: {go_text(change)}")
     if replace:
         return [_without_directives(change) for change in changes], []
     return [item for item in original if _identity(item, merge_key) not in gone], changes
@@ -229,7 +231,7 @@ _Identity = tuple[type, Any]
 def _identity(item: Any, merge_key: str) -> _Identity:
     """Return what tells an item from its neighbours: its merge key's value, or itself; true is not 1."""
     value = _key_value(item, merge_key) if merge_key else item
-    return type(value), value if type(value) is not dict and type(value) is not list else _go(value)
+    return type(value), value if type(value) is not dict and type(value) is not list else go_text(value)
 
 
 def _places(items: _List, merge_key: str) -> dict[_Identity, int]:
@@ -248,7 +250,7 @@ def _key_value(item: Any, merge_key: str) -> Any:
     if type(item) is not dict:
         raise _internal(f"expected a map[string]interface {{}}, but received a {_go_type(item)}")
     if merge_key not in item:
-        raise _internal(f"map: {_go(item)} does not contain declared merge key: {merge_key}")
+        raise _internal(f"map: {go_text(item)} does not contain declared merge key: {merge_key}")
     return item[merge_key]
 
 
@@ -278,16 +280,16 @@ def _internal(message: str) -> StatusError:
     return StatusError(500, "", message)
 
 
-def _go(value: Any) -> str:
+def go_text(value: Any) -> str:
     """Return how Go's `%v` prints a tree."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:
         return "<nil>"
     if isinstance(value, dict):
-        return "map[" + " ".join(f"{k}:{_go(value[k])}" for k in sorted(value)) + "]"
+        return "map[" + " ".join(f"{k}:{go_text(value[k])}" for k in sorted(value)) + "]"
     if isinstance(value, list):
-        return "[" + " ".join(map(_go, value)) + "]"
+        return "[" + " ".join(map(go_text, value)) + "]"
     return str(value)
 
 

@@ -30,6 +30,7 @@ UNAUTHENTICATED: Final = "system:unauthenticated"
 ANONYMOUS: Final = User("system:anonymous", (UNAUTHENTICATED,))
 
 _ACCOUNT: Final = "system:serviceaccount:"
+_IMPERSONATE: Final = "impersonate-"
 _EXTRA: Final = "impersonate-extra-"
 
 
@@ -140,6 +141,11 @@ def bearer_token(headers: Mapping[str, str]) -> str:
             except ValueError as error:
                 raise unauthorized() from error
     return ""
+
+
+def asks_to_impersonate(headers: Mapping[str, str]) -> bool:
+    """Return whether any Impersonate-… header is there: one alone must be refused, never passed over."""
+    return any(key[:12].lower() == _IMPERSONATE for key in headers)
 
 
 def impersonated(user: User, headers: Mapping[str, str], authorizer: Authorizer) -> User:

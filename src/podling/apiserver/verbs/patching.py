@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from podling.api import patch as patches
-from podling.api.body import decode_json
-from podling.api.conform import conform
-from podling.api.errors import StatusError, bad_request
+from podling.api.body import decode_json, duplicate_fields
+from podling.api.conform import WrongType, strict_decoding_error, walk
+from podling.api.errors import Cause, StatusError, bad_request, invalid
+from podling.api.validation.field import quoted
 from podling.apiserver.objects import tree_of
 from podling.apiserver.verbs import updating, writing
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from podling.api.schema import Schema
     from podling.apiserver.options import WriteOptions
     from podling.apiserver.paths import Target
-    from podling.apiserver.record import User
+    from podling.apiserver.record import Record, User
     from podling.apiserver.registry import Registry
 
 ACCEPTED = (patches.JSON_PATCH, patches.MERGE_PATCH, patches.STRATEGIC_MERGE_PATCH)
@@ -39,7 +42,9 @@ async def patch(
         raise _unsupported(media_type)
     record = target.record
     schema = writing.schema(record)
-    change_of = _reader(media_type, body, schema)
+    wanted = _read(media_type, body)
+    change_of = _change_of(media_type, wanted, schema)
+    twice = _given_twice(media_type, body, wanted) if options.validation != "Ignore" else []
     told: list[str] = []
 
     def change(current: Encoded) -> dict[str, Any]:
@@ -48,8 +53,17 @@ async def patch(
             before = record.face.from_stored(before)
         tree = change_of(before)
         told.clear()
-        problems = conform(tree, schema)
-        writing.judge_strictness(options.validation, problems.sentences(), told)
+        try:
+            _check_kind(media_type, record, tree)
+            problems = walk(tree, schema)
+            if options.validation == "Strict" and (twice or problems.unknown):
+                raise WrongType(strict_decoding_error([*twice, *problems.sentences()]))
+        except WrongType as error:
+            strategic = media_type == patches.STRATEGIC_MERGE_PATCH
+            shown = patches.go_text(wanted) if strategic else msgspec.json.encode(change_of(before)).decode()
+            cause = Cause("FieldValueInvalid", f"Invalid value: {quoted(shown)}: {error}", "patch")
+            raise invalid("", "", "", [cause]) from None
+        writing.judge_strictness(options.validation, [*twice, *problems.sentences()], told)
         metadata = tree.setdefault("metadata", {})
         if metadata.get("name", target.name) != target.name:
             raise bad_request(
@@ -65,12 +79,34 @@ async def patch(
     return result
 
 
-def _reader(media_type: str, body: bytes, schema: Schema) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Return what makes of a tree the patched one; the body is read once."""
+def _read(media_type: str, body: bytes) -> Any:
     try:
-        wanted = decode_json(body)
+        return decode_json(body)
     except ValueError as error:
-        raise bad_request(f"error decoding patch: {error}") from None
+        strategic = media_type == patches.STRATEGIC_MERGE_PATCH
+        raise bad_request(str(error) if strategic else f"error decoding patch: {error}") from None
+
+
+def _given_twice(media_type: str, body: bytes, wanted: Any) -> list[str]:
+    """Return strict validation's sentences about the patch itself."""
+    prefix = "json patch " if media_type == patches.JSON_PATCH else ""
+    return [f'{prefix}duplicate field "{path}"' for path in duplicate_fields(body, wanted)]
+
+
+def _check_kind(media_type: str, record: Record, tree: Any) -> None:
+    """Refuse a patch that makes another kind of the object; a strategic one does not reach so far."""
+    resource = record.resource
+    if media_type == patches.STRATEGIC_MERGE_PATCH or not isinstance(tree, dict):
+        return
+    version, kind = tree.get("apiVersion") or resource.api_version, tree.get("kind") or resource.kind
+    if isinstance(version, str) and isinstance(kind, str) and (version, kind) != (resource.api_version, resource.kind):
+        raise WrongType(
+            f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/api/legacyscheme/scheme.go:30"'
+        )
+
+
+def _change_of(media_type: str, wanted: Any, schema: Schema) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return what makes of a tree the patched one."""
     match media_type:
         case patches.JSON_PATCH:
             return lambda tree: patches.json_patch(tree, wanted)

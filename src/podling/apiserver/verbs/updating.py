@@ -13,6 +13,7 @@ import msgspec
 from podling.api.errors import Cause, StatusError, bad_request, conflict, invalid, not_found
 from podling.apiserver.admission.operation import Operation
 from podling.apiserver.objects import at
+from podling.apiserver.options import revision_problem
 from podling.apiserver.verbs import creating, writing
 from podling.store.protocol import Mismatch
 
@@ -166,8 +167,9 @@ def _check_preconditions(record: Record, name: str, tree: dict[str, Any], curren
             )
             raise invalid(resource.group, resource.kind, name, [cause])
     elif wanted != str(current.revision):
-        if not wanted.isdigit():
-            raise bad_request(f'strconv.ParseUint: parsing "{wanted}": invalid syntax')
+        wrong = revision_problem(wanted)
+        if wrong:
+            raise bad_request(wrong)
         raise conflict(resource.group, resource.plural, name)
 
 
