@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NODE = "one"
+POD_ADDRESS = "192.0.2.7"
 
 
 class _Everything:
@@ -234,6 +235,16 @@ def pod(name: str = "web", *containers: str, node: str = NODE) -> dict[str, Any]
     }
 
 
+class _Host(LocalHost):
+    """The machine, where what is meant for `POD_ADDRESS` goes to the loopback."""
+
+    async def connect(
+        self, address: str, port: int, *, timeout: float | None = None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        assert address == POD_ADDRESS
+        return await super().connect("127.0.0.1", port, timeout=timeout)
+
+
 class Streaming:
     """The composition: memory store, API server, HTTP, proxy, kubelet server. Pods are those of the API."""
 
@@ -245,7 +256,7 @@ class Streaming:
         everything = _Everything()
         self.api = ApiServer(self.store, self.clock, Chance(seed=1), authorizer=everything)
         self.kubelet = KubeletServer(self, self.runtime, self.clock, node=NODE)  # type: ignore[arg-type]
-        self.host = LocalHost("test")
+        self.host = _Host("test")
         self.socket = str(folder / "kubelet.sock")
         self.proxy = ConnectionProxy(self.api.registry, LocalNodes({NODE: self.socket}), self.host)
         self.http = self.api.http(everything, self.proxy)
@@ -304,7 +315,7 @@ class Streaming:
                     "containerID": f"test://{made}", "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
                 }
             )  # fmt: skip
-        tree["status"] |= {"phase": "Running", "podIP": "127.0.0.1", "containerStatuses": statuses}
+        tree["status"] |= {"phase": "Running", "podIP": POD_ADDRESS, "containerStatuses": statuses}
         tree["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
         await self._call("PUT", f"/api/v1/namespaces/default/pods/{name}/status", tree)
         found = self.api.registry.find(PODS, "default", name)

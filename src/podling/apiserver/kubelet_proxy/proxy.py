@@ -7,6 +7,7 @@ port for a Pod's, a ready endpoint's for a Service's. The caller is authenticate
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
@@ -111,7 +112,7 @@ class ConnectionProxy:
         if path.resource == "services":
             return (scheme, *self._endpoint(found, name, port))
         pod = found.view(PODS.type)
-        if not pod.status.pod_ip:
+        if not targets.is_global_unicast(pod.status.pod_ip):
             raise bad_request("address not allowed")
         if not port:
             ports = [it.container_port for container in pod.spec.containers for it in container.ports]
@@ -135,7 +136,8 @@ class ConnectionProxy:
             numbers = [it.port for it in view.ports if (it.name or "") == (chosen[0].name or "") and it.port]
             for endpoint in view.endpoints:
                 ready = endpoint.conditions is None or endpoint.conditions.ready is not False
-                backends += [(endpoint.addresses[0], number) for number in numbers if ready and endpoint.addresses]
+                usable = ready and endpoint.addresses and targets.is_global_unicast(endpoint.addresses[0])
+                backends += [(endpoint.addresses[0], number) for number in numbers if usable]
         if not backends:
             raise service_unavailable(f'no endpoints available for service "{name}"')
         return backends[self._registry.chance.below(len(backends))]
@@ -153,10 +155,8 @@ class ConnectionProxy:
                     return await asyncio.open_connection(address, port, ssl=context)
             return await self._host.connect(address, port, timeout=_DIAL_PATIENCE)
         except (OSError, TimeoutError) as error:
-            why = getattr(error, "strerror", None) or str(error) or "i/o timeout"
-            raise service_unavailable(
-                f"error trying to reach service: dial tcp {address}:{port}: connect: {why.lower()}"
-            ) from error
+            why = f"connect: {os.strerror(error.errno).lower()}" if error.errno else str(error) or "i/o timeout"
+            raise service_unavailable(f"error trying to reach service: dial tcp {address}:{port}: {why}") from error
 
     async def _pass(
         self,

@@ -5,6 +5,7 @@ Owns upstream's checks and sentences, and the translation of parameters. Pure.
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
@@ -125,6 +126,16 @@ def scheme_name_port(text: str) -> tuple[str, str, str]:
     if len(parts) == 3 and parts[0] in {"", "http", "https"}:
         return parts[0], parts[1], parts[2]
     raise bad_request(f'invalid request "{text}"')
+
+
+def is_global_unicast(address: str) -> bool:
+    """Return whether a Pod may have this address: a proxy to loopback would open the API server's own machine."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    barred = ip.is_unspecified or ip.is_loopback or ip.is_multicast or ip.is_link_local
+    return not barred and address != "255.255.255.255"
 
 
 def _firsts(query: Sequence[tuple[str, str]]) -> Mapping[str, str]:
