@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from podling.aio.clock import SystemClock
+from podling.linux import syscalls
 from podling.linux.host import Completed
 
 if TYPE_CHECKING:
@@ -180,6 +181,25 @@ class Launcher:
 def run_and_wait(argv: Sequence[str]) -> bytes:
     """Run a short command where there is no loop, and return its output; `CalledProcessError` where it fails."""
     return subprocess.run(argv, capture_output=True, check=True, stdin=subprocess.DEVNULL).stdout
+
+
+def start_first_process(argv: Sequence[str]) -> int:
+    """Start the first process of a new PID namespace, which lives as long as it does; return its pid out here.
+
+    The calling thread is spoilt by it: use one that ends. Nobody waits for the process but who kills it.
+    """
+    syscalls.unshare(syscalls.CLONE_NEWPID)
+    process = subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={"PATH": os.defpath},
+        cwd="/",
+        start_new_session=True,
+    )
+    process.returncode = 0  # it is not this object that reaps it
+    return process.pid
 
 
 def _abandon(launching: asyncio.Future[subprocess.Popen[bytes]]) -> None:

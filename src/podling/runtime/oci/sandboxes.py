@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 from typing import TYPE_CHECKING
 
 from podling.linux import cgroup, mounts, namespaces, processes, syscalls
+from podling.linux.spawn import start_first_process
 from podling.runtime.protocol import RuntimeFailure
 
 if TYPE_CHECKING:
@@ -86,22 +86,7 @@ def create(config: SandboxConfig, layout: Layout, hierarchies: cgroup.Hierarchie
 
 
 def _hold_processes(pin: Path, pod: cgroup.Cgroup) -> tuple[int, int]:
-    def body() -> int:
-        syscalls.unshare(syscalls.CLONE_NEWPID)
-        # What this thread starts first is the new namespace's first process, and lives as long as the namespace.
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", _HOLDER],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={"PATH": os.defpath},
-            cwd="/",
-            start_new_session=True,
-        )
-        process.returncode = 0  # the sandbox reaps it, perhaps in a later life of Podling
-        return process.pid
-
-    pid = namespaces.in_thread(body)
+    pid = namespaces.in_thread(lambda: start_first_process(["/bin/sh", "-c", _HOLDER]))
     pod.child("holder").create()
     pod.child("holder").add(pid)
     (pin / "pid").touch()

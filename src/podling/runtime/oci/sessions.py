@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from podling.linux import files, processes
+from podling.linux import files, processes, sockets
 from podling.linux.spawn import PipeReader, PipeWriter
 from podling.runtime.oci import conmon
 from podling.runtime.protocol import ExecResult, RuntimeFailure
@@ -250,10 +250,8 @@ class Exec:
         err_read, err_write = os.pipe2(os.O_CLOEXEC)
         complaints = PipeReader(err_read)
         path = str(self._scratch / "tty")
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        listener = sockets.listen_unix(path)
         try:
-            listener.bind(path)
-            listener.listen(1)
             try:
                 child = await self._low_level.launcher.start(
                     self._arguments(command, tty=True, console=path), stderr=err_write
@@ -441,14 +439,8 @@ class AttachSession:
 
 async def attach(bundle: Path, ended: Callable[[], Awaitable[int]]) -> AttachSession:
     """Connect to a container's conmon."""
-    directory = os.open(bundle, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
-        # A socket's path is short; a data directory's need not be.
-        await asyncio.get_running_loop().sock_connect(connection, f"/proc/self/fd/{directory}/attach")
+        connection = await sockets.connect_packets(bundle, "attach")
     except OSError as error:
-        connection.close()
         raise RuntimeFailure("Unavailable", f"cannot attach: {error.strerror or error}") from error
-    finally:
-        os.close(directory)
     return AttachSession(bundle, connection, ended)
