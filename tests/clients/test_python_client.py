@@ -30,7 +30,7 @@ def test_a_pods_life(core, name: str) -> None:
     container = kubernetes.client.V1Container(name="main", image=IMAGE, command=["sh", "-c", "echo hi; sleep 3600"])
     body = kubernetes.client.V1Pod(
         metadata=kubernetes.client.V1ObjectMeta(name=name, labels={"app": name}),
-        spec=kubernetes.client.V1PodSpec(containers=[container], termination_grace_period_seconds=0),
+        spec=kubernetes.client.V1PodSpec(containers=[container], termination_grace_period_seconds=1),
     )
     core.create_namespaced_pod("default", body)
     phases = []
