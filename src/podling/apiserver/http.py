@@ -22,9 +22,10 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp import HttpVersion11, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
-from podling.api.errors import StatusError, internal, not_found, too_large, unauthorized
+from podling.api.errors import StatusError, bad_request, internal, not_found, timeout, too_large, unauthorized
 from podling.apiserver.chain import MAX_BODY, attributes_of
 from podling.apiserver.http_answers import Line, Raw, join, or_abort, quoted, takes_gzip, write_initial
 from podling.apiserver.identity.authentication import asks_to_impersonate, impersonated
@@ -47,10 +48,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("podling.apiserver.http")
 
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a record of the HTTP library is about more than a request that is no HTTP: anybody can send those."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_wire = logging.getLogger("podling.apiserver.http.wire")
+_wire.addFilter(_is_ours)
+
 WRITE_LIMIT = 4 * 1024 * 1024
 """Bytes that may wait for one watcher's connection before it is cut off."""
 
 _TLS_BUFFER = 32 * 1024
+BODY_PATIENCE = 60.0
+"""Seconds within which a body must have come: what upstream gives a whole request."""
+
 _GZIP_FROM = 128 * 1024
 _SHUTDOWN_PATIENCE = 5.0
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
@@ -107,7 +120,7 @@ class HttpServer:
                 request_factory=_request,
                 handler_cancellation=True,
                 access_log=None,
-                logger=log,
+                logger=_wire,
                 max_line_size=64 * 1024,
                 max_field_size=64 * 1024,
             )
@@ -180,9 +193,14 @@ class HttpServer:
             if headers.get("Expect", "").lower() == "100-continue" and transport is not None:
                 transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             try:
-                asked.body = await request.read()
+                async with self._clock.timeout(BODY_PATIENCE):
+                    asked.body = await request.read()
             except HTTPRequestEntityTooLarge:
                 raise too_large(MAX_BODY) from None
+            except web.RequestPayloadError:
+                raise bad_request("the body of the request could not be read") from None
+            except TimeoutError:
+                raise timeout("request did not complete within the allotted timeout") from None
         if request.method in _READING:
             response = await self._chain.handle(asked)
         else:
