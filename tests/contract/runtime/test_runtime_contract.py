@@ -316,7 +316,9 @@ def test_exec_with_a_terminal(world: Hold) -> None:
 
     async def scenario(here: World) -> None:
         _, container = await here.started()
-        session = await here.runtime.exec(container, ["sh", "-c", "read x; stty size; tty"], stdin=True, tty=True)
+        # The size may arrive a moment after the command has begun, as with every terminal.
+        command = "read x; until stty size 2>&1 | grep '45 123'; do sleep 0.05; done; tty"
+        session = await here.runtime.exec(container, ["sh", "-c", command], stdin=True, tty=True)
         await session.resize(123, 45)
         await session.write_stdin(b"\n")
         out = b""
