@@ -245,9 +245,7 @@ def test_run_create_and_delete_a_namespace(cluster: RunningCluster, name: str) -
     cluster.kubectl("create", "namespace", name)
     eventually(lambda: cluster.kubectl("get", "sa", "default", "-n", name, check=False).returncode == 0)
     eventually(lambda: cluster.kubectl("get", "cm", "kube-root-ca.crt", "-n", name, check=False).returncode == 0)
-    cluster.kubectl(
-        "run", "web", f"--image={IMAGE}", "--grace-period=1", "-n", name, "--", "sleep", "3600", check=False
-    )
+    cluster.kubectl("apply", "-n", name, "-f", "-", stdin=pod_manifest("web", terminationGracePeriodSeconds=1))
     cluster.kubectl("create", "configmap", "some", "--from-literal=a=b", "-n", name)
     cluster.kubectl("create", "secret", "generic", "other", "--from-literal=a=b", "-n", name)
     cluster.kubectl("delete", "namespace", name, "--timeout=60s", timeout=90)
