@@ -26,7 +26,6 @@ _HOP = frozenset({
     "transfer-encoding", "upgrade",
 })  # fmt: skip
 _SECRET = frozenset({"authorization", "host", "content-length", "expect"})
-_UPGRADE_HEADERS = frozenset({"upgrade", "connection", "x-stream-protocol-version", "origin", "user-agent"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +48,18 @@ async def ask(
 ) -> Head:  # fmt: skip
     """Send the request on as one for `target`, and return the head of the answer."""
     lines = [f"{request.method} {target} HTTP/1.1", f"Host: {host}"]
+    kept_back = _HOP | _SECRET | {it.strip().lower() for it in request.headers.get("Connection", "").split(",")}
     if upgrade:
-        lines += [
-            f"{name}: {value}"
-            for name, value in request.headers.items()
-            if name.lower() in _UPGRADE_HEADERS or name.lower().startswith("sec-websocket-")
-        ]
-    else:
-        named = {it.strip().lower() for it in request.headers.get("Connection", "").split(",")}
-        lines += [
-            f"{name}: {value}"
-            for name, value in request.headers.items()
-            if name.lower() not in _HOP | _SECRET | named and not name.lower().startswith("impersonate-")
-        ]
+        kept_back -= {"connection", "upgrade"}
+    lines += [
+        f"{name}: {value}"
+        for name, value in request.headers.items()
+        if name.lower() not in kept_back and not name.lower().startswith("impersonate-")
+    ]
+    if not upgrade:
         lines.append("Connection: close")
-        if request.remote:
-            lines.append(f"X-Forwarded-For: {request.remote}")
+    if request.remote:
+        lines.append(f"X-Forwarded-For: {request.remote}")
     length = request.content_length
     if request.can_read_body and length is None:
         lines.append("Transfer-Encoding: chunked")
@@ -162,6 +157,8 @@ async def tunnel(
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
+            # Not closed but broken off: a backend that has stopped reading would keep a close waiting for ever.
+            writer.transport.abort()
     return Taken(status=101)
 
 

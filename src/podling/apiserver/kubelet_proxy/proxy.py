@@ -76,7 +76,9 @@ class ConnectionProxy:
             return _nothing(request)
         reader, writer = await self._nodes.connect(node)
         try:
-            head = await forwarding.ask(request, reader, writer, target, node, upgrade=False)
+            head = await forwarding.ask(request, reader, writer, target, node, upgrade=_is_upgrade(request))
+            if head.code == 101:
+                return await forwarding.tunnel(request, head, reader, writer)
             if head.code == 200:
                 return await forwarding.pass_answer(request, head, reader)
             text = await forwarding.short_body(head, reader)

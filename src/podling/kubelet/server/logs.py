@@ -19,7 +19,7 @@ from podling.api.times import from_wire
 from podling.linux.inotify import DirectoryWatch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, Iterator
 
     from podling.runtime.protocol import ContainerId, Runtime
 
@@ -163,7 +163,9 @@ class _File:
         self.file.close()
 
 
-async def read_log(path: str, options: LogOptions, runtime: Runtime, container: ContainerId) -> AsyncIterator[bytes]:
+async def read_log(
+    path: str, options: LogOptions, runtime: Runtime, container: ContainerId
+) -> AsyncGenerator[bytes, None]:
     """Yield the text of a log; `FileNotFoundError` before the first piece if there is none."""
     text = LogText(options)
     source = _File(path)

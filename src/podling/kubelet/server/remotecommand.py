@@ -79,6 +79,10 @@ class Remote(Protocol):
         """Send bytes of `STDOUT` or `STDERR`."""
         ...
 
+    async def ping(self) -> None:
+        """Send what a living client answers; `ConnectionError` where there is none."""
+        ...
+
     async def finish(self, outcome: Outcome) -> None:
         """Tell the end and close what is ours to close."""
         ...
@@ -154,6 +158,9 @@ class SpdyRemote:
         if stream is not None:
             await stream.write(data)
 
+    async def ping(self) -> None:
+        await self._connection.ping()
+
     async def finish(self, outcome: Outcome) -> None:
         error = self._streams.get("error")
         if error is not None:
@@ -219,6 +226,9 @@ class WebSocketRemote:
             await self._socket.send(b"%d" % channel + base64.b64encode(data), text=True)
         else:
             await self._socket.send(bytes((channel,)) + data)
+
+    async def ping(self) -> None:
+        await self._socket.ping()
 
     async def finish(self, outcome: Outcome) -> None:
         said = outcome.status if self._version.startswith("v") else outcome.text.encode()

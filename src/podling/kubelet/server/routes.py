@@ -17,6 +17,7 @@ from podling.api.types.core_v1 import PodList
 from podling.kubelet.server import streaming
 from podling.kubelet.server.logs import LogOptions, read_log
 from podling.kubelet.server.lookup import Refusal, logged_container, pod_of, running_container
+from podling.kubelet.server.upgrades import wants_websocket
 from podling.runtime.protocol import ContainerState, RuntimeFailure
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ class Routes:
             text = f"unable to retrieve container logs for {self._runtime.name}://{found}"
             return web.Response(text=text if known is None else "")
         pieces = read_log(known.log_path, options, self._runtime, found)
+        if wants_websocket(request.headers):
+            return await streaming.send_all(request, pieces, self._clock)
         try:
             first = await anext(pieces, b"") if not options.follow else b""
             answer.enable_chunked_encoding()
@@ -102,7 +105,7 @@ class Routes:
             else:
                 return web.Response(text=f"unable to retrieve container logs for {self._runtime.name}://{found}")
         finally:
-            await pieces.aclose()  # type: ignore[attr-defined]
+            await pieces.aclose()
         await answer.write_eof()
         return answer
 

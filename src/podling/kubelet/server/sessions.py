@@ -20,7 +20,7 @@ from podling.kubelet.server.wire import linger
 from podling.runtime.protocol import RuntimeFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from podling.aio.clock import Clock
     from podling.kubelet.server.remotecommand import Remote, Streams
@@ -30,6 +30,8 @@ log = logging.getLogger("podling.kubelet.server")
 
 CLOSING_PATIENCE = 10.0
 """Seconds that a client has for closing the connection after it was told the end."""
+
+PING_EVERY = 15.0
 
 SUCCESS = Outcome(msgspec.json.encode({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}))
 
@@ -67,21 +69,44 @@ async def serve(
     command: Sequence[str] | None,
 ) -> None:
     """Start a session once the client is ready, and carry it to its end; without a `command` it is an attach."""
-    reading = asyncio.create_task(_read(remote), name="remote command reader")
-    working = asyncio.create_task(_work(remote, start, streams, command), name="remote command")
+    pinging = asyncio.create_task(_ping(remote, clock), name="remote command pings")
     try:
-        await asyncio.wait({reading, working}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-            await linger(reading, clock, CLOSING_PATIENCE)
+        await race(_work(remote, start, streams, command), _read(remote), clock, pinging)
     finally:
-        await _end(reading, working)
+        await _end(pinging)
+
+
+async def race(
+    work: Coroutine[object, object, None],
+    reading: Coroutine[object, object, None],
+    clock: Clock,
+    *others: asyncio.Task[None],
+) -> None:
+    """Do the work unless the client goes first, as the end of `reading` or of any other tells; then let it close."""
+    worker, reader = asyncio.create_task(work, name="stream"), asyncio.create_task(reading, name="stream reader")
+    try:
+        await asyncio.wait({worker, reader, *others}, return_when=asyncio.FIRST_COMPLETED)
+        if worker.done():
+            worker.result()
+            await linger(reader, clock, CLOSING_PATIENCE)
+    finally:
+        await _end(worker, reader)
 
 
 async def _end(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _ping(remote: Remote, clock: Clock) -> None:
+    """Return once the client has gone: while a command takes no input nothing is read, and only a write can tell."""
+    try:
+        while True:
+            await clock.sleep(PING_EVERY)
+            await remote.ping()
+    except ConnectionError as error:
+        log.debug("a client has gone: %s", error)
 
 
 async def _read(remote: Remote) -> None:

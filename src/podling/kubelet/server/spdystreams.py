@@ -72,7 +72,7 @@ class SpdyConnection:
         self._accept = accept
         self._streams: dict[int, SpdyStream] = {}
         self._next = 1 if client else 2
-        self._last = 0
+        self._pings = 1 if client else 0
 
     async def run(self) -> None:
         """Serve until the peer closes; `SpdyError` if it breaks the protocol."""
@@ -97,8 +97,9 @@ class SpdyConnection:
         self._wire.write(data)
         await self._wire.drain()
 
-    async def go_away(self) -> None:
-        await self.send(spdy.go_away(self._last))
+    async def ping(self) -> None:
+        self._pings += 2
+        await self.send(spdy.ping(self._pings))
 
     def settle(self, stream: SpdyStream) -> None:
         """Forget a stream that is closed from both sides."""
@@ -131,7 +132,6 @@ class SpdyConnection:
                 pass  # the peer closes the connection when it is done with its streams
 
     async def _opened(self, event: spdy.SynStream) -> None:
-        self._last = event.stream
         if len(self._streams) >= MOST_STREAMS:
             await self.send(spdy.rst_stream(event.stream, spdy.REFUSED_STREAM))
             return

@@ -6,6 +6,8 @@ refusal is an HTTP answer; what the runtime says comes over the error stream.
 
 from __future__ import annotations
 
+import base64
+import contextlib
 from typing import TYPE_CHECKING
 
 from podling.aio.takeover import Taken, Takeover
@@ -24,7 +26,7 @@ from podling.kubelet.server.websocketwire import WebSocketWire
 from podling.kubelet.server.wire import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
     from aiohttp import web
 
@@ -70,6 +72,29 @@ async def remote_command(
         else:
             remote = SpdyRemote(wire, version, streams, clock)
         await sessions.serve(remote, start, streams, clock, command)
+    return Taken(status=101)
+
+
+async def send_all(request: web.BaseRequest, pieces: AsyncGenerator[bytes, None], clock: Clock) -> web.StreamResponse:
+    """Upgrade the connection to a WebSocket, and send the pieces as its messages: a log, as browsers take it."""
+    version, head = switch_to_websocket(request.headers, ("binary.k8s.io", "base64.binary.k8s.io"))
+    text = version.startswith("base64")
+
+    async def send(socket: WebSocketWire) -> None:
+        with contextlib.suppress(ConnectionError):
+            async for piece in pieces:
+                await socket.send(base64.b64encode(piece) if text else piece, text=text)
+            await socket.close()
+
+    async def ignore(socket: WebSocketWire) -> None:
+        with contextlib.suppress(ConnectionError):
+            while await socket.receive() is not None:
+                pass
+
+    async with Takeover(request) as (reader, writer), contextlib.aclosing(pieces):
+        writer.write(head)
+        socket = WebSocketWire(Connection(reader, writer))
+        await sessions.race(send(socket), ignore(socket), clock)
     return Taken(status=101)
 
 

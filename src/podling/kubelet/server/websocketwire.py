@@ -52,6 +52,9 @@ class WebSocketWire:
     async def send(self, data: bytes, *, text: bool = False) -> None:
         await self._send(Opcode.TEXT if text else Opcode.BINARY, data)
 
+    async def ping(self) -> None:
+        await self._send(Opcode.PING, b"")
+
     async def close(self, code: int = websocket.NORMAL, why: str = "") -> None:
         """Say that nothing more will be sent."""
         if not self._closed:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import os
 import pty
 import re
 import shutil
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -119,10 +122,55 @@ def test_a_client_that_goes_away_ends_its_command(tmp_path: Path, run: Any, prot
         assert await process.stdout.readline() == b"here\n"
         process.kill()
         await process.communicate()
-        await _until(lambda: node.runtime.sessions[0].closed)
-        assert node.runtime.sessions[0].process.returncode == -9
+        await _until(lambda: node.runtime.sessions[0].process.returncode == -9)
 
     _with(tmp_path, body, run)
+
+
+@PROTOCOLS
+def test_a_client_that_goes_away_in_mid_input_is_missed(
+    tmp_path: Path, run: Any, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a command takes no input nothing is read; the client's end is noticed all the same."""
+    monkeypatch.setattr("podling.kubelet.server.sessions.PING_EVERY", 0.1)
+
+    async def body(node: Streaming) -> None:
+        arguments = ("exec", "-i", "web", "--", "sh", "-c", "echo here; exec sleep 1000")
+        process = await node.spawn(*arguments, protocol=protocol, stdin=asyncio.subprocess.PIPE)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"x" * 20_000_000)
+        assert await process.stdout.readline() == b"here\n"
+        await asyncio.sleep(0.5)
+        assert not node.runtime.sessions[0].closed
+        process.kill()
+        with contextlib.suppress(ConnectionError):
+            await process.communicate()
+        await _until(lambda: node.runtime.sessions[0].process.returncode == -9)
+
+    _with(tmp_path, body, run)
+
+
+def test_logs_over_websocket(tmp_path: Path, run: Any) -> None:
+    """A log comes as the messages of a WebSocket too, as bytes or as base64."""
+
+    async def body(node: Streaming) -> None:
+        import aiohttp
+
+        address = f"http://127.0.0.1:{node.port}/api/v1/namespaces/default/pods/web/log"
+        async with aiohttp.ClientSession() as session:
+            async with session.ws_connect(address, protocols=["binary.k8s.io"]) as socket:
+                assert await socket.receive_bytes() == b"one\n"
+                assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+            async with session.ws_connect(address + "?follow=1", protocols=["base64.binary.k8s.io"]) as socket:
+                assert base64.b64decode(await socket.receive_str()) == b"one\n"
+                node.runtime.end("web-main")
+                assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await session.ws_connect(address + "?container=x")
+            assert refused.value.status == 400
+
+    _with(tmp_path, body, run, LINE.format(1, "one"))
 
 
 @PROTOCOLS
@@ -280,7 +328,19 @@ def test_the_python_client_streams(tmp_path: Path, run: Any) -> None:
 
         server = await asyncio.start_server(greet, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        await asyncio.to_thread(_use_python_client, node.port, port)
+        # In a process of its own: the client leaves its sockets to the collector.
+        root = Path(__file__).parents[4]
+        script = f"from {__name__} import _use_python_client as use; use({node.port}, {port})"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", script, cwd=root, env=os.environ | {"PYTHONPATH": f"{root}:{root}/src"}
+        )
+        try:
+            async with asyncio.timeout(60):
+                assert await process.wait() == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
         server.close()
         await server.wait_closed()
 
@@ -303,7 +363,6 @@ def _use_python_client(api: int, port: int) -> None:
         shell.write_stdin("echo in; echo wrong >&2; exit 9\n")
         shell.run_forever(timeout=20)
         assert (shell.read_stdout(), shell.read_stderr(), shell.returncode) == ("in\n", "wrong\n", 9)
-        shell.sock.sock.close()  # the client leaves it open when the server has closed
         forwarded = portforward(core.connect_get_namespaced_pod_portforward, "web", "default", ports=str(port))
         socket = forwarded.socket(port)
         socket.setblocking(True)
