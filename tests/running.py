@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -90,3 +91,55 @@ def eventually(check, seconds: float = 20.0, pause: float = 0.1):
             return answer
         assert time.monotonic() < end, f"never came true: {answer!r}"
         time.sleep(pause)
+
+
+def terminal(cluster: RunningCluster, pod: str, program: str = "kubectl") -> tuple[bytes, int]:
+    """Type a command into `exec -it POD -- sh`; return what the terminal showed and the exit code."""
+    import pty
+    import select
+
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [program, "--kubeconfig", str(cluster.data / "kubeconfig"), "exec", "-it", pod, "--", "sh"],
+        stdin=slave, stdout=slave, stderr=slave, close_fds=True,
+    )  # fmt: skip
+    os.close(slave)
+    os.write(master, b"tty && echo done-$((40+2)) && exit 3\n")
+    seen = b""
+    end = time.monotonic() + 20
+    while time.monotonic() < end and b"done-42" not in seen:
+        if select.select([master], [], [], 0.5)[0]:
+            try:
+                seen += os.read(master, 4096)
+            except OSError:
+                break
+    code = process.wait(15)
+    os.close(master)
+    return seen, code
+
+
+def forwarded_pages(cluster: RunningCluster, pod: str, program: str = "kubectl") -> list[str]:
+    """Forward a local port to the Pod's 8080; return what it serves, asked for twice."""
+    import urllib.request
+
+    port = free_port()
+    process = subprocess.Popen(
+        [program, "--kubeconfig", str(cluster.data / "kubeconfig"), "port-forward", pod, f"{port}:8080"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+
+    def page() -> str:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+                return answer.read().decode()
+        except OSError:
+            return ""
+
+    try:
+        assert "Forwarding from" in process.stdout.readline()
+        return [eventually(page), page()]
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import select
 import subprocess
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.running import IMAGE, RunningCluster, eventually, free_port, pod_manifest
+from tests.running import IMAGE, RunningCluster, eventually, forwarded_pages, pod_manifest, terminal
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("kubectl")]
 
@@ -89,26 +86,11 @@ def test_exec_carries_output_input_and_exit_codes(cluster: RunningCluster, pod: 
 
 
 def test_exec_gives_a_terminal(cluster: RunningCluster, pod: str) -> None:
-    """exec -it is a terminal: it has a size, echoes, and ends with the shell."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        ["kubectl", "--kubeconfig", str(cluster.data / "kubeconfig"), "exec", "-it", pod, "--", "sh"],
-        stdin=slave, stdout=slave, stderr=slave, close_fds=True,
-    )  # fmt: skip
-    os.close(slave)
-    os.write(master, b"tty && echo done-$((40+2)) && exit 3\n")
-    seen = b""
-    end = time.monotonic() + 20
-    while time.monotonic() < end and b"done-42" not in seen:
-        if select.select([master], [], [], 0.5)[0]:
-            try:
-                seen += os.read(master, 4096)
-            except OSError:
-                break
-    assert b"/dev/pts/" in seen
-    assert b"done-42" in seen
-    assert process.wait(15) == 3
-    os.close(master)
+    """exec -it is a terminal: it has a name, echoes, and ends with the shell."""
+    shown, code = terminal(cluster, pod)
+    assert b"/dev/pts/" in shown
+    assert b"done-42" in shown
+    assert code == 3
 
 
 def test_attach_sees_what_is_written(cluster: RunningCluster, name: str) -> None:
@@ -141,26 +123,7 @@ def test_port_forward_reaches_the_container(cluster: RunningCluster, name: str) 
     command = ("sh", "-c", "mkdir -p /w; echo hello from inside > /w/index.html; exec httpd -f -p 8080 -h /w")
     cluster.kubectl("apply", "-f", "-", stdin=pod_manifest(name, *command))
     cluster.wait_ready(name)
-    port = free_port()
-    process = subprocess.Popen(
-        ["kubectl", "--kubeconfig", str(cluster.data / "kubeconfig"), "port-forward", name, f"{port}:8080"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert "Forwarding from" in process.stdout.readline()
-
-    def page() -> str:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
-                return answer.read().decode()
-        except OSError:
-            return ""
-
-    assert eventually(page) == "hello from inside\n"
-    assert page() == "hello from inside\n"
-    process.kill()
-    process.wait()
-    process.stdout.close()
+    assert forwarded_pages(cluster, name) == ["hello from inside\n"] * 2
     cluster.kubectl("delete", "pod", name, "--now")
 
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import os
-import pty
-import select
-import subprocess
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.running import RunningCluster, eventually, free_port, pod_manifest
+from tests.running import RunningCluster, eventually, forwarded_pages, pod_manifest, terminal
 
 pytestmark = pytest.mark.root
 
@@ -61,30 +56,16 @@ def test_exec_and_cp_over_spdy(old, pod: str, tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == (tmp_path / "in").read_bytes()
 
 
-def test_a_terminal_over_spdy(cluster: RunningCluster, old, pod: str) -> None:
+@pytest.mark.usefixtures("old")
+def test_a_terminal_over_spdy(cluster: RunningCluster, pod: str) -> None:
     """exec -it is a terminal there too."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [str(OLD), "--kubeconfig", str(cluster.data / "kubeconfig"), "exec", "-it", pod, "--", "sh"],
-        stdin=slave, stdout=slave, stderr=slave, close_fds=True,
-    )  # fmt: skip
-    os.close(slave)
-    os.write(master, b"tty && echo done-$((40+2)) && exit 3\n")
-    seen = b""
-    end = time.monotonic() + 20
-    while time.monotonic() < end and b"done-42" not in seen:
-        if select.select([master], [], [], 0.5)[0]:
-            try:
-                seen += os.read(master, 4096)
-            except OSError:
-                break
-    assert b"done-42" in seen
-    assert process.wait(15) == 3
-    os.close(master)
+    shown, code = terminal(cluster, pod, str(OLD))
+    assert b"done-42" in shown
+    assert code == 3
 
 
-def test_logs_follow_and_attach(old, cluster: RunningCluster, name: str) -> None:
-    """logs -f to the end of a container; attach joins a running one."""
+def test_logs_follow(old, cluster: RunningCluster, name: str) -> None:
+    """logs -f goes on to the end of a container."""
     command = ("sh", "-c", "for i in 1 2 3; do echo line $i; sleep 0.5; done")
     old("apply", "-f", "-", stdin=pod_manifest(name, *command, restartPolicy="Never"))
     eventually(lambda: cluster.get("pod", name)["status"]["phase"] != "Pending")
@@ -97,24 +78,5 @@ def test_port_forward_over_spdy(old, cluster: RunningCluster, name: str) -> None
     command = ("sh", "-c", "mkdir -p /w; echo old but gold > /w/index.html; exec httpd -f -p 8080 -h /w")
     old("apply", "-f", "-", stdin=pod_manifest(name, *command))
     cluster.wait_ready(name)
-    port = free_port()
-    process = subprocess.Popen(
-        [str(OLD), "--kubeconfig", str(cluster.data / "kubeconfig"), "port-forward", name, f"{port}:8080"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert "Forwarding from" in process.stdout.readline()
-
-    def page() -> str:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
-                return answer.read().decode()
-        except OSError:
-            return ""
-
-    assert eventually(page) == "old but gold\n"
-    assert page() == "old but gold\n"
-    process.kill()
-    process.wait()
-    process.stdout.close()
+    assert forwarded_pages(cluster, name, str(OLD)) == ["old but gold\n"] * 2
     old("delete", "pod", name, "--now")
