@@ -55,7 +55,7 @@ class Handler:
         """Answer one authorized request."""
         record, subresource = target.record, target.subresource
         self._check_allowed(target, verb)
-        if subresource and subresource not in {"status", "finalize"}:
+        if subresource and subresource not in record.parts:
             return await self._subresource(request, target)
         wish = negotiate(request.accept)
         if wish.kind == "table":

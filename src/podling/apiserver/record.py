@@ -109,6 +109,10 @@ class Strategy(Protocol):
         """Keep from the stored object everything but what writers of a subresource (`status`) may touch."""
         ...
 
+    def validate_subresource(
+        self, subresource: str, tree: dict[str, Any], old: dict[str, Any], context: Context
+    ) -> Sequence[Cause]: ...
+
     def grace(self, tree: dict[str, Any], requested: int | None) -> int | None:
         """Return how many seconds deletion takes; `None` for kinds that know no grace."""
         ...
@@ -157,6 +161,8 @@ class Record:
     """PUT of an absent object creates it (Lease, Event, ConfigMap-like kinds as upstream has it)."""
     subresource_verbs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What each subresource answers to, where that is not get, patch and update."""
+    parts: frozenset[str] = frozenset({"status", "finalize"})
+    """Those of `subresources` that are the object itself, of which their writers may touch a part."""
     shape: Shape = field(init=False, repr=False, compare=False)
     """Reads and writes the stored bytes."""
 

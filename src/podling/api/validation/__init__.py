@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from podling.api.resources import Resource
     from podling.api.types.core_v1 import Binding
 
-__all__ = ["binding", "create", "ephemeral_containers_update", "finalize", "status_update", "update", "warnings"]
+__all__ = [
+    "binding",
+    "create",
+    "ephemeral_containers_update",
+    "finalize",
+    "resize",
+    "status_update",
+    "subresource_update",
+    "update",
+    "warnings",
+]
 
 _RBAC = "rbac.authorization.k8s.io"
 
@@ -100,6 +110,15 @@ def ephemeral_containers_update(resource: Resource[Any], new: Any, old: Any) -> 
     return causes
 
 
+def resize(resource: Resource[Any], new: Any, old: Any) -> list[Cause]:
+    """Return what speaks against a change of a Pod through its subresource `resize`, its QoS class left aside."""
+    from podling.api.validation.pod_resize import check_resize
+
+    causes: list[Cause] = []
+    check_resize(typed(resource.type, new), typed(resource.type, old), causes)
+    return causes
+
+
 def finalize(resource: Resource[Any], new: Any, old: Any) -> list[Cause]:
     """Return what speaks against a change of a Namespace through its subresource `finalize`."""
     from podling.api.validation.node import check_namespace_finalize
@@ -107,6 +126,21 @@ def finalize(resource: Resource[Any], new: Any, old: Any) -> list[Cause]:
     causes: list[Cause] = []
     check_namespace_finalize(typed(resource.type, new), typed(resource.type, old), causes)
     return causes
+
+
+def subresource_update(resource: Resource[Any], subresource: str, new: Any, old: Any) -> list[Cause]:
+    """Return what speaks against a change through a subresource that is a part of the object itself."""
+    match subresource:
+        case "status":
+            return status_update(resource, new, old)
+        case "finalize":
+            return finalize(resource, new, old)
+        case "ephemeralcontainers":
+            return ephemeral_containers_update(resource, new, old)
+        case "resize":
+            return resize(resource, new, old)
+        case _:
+            raise ValueError(f"{resource.plural}/{subresource} has no rules")
 
 
 def binding(new: Binding | dict[str, Any]) -> list[Cause]:

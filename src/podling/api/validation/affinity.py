@@ -194,14 +194,15 @@ def check_spread(constraints: tuple[TopologySpreadConstraint, ...], path: Path, 
 
 
 def _check_spread_keys(keys: tuple[str, ...], selector: LabelSelector | None, path: Path, causes: list[Cause]) -> None:
+    """Check keys whose values are the Pod's own; the server has already made an expression of each."""
     if not keys:
         return
-    selected: set[str] = set()
+    selected: list[str] = []
     if selector is None:
         causes.append(forbidden(path, _NO_SELECTOR))
     else:
-        selected = set(selector.match_labels) | {expression.key for expression in selector.match_expressions}
+        selected = [*selector.match_labels, *(expression.key for expression in selector.match_expressions)]
     for i, key in enumerate(keys):
         check_label_name(key, path[i], causes)
-        if key in selected:
+        if selected.count(key) > 1:
             causes.append(invalid(path[i], key, "exists in both matchLabelKeys and labelSelector"))

@@ -60,6 +60,15 @@ class Plain:
         for key in ("ownerReferences", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
             keep(metadata, before, key)
 
+    def validate_subresource(
+        self,
+        subresource: str,  # noqa: ARG002
+        tree: dict[str, Any],  # noqa: ARG002
+        old: dict[str, Any],  # noqa: ARG002
+        context: Context,  # noqa: ARG002
+    ) -> Sequence[Cause]:
+        return ()
+
     def grace(self, tree: dict[str, Any], requested: int | None) -> int | None:  # noqa: ARG002
         return None
 

@@ -126,15 +126,16 @@ def check_update(record: Record, tree: dict[str, Any], old: dict[str, Any], cont
     """Refuse what the stored object must not become, naming every cause."""
     resource = record.resource
     after, before = typed(resource.type, tree), typed(resource.type, old)
-    match subresource:
-        case "status":
-            _refuse(record, tree, validation.status_update(resource, after, before))
-        case "finalize":
-            _refuse(record, tree, validation.finalize(resource, after, before))
-        case _:
-            causes = validation.update(resource, after, before)
-            _refuse(record, tree, [*causes, *record.strategy.validate_update(tree, old, context)])
-            context.warnings.extend(validation.warnings(resource, after, before))
+    if subresource:
+        causes = [
+            *record.strategy.validate_subresource(subresource, tree, old, context),
+            *validation.subresource_update(resource, subresource, after, before),
+        ]
+        _refuse(record, tree, causes)
+        return
+    causes = [*validation.update(resource, after, before), *record.strategy.validate_update(tree, old, context)]
+    _refuse(record, tree, causes)
+    context.warnings.extend(validation.warnings(resource, after, before))
 
 
 def _refuse(record: Record, tree: dict[str, Any], causes: list[Cause]) -> None:
