@@ -95,7 +95,10 @@ class Supervisor:
     def workers(
         self, name: str, queue: WorkQueue[_Key], process: Callable[[_Key], Awaitable[object]], count: int = 1
     ) -> None:
-        """Let `count` components take keys from `queue`: success forgets its back-off, an error asks again."""
+        """Let `count` components take keys from `queue`: success forgets its back-off, an error asks again.
+
+        Not counted as failures: a write that somebody else was faster with, and a server that is away.
+        """
 
         async def drain() -> None:
             while True:
@@ -105,7 +108,7 @@ class Supervisor:
                 except (Exception, asyncio.CancelledError) as error:
                     if _asked_to_stop(error):
                         raise
-                    if not getattr(error, "is_conflict", False):
+                    if not (getattr(error, "is_conflict", False) or getattr(error, "is_passing", False)):
                         self._note(f"{name} {key}", error)
                     queue.add_rate_limited(key)
                 else:

@@ -98,6 +98,11 @@ class StatusError(Exception):
         return self.code == 410
 
     @property
+    def is_passing(self) -> bool:
+        """Whether the server could not answer just now, so that asking again later is all there is to do."""
+        return self.code in (429, 503, 504)
+
+    @property
     def is_forbidden(self) -> bool:
         return self.reason == "Forbidden"
 

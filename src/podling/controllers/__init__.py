@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from podling.client.client import Client
     from podling.client.informer import Informers
     from podling.controllers.context import Context
+    from podling.controllers.settings import Settings
 
 
 class Controller(Protocol):
@@ -35,27 +36,41 @@ def controllers() -> tuple[type[Controller], ...]:
     """Return every controller, in the order in which they are started."""
     from podling.controllers.garbage_collector import GarbageCollector
     from podling.controllers.namespace_lifecycle import NamespaceLifecycle
+    from podling.controllers.node_lifecycle import NodeLifecycle
+    from podling.controllers.pod_garbage_collector import PodGarbageCollector
     from podling.controllers.root_ca import RootCertificatePublisher
     from podling.controllers.service_accounts import ServiceAccounts
+    from podling.controllers.taint_eviction import TaintEviction
 
     return (
         ServiceAccounts,
         RootCertificatePublisher,
         NamespaceLifecycle,
         GarbageCollector,
+        NodeLifecycle,
+        TaintEviction,
+        PodGarbageCollector,
     )
 
 
 def run(
-    supervisor: Supervisor, client_as: Callable[[str], Client], informers: Informers, clock: Clock, root_ca: str
+    supervisor: Supervisor,
+    client_as: Callable[[str], Client],
+    informers: Informers,
+    clock: Clock,
+    root_ca: str,
+    settings: Settings | None = None,
 ) -> None:
     """Start every controller under `supervisor`.
 
     `client_as` gives the client of one ServiceAccount in `kube-system`, by its name: the bootstrap roles let each
     controller do its own work and no more. `informers` must be allowed to list and watch everything, as
-    `system:kube-controller-manager` is. `root_ca` is what Pods verify the API server with, in PEM.
+    `system:kube-controller-manager` is. `root_ca` is what Pods verify the API server with, in PEM. `settings` are
+    upstream's unless given.
     """
     from podling.controllers.context import Context
+    from podling.controllers.settings import Settings
 
+    settings = settings or Settings()
     for controller in controllers():
-        controller(Context(supervisor, client_as(controller.account), informers, clock, root_ca)).start()
+        controller(Context(supervisor, client_as(controller.account), informers, clock, root_ca, settings)).start()

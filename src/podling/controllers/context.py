@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from podling.controllers.settings import Settings
 
 if TYPE_CHECKING:
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
     from podling.client.client import Client
+    from podling.client.events import EventRecorder
     from podling.client.informer import Informers
 
 
@@ -23,3 +26,12 @@ class Context:
     clock: Clock
     root_ca: str
     """The CA bundle in PEM."""
+    settings: Settings = field(default_factory=Settings)
+
+    def recorder(self, component: str) -> EventRecorder:
+        """Return a recorder that speaks as `component`, started."""
+        from podling.client.events import EventRecorder
+
+        made = EventRecorder(self.client, self.clock, component)
+        self.supervisor.component(f"events {component}", made.run)
+        return made

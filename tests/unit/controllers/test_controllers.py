@@ -222,7 +222,7 @@ def test_owners_that_cannot_be_asked_for_count_as_present(run: Run, clock: Virtu
     async def main() -> None:
         cluster = SmallCluster()
         foreign = {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "t", "uid": "u"}}
-        cluster.put(PODS, _pod("kept", owners=(foreign,)))
+        cluster.put(PODS, _pod("kept", node="", owners=(foreign,)))
         owner = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "gone", "uid": "u"}}
         cluster.put(NODES, _object("kept", namespace="", owners=(owner,)))
         async with _controlling(cluster, clock):
