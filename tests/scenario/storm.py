@@ -139,7 +139,8 @@ async def _is_true(cluster: SimulatedCluster) -> None:
     for name, node in cluster.nodes.items():
         said = set()
         for pod in cluster.list(PODS, fields=f"spec.nodeName={name}"):
-            said |= {s.container_id for s in pod.status.container_statuses if s.state.running is not None}
+            told = (*pod.status.init_container_statuses, *pod.status.container_statuses)
+            said |= {s.container_id for s in told if s.state.running is not None}
         runs = {
             f"sim://{c.id}"
             for c in await node.runtime.list_containers()

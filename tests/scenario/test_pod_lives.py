@@ -240,3 +240,24 @@ def test_a_node_that_loses_power(run):
             assert cluster.failures == 0
 
     run(main())
+
+
+def test_what_others_write_over_a_status_is_put_right(run):
+    """The kubelet's word on its Pods' conditions stands: a foreign Ready=False lasts no longer than it takes to hear of it."""
+
+    async def main():
+        async with SimulatedCluster() as cluster:
+            await cluster.apply(pod())
+            await cluster.wait(PODS, "web", ready())
+            await cluster.advance(10)
+            conditions = [{"type": "Ready", "status": "False"}, {"type": "example.com/mine", "status": "True"}]
+            patch = {"status": {"conditions": conditions}}
+            await cluster.client.patch(PODS, "web", patch, namespace="default", kind="strategic", subresource="status")
+            await cluster.advance(1)
+            told = {c.type: c.status for c in cluster.get(PODS, "web").status.conditions}
+            assert (told["Ready"], told["example.com/mine"]) == ("True", "True")
+            version = cluster.get(PODS, "web").metadata.resource_version
+            await cluster.advance(60)
+            assert cluster.get(PODS, "web").metadata.resource_version == version
+
+    run(main())

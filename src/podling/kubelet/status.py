@@ -41,16 +41,21 @@ class StatusWriter:
         self._entries: dict[str, _Entry] = {}
 
     def tell(self, pod: Pod, status: PodStatus) -> None:
-        """Have `status` written for a Pod; `pod` is the newest that is known of the object. Never waits."""
+        """Have `status` written for a Pod; `pod` is the newest that is known of the object. Never waits.
+
+        What others have written over it meanwhile is put right, as upstream's reconciling does: a Pod that was marked
+        not Ready while its node was thought lost is Ready again.
+        """
         uid = pod.metadata.uid
         entry = self._entries.get(uid)
         if entry is None:
             entry = self._entries[uid] = _Entry(pod)
-        entry.heard(pod)
-        if status is entry.told:
+        is_newer = entry.heard(pod)
+        if status is not entry.told:
+            entry.told = status
+            entry.wanted = to_tree(status)
+        elif not is_newer:
             return
-        entry.told = status
-        entry.wanted = to_tree(status)
         entry.dirty = True
         if not entry.writing and entry.difference() and not self._supervisor.is_stopping:
             entry.writing = True
@@ -124,12 +129,14 @@ class _Entry:
         self._version = _number(pod.metadata.resource_version)
         self._waiters: list[asyncio.Future[None]] = []
 
-    def heard(self, pod: Pod) -> None:
-        """Take the API's word, if it is newer than what is known."""
+    def heard(self, pod: Pod) -> bool:
+        """Take the API's word, if it is newer than what is known; whether it is."""
         version = _number(pod.metadata.resource_version)
-        if version > self._version:
-            self._version = version
-            self._known = to_tree(pod.status)
+        if version <= self._version:
+            return False
+        self._version = version
+        self._known = to_tree(pod.status)
+        return True
 
     def difference(self) -> dict[str, Any]:
         """Return the patch that makes the API's status the wanted one; empty if it is."""
