@@ -14,6 +14,7 @@ from podling.api.conform import conform, strict_decoding_error
 from podling.api.errors import bad_request, invalid
 from podling.api.schema import Schema
 from podling.api.validation.shape import typed
+from podling.apiserver.gaps import unenforced
 from podling.apiserver.record import Context
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def check_create(record: Record, tree: dict[str, Any], context: Context) -> None
     causes = [*validation.create(record.resource, view), *record.strategy.validate_create(tree, context)]
     _refuse(record, tree, causes)
     context.warnings.extend(validation.warnings(record.resource, view))
+    context.warnings.extend(unenforced(record.resource, tree))
 
 
 def check_update(record: Record, tree: dict[str, Any], old: dict[str, Any], context: Context, subresource: str) -> None:
@@ -136,6 +138,8 @@ def check_update(record: Record, tree: dict[str, Any], old: dict[str, Any], cont
     causes = [*validation.update(resource, after, before), *record.strategy.validate_update(tree, old, context)]
     _refuse(record, tree, causes)
     context.warnings.extend(validation.warnings(resource, after, before))
+    if tree.get("spec") != old.get("spec"):
+        context.warnings.extend(unenforced(resource, tree))
 
 
 def _refuse(record: Record, tree: dict[str, Any], causes: list[Cause]) -> None:

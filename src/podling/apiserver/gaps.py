@@ -1,0 +1,82 @@
+"""What is accepted and not carried out: one table, and the warnings that callers get from it.
+
+Owns the list of leaves whose value changes nothing yet. A caller who sets one is told so in a `Warning` header at
+every write, so that nothing is silently ignored. A line leaves the table with the change that makes its leaf true.
+
+Paths are of the object: `[]` stands for every item of a list, `=VALUE` at the end for this value alone. What fails
+visibly (a volume type that is not mounted shows as FailedMount) need not stand here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from podling.api.resources import Resource
+
+_UNROUTED = "Service addresses are kept but not routed yet"
+_NO_SECCOMP = "the runtime has no default seccomp profile yet: the container runs unconfined"
+_NO_SELINUX = "SELinux labels are not applied"
+_NO_APPARMOR = "AppArmor profiles are not applied"
+_CONTAINER_LISTS = ("containers", "initContainers", "ephemeralContainers")
+
+UNENFORCED: Mapping[str, Mapping[str, str]] = {
+    "Pod": {
+        "spec.evictionResponders[]": "eviction responders are not asked",
+        "spec.resourceClaims[]": "devices are not allocated",
+        "spec.schedulingGroup": "Pods are scheduled one by one",
+        "spec.securityContext.appArmorProfile": _NO_APPARMOR,
+        "spec.securityContext.seLinuxOptions": _NO_SELINUX,
+        "spec.securityContext.seccompProfile.type=RuntimeDefault": _NO_SECCOMP,
+        **{
+            f"spec.{containers}[].{leaf}": why
+            for containers in _CONTAINER_LISTS
+            for leaf, why in {
+                "ports[].hostPort": "the port is reserved on the node but not forwarded",
+                "resources.claims[]": "devices are not allocated",
+                "securityContext.appArmorProfile": _NO_APPARMOR,
+                "securityContext.seLinuxOptions": _NO_SELINUX,
+                "securityContext.seccompProfile.type=RuntimeDefault": _NO_SECCOMP,
+                "volumeDevices[]": "block devices are not handed to containers",
+            }.items()
+        },
+    },
+    "Service": {
+        "spec.type=LoadBalancer": "load balancers are not provided",
+        "spec.type=NodePort": "node ports are kept but not opened",
+        "spec.selector": _UNROUTED,
+        "spec.externalIPs[]": _UNROUTED,
+    },
+}
+"""By kind: path → what does not happen."""
+
+
+def unenforced(resource: Resource[Any], tree: dict[str, Any]) -> list[str]:
+    """Return a sentence for each leaf of `tree` that is set and not carried out, with its path."""
+    table = UNENFORCED.get(resource.kind)
+    if table is None:
+        return []
+    return [f"{path}: {why}" for pattern, why in table.items() for path in _found(tree, pattern)]
+
+
+def _found(tree: dict[str, Any], pattern: str) -> Iterator[str]:
+    path, _, wanted = pattern.partition("=")
+    yield from _walk(tree, path.split("."), "", wanted)
+
+
+def _walk(node: Any, steps: list[str], where: str, wanted: str) -> Iterator[str]:
+    if not steps:
+        if node not in (None, "", {}, []) and (not wanted or node == wanted):
+            yield where
+        return
+    name = steps[0].removesuffix("[]")
+    if not isinstance(node, dict) or name not in node:
+        return
+    value, place = node[name], f"{where}.{name}" if where else name
+    if steps[0].endswith("[]"):
+        for number, item in enumerate(value if isinstance(value, list) else ()):
+            yield from _walk(item, steps[1:], f"{place}[{number}]", wanted)
+    else:
+        yield from _walk(value, steps[1:], place, wanted)

@@ -1,0 +1,44 @@
+"""What is accepted and not carried out is said, and the table of it names real leaves only."""
+
+from __future__ import annotations
+
+import pytest
+
+from podling.api.resources import PODS, SERVICES
+from podling.api.schema import Schema
+from podling.apiserver.gaps import UNENFORCED, unenforced
+
+RESOURCES = {resource.kind: resource for resource in (PODS, SERVICES)}
+
+
+@pytest.mark.parametrize(("kind", "path"), [(kind, path) for kind, table in UNENFORCED.items() for path in table])
+def test_every_line_names_a_leaf_of_the_schema(kind: str, path: str) -> None:
+    """A line whose leaf no longer exists would never warn anybody."""
+    schema = Schema.of(RESOURCES[kind].schema_name)
+    for step in path.partition("=")[0].split("."):
+        child = schema.child(step.removesuffix("[]"))
+        assert child is not None, step
+        schema = child.item if step.endswith("[]") else child
+
+
+def test_each_use_is_named_with_its_path() -> None:
+    """The warning says where; another value of the same leaf does not warn."""
+    tree = {
+        "spec": {
+            "containers": [
+                {"name": "a", "ports": [{"containerPort": 1}, {"containerPort": 2, "hostPort": 2}]},
+                {"name": "b", "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}},
+                {"name": "c", "securityContext": {"seccompProfile": {"type": "Unconfined"}}},
+            ]
+        }
+    }
+    warned = [sentence.partition(": ")[0] for sentence in unenforced(PODS, tree)]
+    assert warned == [
+        "spec.containers[0].ports[1].hostPort",
+        "spec.containers[1].securityContext.seccompProfile.type",
+    ]
+
+
+def test_a_plain_pod_warns_of_nothing() -> None:
+    """Warnings that everybody gets, nobody reads."""
+    assert unenforced(PODS, {"spec": {"containers": [{"name": "a", "image": "b"}], "restartPolicy": "Always"}}) == []
