@@ -45,7 +45,7 @@ async def _backend() -> tuple[web.ServerRunner, int]:
             "method": request.method,
             "path": request.path_qs,
             "body": (await request.read()).decode(),
-            "secret": request.headers.get("Authorization", ""),
+            "secret": request.headers.get("Authorization", "") + request.headers.get("Sec-WebSocket-Protocol", ""),
         }
         return web.json_response(told, status=207, headers={"X-Own": "kept"})
 
@@ -70,6 +70,11 @@ def test_a_pods_own_port_is_reached(tmp_path: Path, run: Any) -> None:
                 assert (answer.status, answer.headers["X-Own"]) == (207, "kept")
                 told = await answer.json()
                 assert told == {"method": "POST", "path": "/a%20b?c=d", "body": "whole", "secret": ""}
+        token = {"Sec-WebSocket-Protocol": "base64url.bearer.authorization.k8s.io.c2VjcmV0, chat"}
+        async with session.get(
+            f"{path}/x", headers=token | {"Connection": "Upgrade", "Upgrade": "websocket"}
+        ) as answer:
+            assert (await answer.json())["secret"] == "chat"
         with pytest.raises(aiohttp.ClientPayloadError):
             async with session.get(f"{path}/cut") as answer:
                 await answer.read()

@@ -25,6 +25,7 @@ _HOP = frozenset({
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
     "transfer-encoding", "upgrade",
 })  # fmt: skip
+_TOKEN = "base64url.bearer.authorization.k8s.io."  # noqa: S105  # how browsers bring a token along
 _SECRET = frozenset({"authorization", "host", "content-length", "expect"})
 
 
@@ -51,11 +52,11 @@ async def ask(
     kept_back = _HOP | _SECRET | {it.strip().lower() for it in request.headers.get("Connection", "").split(",")}
     if upgrade:
         kept_back -= {"connection", "upgrade"}
-    lines += [
-        f"{name}: {value}"
-        for name, value in request.headers.items()
-        if name.lower() not in kept_back and not name.lower().startswith("impersonate-")
-    ]
+    for name, value in request.headers.items():
+        if name.lower() == "sec-websocket-protocol":
+            value = ", ".join(it for it in map(str.strip, value.split(",")) if not it.startswith(_TOKEN))
+        if value and name.lower() not in kept_back and not name.lower().startswith("impersonate-"):
+            lines.append(f"{name}: {value}")
     if not upgrade:
         lines.append("Connection: close")
     if request.remote:

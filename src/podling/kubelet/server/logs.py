@@ -142,18 +142,20 @@ class _File:
         return whole
 
     def replaced(self) -> bool:
-        """Open what stands under the name now, if that is another file than the one at whose end we are."""
-        here = os.fstat(self.file.fileno())
+        """Open what stands under the name now, if that is another file; return whether there is more to read."""
         try:
             there = Path(self._path).stat()
         except FileNotFoundError:
             return False
+        here = os.fstat(self.file.fileno())
         if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
             if there.st_size < self.file.tell():
                 self.file.seek(0)  # truncated where it stands
                 self._held = b""
                 return True
             return False
+        if here.st_size > self.file.tell():
+            return True  # written between our last look and the rotation: to be read first
         self.file.close()
         self.file = io.FileIO(self._path)
         self._held = b""
