@@ -16,6 +16,7 @@ from podling.kubelet.containers import ContainerBuilder
 from podling.kubelet.effects import Effects
 from podling.kubelet.environment import EnvironmentBuilder
 from podling.kubelet.images import ImageEnsurer
+from podling.kubelet.logrotation import LogRotation
 from podling.kubelet.node import NodeAgent
 from podling.kubelet.objects import References
 from podling.kubelet.recovery import Recovery
@@ -102,6 +103,8 @@ class Kubelet:
         await self.runtime.start()
         self._supervisor.component(f"runtime events {self.name}", lambda: self.workers.follow(self.runtime))
         await self.node.register()
+        if self.settings.root is not None:
+            self._supervisor.component(f"log rotation {self.name}", LogRotation(self.runtime, self._clock).keep)
         self._supervisor.component(f"node lease {self.name}", self.node.keep_lease)
         self._supervisor.component(f"node status {self.name}", self.node.keep_status)
         self._supervisor.job(f"pods {self.name}", self._take_up())
