@@ -121,7 +121,7 @@ async def storm(seed: int, nodes: int = 20, pods: int = 500, odds: dict[str, flo
                     f"{pod.metadata.name}: {pod.metadata.labels} {pod.status.phase} ready={ready}"
                     f" on {pod.spec.node_name or 'no node'}: {pod.status.container_statuses}"
                 )
-        await _is_true(cluster)
+        await is_true(cluster)
     return result
 
 
@@ -134,7 +134,7 @@ def _expected(pod) -> str:
     return {"1": "Succeeded", "2": "Failed", "3": "Succeeded", "5": "Pending"}.get(kind, "Running")
 
 
-async def _is_true(cluster: SimulatedCluster) -> None:
+async def is_true(cluster: SimulatedCluster) -> None:
     """What the API says runs is what runs, on every node."""
     for name, node in cluster.nodes.items():
         said = set()
