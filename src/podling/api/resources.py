@@ -96,6 +96,7 @@ SECRETS: Resource[core_v1.Secret] = _core("secrets", "Secret")
 SERVICE_ACCOUNTS: Resource[core_v1.ServiceAccount] = _core("serviceaccounts", "ServiceAccount", "sa")
 SERVICES: Resource[core_v1.Service] = _core("services", "Service", "svc", categories=("all",))
 ENDPOINTS: Resource[core_v1.Endpoints] = _core("endpoints", "Endpoints", "ep")
+LIMIT_RANGES: Resource[core_v1.LimitRange] = _core("limitranges", "LimitRange", "limits")
 EVENTS_V1: Resource[events_v1.Event] = _of("events.k8s.io", "events", "Event", "ev")
 ENDPOINT_SLICES: Resource[discovery_v1.EndpointSlice] = _of("discovery.k8s.io", "endpointslices", "EndpointSlice")
 LEASES: Resource[coordination_v1.Lease] = _of("coordination.k8s.io", "leases", "Lease")
@@ -122,6 +123,7 @@ STORED: tuple[Resource[Any], ...] = (
     SERVICE_ACCOUNTS,
     SERVICES,
     ENDPOINTS,
+    LIMIT_RANGES,
     ENDPOINT_SLICES,
     LEASES,
     PRIORITY_CLASSES,

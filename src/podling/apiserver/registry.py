@@ -34,6 +34,9 @@ class Registry:
         self.chance = chance
         self.routes = routes
         self.admission: Sequence[Callable[[Operation], None]] = ()
+        """What changes or refuses a write before it is validated."""
+        self.verdicts: Sequence[Callable[[Operation], None]] = ()
+        """What refuses a write, as it would be stored, after it was validated."""
 
     def shelf(self, record: Record) -> Shelf:
         return self.cache.shelf(record.key_prefix)

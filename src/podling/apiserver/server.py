@@ -86,6 +86,7 @@ class ApiServer:
         self.authorization = Authorization(self.registry)
         self.authorizer: Authorizer = authorizer or self.authorization
         self.registry.admission = (*admission.chain(self.registry), self.authorization.admit)
+        self.registry.verdicts = admission.verdicts(self.registry)
         self.handler = Handler(self.registry, self.authorizer)
         self.metrics = Metrics(clock, self.cache, self.records)
         self.health = Health(self.metrics, {"etcd": self._store_wrong, "watch-cache": self._cache_wrong})

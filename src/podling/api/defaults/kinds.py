@@ -77,6 +77,21 @@ def _runtime_class(tree: _Tree) -> None:
         canonicalize(overhead)
 
 
+def _limit_range(tree: _Tree) -> None:
+    """Complete what a container gets: its limit from the maximum, its request from the limit, else the minimum."""
+    for item in (tree.get("spec") or {}).get("limits") or ():
+        for part in ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio"):
+            if item.get(part):
+                canonicalize(item[part])
+        if item.get("type") != "Container":
+            continue
+        limits = {**(item.get("max") or {}), **(item.get("default") or {})}
+        requests = {**(item.get("min") or {}), **limits, **(item.get("defaultRequest") or {})}
+        for part, amounts in (("default", limits), ("defaultRequest", requests)):
+            if amounts:
+                item[part] = amounts
+
+
 def _role_binding(tree: _Tree) -> None:
     ref = tree.get("roleRef")
     if ref is not None and not ref.get("apiGroup"):
@@ -93,6 +108,7 @@ BY_KIND: dict[tuple[str, str], Callable[[_Tree], None]] = {
     ("", "Node"): _node,
     ("", "Secret"): _secret,
     ("", "Endpoints"): _endpoints,
+    ("", "LimitRange"): _limit_range,
     ("discovery.k8s.io", "EndpointSlice"): _endpoint_slice,
     ("scheduling.k8s.io", "PriorityClass"): _priority_class,
     ("node.k8s.io", "RuntimeClass"): _runtime_class,

@@ -60,6 +60,7 @@ _RULES: dict[tuple[str, str], _Rules] = {
     ("", "Secret"): _named("configuration", "secret"),
     ("", "ServiceAccount"): _named("configuration", "service_account"),
     ("", "Endpoints"): _named("endpoints", "endpoints"),
+    ("", "LimitRange"): _Rules("limits"),
     ("discovery.k8s.io", "EndpointSlice"): _named("endpoints", "slice"),
     ("", "Event"): _named("events", "core"),
     ("events.k8s.io", "Event"): _Rules("events"),

@@ -100,7 +100,8 @@ def check_amounts(amounts: Mapping[str, str], path: Path, causes: list[Cause]) -
             check_amount(name, value, path / name, causes)
 
 
-def _check_name(name: str, path: Path, causes: list[Cause]) -> bool:
+def known_name(name: str, path: Path, causes: list[Cause]) -> bool:
+    """Refuse what names no resource at all; return whether it does."""
     complaints = formats.qualified_name(name)
     if complaints:
         invalid_each(path, name, complaints, causes)
@@ -115,7 +116,7 @@ def container_resource(name: str, path: Path, causes: list[Cause]) -> None:
     """Refuse resources that a container cannot ask for."""
     if name in _OF_CONTAINERS:
         return
-    _check_name(name, path, causes)
+    known_name(name, path, causes)
     if "/" not in name:
         if not name.startswith(HUGE_PAGES):
             causes.append(invalid(path, name, "must be a standard resource for containers"))
@@ -126,8 +127,8 @@ def container_resource(name: str, path: Path, causes: list[Cause]) -> None:
 def pod_resource(name: str, path: Path, causes: list[Cause]) -> None:
     """Refuse resources that a Pod as a whole cannot ask for."""
     if name in {"cpu", "memory"} or name.startswith(HUGE_PAGES):
-        _check_name(name, path, causes)
-    elif _check_name(name, path, causes):
+        known_name(name, path, causes)
+    elif known_name(name, path, causes):
         causes.append(not_supported(path, name, _OF_PODS))
 
 

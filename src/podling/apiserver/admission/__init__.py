@@ -1,6 +1,7 @@
 """Admission: small rules, in upstream's order, that change or refuse a write before it is validated.
 
-Owns `chain`, the order. Each rule has a module; none knows of another.
+Owns the order: `chain` is what may change a write before it is validated, `verdicts` what only judges it afterwards.
+Each rule has a module; none knows of another.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from podling.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
+from podling.apiserver.admission.limit_ranger import LimitRanger
 from podling.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from podling.apiserver.admission.node_restriction import NodeRestriction
 from podling.apiserver.admission.operation import Operation
@@ -20,16 +22,22 @@ if TYPE_CHECKING:
 
     from podling.apiserver.registry import Registry
 
-__all__ = ["Operation", "chain"]
+__all__ = ["Operation", "chain", "verdicts"]
 
 
 def chain(registry: Registry) -> tuple[Callable[[Operation], None], ...]:
     """Return the rules in the order in which a write passes them."""
     return (
         NamespaceLifecycle(registry).admit,
+        LimitRanger(registry).admit,
         ServiceAccount(registry).admit,
         NodeRestriction(registry).admit,
         Priority(registry).admit,
         DefaultTolerationSeconds().admit,
         RuntimeClass(registry).admit,
     )
+
+
+def verdicts(registry: Registry) -> tuple[Callable[[Operation], None], ...]:
+    """Return the rules that judge a write as it would be stored."""
+    return (LimitRanger(registry).judge, RuntimeClass(registry).judge)

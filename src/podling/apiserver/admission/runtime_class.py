@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from podling.apiserver.admission.operation import Operation
     from podling.apiserver.registry import Registry
 
+_MISMATCH = "Pod's Overhead doesn't match RuntimeClass's defined Overhead"
+_ORPHAN = "Pod Overhead set without corresponding RuntimeClass defined Overhead"
+
 
 class RuntimeClass:
     """Upstream's plugin of that name."""
@@ -27,8 +30,7 @@ class RuntimeClass:
         name = spec.get("runtimeClassName")
         if not name:
             if spec.get("overhead"):
-                why = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
-                raise forbidden("", "pods", operation.name, why)
+                raise forbidden("", "pods", operation.name, f"pod rejected: {_ORPHAN}")
             return
         found = self._registry.find(RUNTIME_CLASSES, "", name)
         if found is None:
@@ -37,11 +39,23 @@ class RuntimeClass:
         self._set_overhead(operation, spec, (tree.get("overhead") or {}).get("podFixed") or {})
         self._set_scheduling(operation, spec, tree.get("scheduling") or {})
 
+    def judge(self, operation: Operation) -> None:
+        """Refuse a Pod whose overhead is no longer its class's: rules that came later may have changed it."""
+        if operation.verb != "CREATE" or not operation.is_on("", "pods"):
+            return
+        spec = operation.tree["spec"]
+        found = self._registry.find(RUNTIME_CLASSES, "", spec.get("runtimeClassName") or "")
+        tree: dict[str, Any] = msgspec.json.decode(found.raw) if found is not None else {}
+        wanted = (tree.get("overhead") or {}).get("podFixed") or {}
+        if found is not None and (spec.get("overhead") or {}) != wanted:
+            raise forbidden("", "pods", operation.name, f"pod rejected: {_MISMATCH}")
+        if found is None and spec.get("overhead"):
+            raise forbidden("", "pods", operation.name, f"pod rejected: {_ORPHAN}")
+
     def _set_overhead(self, operation: Operation, spec: dict[str, Any], overhead: dict[str, str]) -> None:
         given = spec.get("overhead")
         if given and given != overhead:
-            why = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
-            raise forbidden("", "pods", operation.name, why)
+            raise forbidden("", "pods", operation.name, f"pod rejected: {_MISMATCH}")
         if overhead:
             spec["overhead"] = overhead
 

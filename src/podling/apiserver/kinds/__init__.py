@@ -115,6 +115,7 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
             allow_create_on_update=True,
         ),
         Record(r.ENDPOINTS, "/registry/services/endpoints/", plain, allow_create_on_update=True),
+        Record(r.LIMIT_RANGES, "/registry/limitranges/", plain, allow_create_on_update=True),
         Record(r.ENDPOINT_SLICES, "/registry/endpointslices/", Plain(generation=True)),
         Record(r.LEASES, "/registry/leases/", plain, allow_create_on_update=True, unconditional_update=False),
         Record(r.PRIORITY_CLASSES, "/registry/priorityclasses/", Plain(generation=True)),

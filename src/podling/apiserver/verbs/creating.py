@@ -85,9 +85,11 @@ def prepare(registry: Registry, target: Target, tree: dict[str, Any], context: C
     """Admit, complete and validate an object that is to be created."""
     record = writing.stored_record(target.record)
     name = tree["metadata"]["name"]
-    writing.admit(registry, Operation("CREATE", record, "", target.namespace, name, tree, None, context))
+    operation = Operation("CREATE", record, "", target.namespace, name, tree, None, context)
+    writing.admit(registry, operation)
     record.strategy.prepare_create(tree, context)
     writing.check_create(record, tree, context)
+    writing.judge(registry, operation)
 
 
 def _clear_metadata(registry: Registry, metadata: dict[str, Any]) -> None:

@@ -111,6 +111,7 @@ def prepare(registry: Registry, target: Target, tree: dict[str, Any], old: dict[
     operation = Operation("UPDATE", record, subresource, target.namespace, target.name, tree, old, context)
     writing.admit(registry, operation)
     writing.check_update(record, tree, old, context, subresource)
+    writing.judge(registry, operation)
 
 
 async def store_change(

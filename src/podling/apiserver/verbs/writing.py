@@ -111,6 +111,12 @@ def admit(registry: Registry, operation: Operation) -> None:
         rule(operation)
 
 
+def judge(registry: Registry, operation: Operation) -> None:
+    """Let the rules that change nothing see a write as it would be stored."""
+    for rule in registry.verdicts:
+        rule(operation)
+
+
 def stored_record(record: Record) -> Record:
     return record.stored_as or record
 
