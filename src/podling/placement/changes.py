@@ -40,6 +40,13 @@ class AssignedPodRemoved:
 
 
 @dataclass(frozen=True, slots=True)
+class AssignedPodTerminating:
+    """A Pod on a Node was asked to go: it is no longer counted where Pods are spread."""
+
+    pod: PodInfo
+
+
+@dataclass(frozen=True, slots=True)
 class AssignedPodShrunk:
     """A Pod on a Node asks for less than before."""
 
@@ -47,7 +54,9 @@ class AssignedPodShrunk:
     new: PodInfo
 
 
-Change: TypeAlias = NodeAdded | NodeUpdated | AssignedPodAdded | AssignedPodRemoved | AssignedPodShrunk
+Change: TypeAlias = (
+    NodeAdded | NodeUpdated | AssignedPodAdded | AssignedPodRemoved | AssignedPodTerminating | AssignedPodShrunk
+)
 
 
 def changed_allocatable(old: Node, new: Node) -> bool:

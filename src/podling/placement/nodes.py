@@ -12,11 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from podling.placement.amounts import amounts
+from podling.placement.counts import PodCounts, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from podling.api.types.core_v1 import Node
+    from podling.placement.counts import Counts
     from podling.placement.pods import HostPort, PodInfo
 
 _Key = TypeVar("_Key")
@@ -28,6 +30,7 @@ class NodeInfo:
 
     __slots__ = (
         "allocatable",
+        "counts",
         "ephemeral_storage",
         "hard_taints",
         "images",
@@ -46,8 +49,10 @@ class NodeInfo:
         "weighed_milli_cpu",
     )
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, counts: PodCounts | None = None) -> None:
         self.name = node.metadata.name
+        self.counts = counts
+        """Whom to tell of Pods that come and go."""
         self.pods: dict[str, PodInfo] = {}
         self.milli_cpu = 0
         self.memory = 0
@@ -94,6 +99,7 @@ class NodeInfo:
         for slot in self.__slots__:
             value = getattr(self, slot)
             setattr(twin, slot, dict(value) if slot in ("pods", "scalars", "ports", "priorities") else value)
+        twin.counts = None
         return twin
 
     def is_taken(self, wanted: HostPort) -> bool:
@@ -116,6 +122,8 @@ class NodeInfo:
         _tally(self.priorities, pod.priority, sign)
         for port in pod.host_ports:
             _tally(self.ports, port, sign)
+        if self.counts is not None:
+            self.counts.changed(self.name, pod, sign)
 
 
 class Snapshot:
@@ -125,20 +133,41 @@ class Snapshot:
     copied for it.
     """
 
-    __slots__ = ("by_name", "image_spread", "nodes")
+    __slots__ = ("_counts", "by_name", "image_spread", "namespaces", "nodes", "nominated")
 
-    def __init__(self, nodes: Sequence[NodeInfo], image_spread: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        nodes: Sequence[NodeInfo],
+        image_spread: Mapping[str, int] | None = None,
+        counts: Counts | None = None,
+        namespaces: Mapping[str, Mapping[str, str]] | None = None,
+        nominated: Mapping[str, Mapping[str, PodInfo]] | None = None,
+    ) -> None:
         self.nodes = nodes
         self.by_name = {node.name: node for node in nodes}
         self.image_spread: Mapping[str, int] = _spread(nodes) if image_spread is None else image_spread
         """On how many Nodes each image is present."""
+        self._counts = counts
+        self.namespaces: Mapping[str, Mapping[str, str]] = namespaces if namespaces is not None else {}
+        """The labels of each namespace."""
+        self.nominated: Mapping[str, Mapping[str, PodInfo]] = nominated if nominated is not None else {}
+        """By Node, by uid: Pods for which room is being made there."""
 
     def __len__(self) -> int:
         return len(self.nodes)
 
+    @property
+    def counts(self) -> Counts:
+        """How many Pods of a kind are on each Node."""
+        if self._counts is None:
+            self._counts = PodCounts.of(self.nodes)
+        return self._counts
+
     def with_node(self, changed: NodeInfo) -> Snapshot:
         """Return the same moment with one Node replaced, to try a change on."""
-        return Snapshot([changed if n.name == changed.name else n for n in self.nodes], self.image_spread)
+        trial = Trial(self.counts, self.by_name[changed.name], changed)
+        nodes = [changed if n.name == changed.name else n for n in self.nodes]
+        return Snapshot(nodes, self.image_spread, trial, self.namespaces, self.nominated)
 
 
 def _tally(counts: dict[_Key, int], key: _Key, sign: int) -> None:

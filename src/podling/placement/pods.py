@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from podling.placement.amounts import requests_of, weight_of
+from podling.placement.terms import terms_of
 
 if TYPE_CHECKING:
     from podling.api.types.core_v1 import Pod
@@ -26,7 +27,6 @@ class PodInfo:
     """One revision of a Pod with its requests, its weight in scores and its host ports."""
 
     __slots__ = (
-        "affinity",
         "deleting",
         "host_ports",
         "labels",
@@ -34,8 +34,11 @@ class PodInfo:
         "milli_cpu",
         "name",
         "namespace",
+        "preempted",
         "priority",
         "requests",
+        "started",
+        "terms",
         "uid",
     )
 
@@ -47,7 +50,14 @@ class PodInfo:
         self.labels = metadata.labels
         self.deleting = metadata.deletion_timestamp is not None
         self.priority = spec.priority or 0
-        self.affinity = spec.affinity
+        self.started = pod.status.start_time or ""
+        """When its kubelet took it on, as written; empty before."""
+        self.preempted = self.deleting and any(
+            c.type == "DisruptionTarget" and c.status == "True" and c.reason == "PreemptionByScheduler"
+            for c in pod.status.conditions
+        )
+        """Whether it makes room for another."""
+        self.terms = terms_of(spec.affinity, self.namespace)
         self.requests = requests_of(pod)
         self.milli_cpu, self.memory = weight_of(pod)
         """CPU and memory with upstream's defaults for containers that name none; for scores alone."""

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from podling.placement.plugins.balanced_allocation import BalancedAllocation
 from podling.placement.plugins.image_locality import ImageLocality
+from podling.placement.plugins.inter_pod_affinity import InterPodAffinity
 from podling.placement.plugins.node_affinity import NodeAffinity
 from podling.placement.plugins.node_name import NodeName
 from podling.placement.plugins.node_ports import NodePorts
 from podling.placement.plugins.node_resources_fit import NodeResourcesFit
 from podling.placement.plugins.node_unschedulable import NodeUnschedulable
+from podling.placement.plugins.pod_topology_spread import PodTopologySpread
 from podling.placement.plugins.taint_toleration import TaintToleration
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 _NODE_AFFINITY = NodeAffinity()
 _TAINT_TOLERATION = TaintToleration()
 _NODE_RESOURCES_FIT = NodeResourcesFit()
+_POD_TOPOLOGY_SPREAD = PodTopologySpread()
+_INTER_POD_AFFINITY = InterPodAffinity()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +47,15 @@ DEFAULT = Profile(
         _NODE_AFFINITY,
         NodePorts(),
         _NODE_RESOURCES_FIT,
+        _POD_TOPOLOGY_SPREAD,
+        _INTER_POD_AFFINITY,
     ),
     scores=(
         (_TAINT_TOLERATION, 3),
         (_NODE_AFFINITY, 2),
         (_NODE_RESOURCES_FIT, 1),
+        (_POD_TOPOLOGY_SPREAD, 2),
+        (_INTER_POD_AFFINITY, 2),
         (BalancedAllocation(), 1),
         (ImageLocality(), 1),
     ),

@@ -17,9 +17,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from podling.placement.counts import PodCounts
 from podling.placement.nodes import NodeInfo, Snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from podling.api.types.core_v1 import Node
     from podling.placement.pods import PodInfo
 
@@ -48,13 +51,23 @@ class Cache:
         self._assumed: dict[str, None] = {}
         self._spread: dict[str, int] = {}
         self._snapshot: Snapshot | None = None
+        self._counts = PodCounts(self._nodes)
+        self._namespaces: dict[str, Mapping[str, str]] = {}
+        self._nominated: dict[str, dict[str, PodInfo]] = {}
+
+    def set_namespace(self, name: str, labels: Mapping[str, str] | None) -> None:
+        """Take a namespace's labels; `None` where it is gone."""
+        if labels is None:
+            self._namespaces.pop(name, None)
+        else:
+            self._namespaces[name] = labels
 
     def set_node(self, node: Node) -> None:
         """Take a new Node, or a new revision of one."""
         name = node.metadata.name
         known = self._nodes.get(name)
         if known is None:
-            known = self._nodes[name] = NodeInfo(node)
+            known = self._nodes[name] = NodeInfo(node, self._counts)
             for pod in self._homeless.pop(name, {}).values():
                 known.add(pod)
             self._count_images(known, 1)
@@ -71,6 +84,7 @@ class Cache:
         known = self._nodes.pop(name, None)
         if known is not None:
             self._count_images(known, -1)
+            self._counts.forget(known)
             if known.pods:
                 self._homeless[name] = dict(known.pods)
             self._snapshot = None
@@ -136,7 +150,7 @@ class Cache:
                 zones.setdefault(_zone(node.node), []).append(node)
             longest = max(map(len, zones.values()), default=0)
             order = [zone[turn] for turn in range(longest) for zone in zones.values() if turn < len(zone)]
-            self._snapshot = Snapshot(order, self._spread)
+            self._snapshot = Snapshot(order, self._spread, self._counts, self._namespaces, self._nominated)
         return self._snapshot
 
     def _put(self, place: _Place) -> None:

@@ -16,11 +16,12 @@ import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
 from podling.api.errors import StatusError
-from podling.api.resources import NODES, PODS
+from podling.api.resources import NAMESPACES, NODES, PODS
 from podling.placement.changes import (
     AssignedPodAdded,
     AssignedPodRemoved,
     AssignedPodShrunk,
+    AssignedPodTerminating,
     NodeAdded,
     NodeUpdated,
     changed_allocatable,
@@ -84,6 +85,7 @@ class Scheduler:
         self._profile = profile
         self._pods: Informer[Pod] = informers.of(PODS)
         self._nodes: Informer[Node] = informers.of(NODES)
+        self._namespaces = informers.of(NAMESPACES)
         self._cache = Cache()
         self._queue = SchedulingQueue(profile.filters)
         self._start_index = 0
@@ -99,10 +101,12 @@ class Scheduler:
         # Jobs of an earlier run go on with the queue and cache that they began with.
         self._cache = Cache()
         self._queue = SchedulingQueue(self._profile.filters)
+        await self._namespaces.wait_synced()
         await self._nodes.wait_synced()
         await self._pods.wait_synced()
         removals: list[Callable[[], None]] = []
         try:
+            removals.append(self._namespaces.on_change(self._on_namespace))
             removals.append(self._nodes.on_change(self._on_node))
             removals.append(self._pods.on_change(self._on_pod))
             while True:
@@ -139,6 +143,12 @@ class Scheduler:
             self._awake.set_result(None)
 
     # What the watch says.
+
+    def _on_namespace(self, old: Encoded | None, new: Encoded | None) -> None:
+        if new is not None:
+            self._cache.set_namespace(new.name, new.labels)
+        elif old is not None:
+            self._cache.set_namespace(old.name, None)
 
     def _on_node(self, old: Encoded | None, new: Encoded | None) -> None:
         if new is None:
@@ -188,7 +198,10 @@ class Scheduler:
         elif held[0].requests != pod.requests:
             self._changed(AssignedPodShrunk(held[0], pod))
         elif held[0].labels != pod.labels:
+            self._changed(AssignedPodRemoved(held[0]))
             self._changed(AssignedPodAdded(pod))
+        elif pod.deleting and not held[0].deleting:
+            self._changed(AssignedPodTerminating(pod))
 
     def _pending(self, pod: Pod) -> None:
         if pod.metadata.deletion_timestamp is not None:
