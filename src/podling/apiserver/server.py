@@ -99,7 +99,9 @@ class ApiServer:
             observe=self.metrics.request,
         )
         self._listeners: list[HttpServer] = []
-        self._events = EventRetention(self.registry, self.registry.record(r.EVENTS), event_limits or EventLimits())
+        others = tuple(it for it in stored if it.resource is not r.EVENTS)
+        limits = event_limits or EventLimits()
+        self._events = EventRetention(self.registry, self.registry.record(r.EVENTS), others, limits)
         self.cache.listen(self.registry.record(r.SERVICES).key_prefix, self._follow_service)
 
     async def start(self, objects: Iterable[tuple[Resource[Any], dict[str, Any]]] = ()) -> None:

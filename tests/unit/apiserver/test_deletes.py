@@ -183,6 +183,42 @@ def test_events_are_kept_within_limits(run):
     run(main())
 
 
+def test_events_outlive_their_object(run):
+    """Events stay while their object lives, however old they are, and for a set time after it; a namesake is another."""
+
+    async def main():
+        async with Served(event_limits=EventLimits(seconds=600)) as api:
+            path = "/api/v1/namespaces/default/events"
+
+            async def tell(called: str, **about: str) -> None:
+                await api.post(path, {"metadata": {"name": called}, "involvedObject": {"namespace": "default", **about}})
+
+            async def names() -> list[str]:
+                await api.clock.settle()
+                return [it["metadata"]["name"] for it in (await api.get(path))["items"]]
+
+            made = await api.post(PODS, pod())
+            await api.post("/api/v1/nodes", {"metadata": {"name": "n"}})
+            await tell("of-pod", kind="Pod", name="web", uid=made["metadata"]["uid"])
+            await tell("of-another", kind="Pod", name="web", uid="another")
+            await tell("of-custom", kind="Custom", name="web")
+            await tell("of-node", kind="Node", name="n", uid="n", namespace="")
+            await api.clock.advance(601)
+            assert await names() == ["of-node", "of-pod"]
+            await api.clock.advance(86_400)
+            assert await names() == ["of-node", "of-pod"]
+            await api.delete(f"{PODS}/web")
+            await api.clock.advance(599)
+            assert await names() == ["of-node", "of-pod"]
+            await api.clock.advance(2)
+            assert await names() == ["of-node"]
+            await api.delete("/api/v1/nodes/n")
+            await api.clock.advance(601)
+            assert await names() == []
+
+    run(main())
+
+
 def test_a_new_server_finds_everything(run):
     """A second server on the same store serves the same objects, and draws no address twice."""
 
