@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -71,6 +72,8 @@ def test_bad_pods_say_why_and_leave_nothing(cluster):
         return found
 
     eventually(lambda: not wrong() or None, seconds=40, pause=0.5)
+    told = [e["reason"] for e in cluster.get("events")["items"] if e["involvedObject"]["name"] == "misnamed"]
+    assert "Pulling" not in told
     ended = cluster.get("pod", "no-command")["status"]["containerStatuses"][0]["lastState"]["terminated"]
     assert (ended["reason"], ended["exitCode"]) == ("StartError", 128)
     cluster.kubectl("delete", "pod", "--all", "--wait=true", timeout=60)
@@ -90,3 +93,14 @@ def test_a_container_that_floods_its_log_is_rotated(cluster):
     eventually(lambda: "still here" in cluster.kubectl("logs", "flood").stdout)
     assert len(cluster.kubectl("logs", "flood").stdout) < 1_000_000
     cluster.kubectl("delete", "pod", "flood", "--now")
+
+
+def test_a_fork_bomb_dies_when_it_is_told(cluster):
+    """Hundreds of processes that share a fifth of a CPU and 32 MiB hold neither the node nor their own end up."""
+    limits = {"resources": {"limits": {"cpu": "200m", "memory": "32Mi"}}}
+    bomb = changed("bomb", "sh", "-c", "f(){ f|f & }; f; sleep 3600", container=limits)
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(bomb))
+    cluster.wait_ready("bomb")
+    time.sleep(3)  # for the bomb to go off; how far it comes is the machine's
+    cluster.kubectl("delete", "pod", "bomb", "--wait=true", timeout=30)
+    assert cluster.kubectl("get", "--raw", "/readyz").stdout == "ok"

@@ -41,6 +41,13 @@ class ImageEnsurer:
         """Return the image of `container`, pulling it if its policy asks for that; `RuntimeFailure` says why not."""
         reference = container.image
         policy = container.image_pull_policy or "IfNotPresent"
+        try:
+            self._images.check(reference)
+        except RuntimeFailure as failure:
+            message = f'Failed to apply default image tag "{reference}": {failure.message}'
+            self._events.inspect_failed(pod, container.name, message)
+            self._events.failed(pod, container.name, failure.reason)
+            raise RuntimeFailure(failure.reason, message) from failure
         present = await self._images.status(reference) if policy != "Always" else None
         if present is not None:
             self._events.present(pod, container.name, reference)
@@ -59,15 +66,9 @@ class ImageEnsurer:
         try:
             image_id = await self._images.pull(reference, await self._credentials(pod, reference))
         except RuntimeFailure as failure:
-            reason = failure.reason if failure.reason == "InvalidImageName" else "ErrImagePull"
-            if reason == "InvalidImageName":
-                message = f'Failed to apply default image tag "{reference}": {failure.message}'
-                self._events.inspect_failed(pod, container.name, message)
-                self._events.failed(pod, container.name, reason)
-                raise RuntimeFailure(reason, message) from failure
             self._events.pull_failed(pod, container.name, reference, failure.message)
-            self._events.failed(pod, container.name, reason)
-            raise RuntimeFailure(reason, failure.message) from failure
+            self._events.failed(pod, container.name, "ErrImagePull")
+            raise RuntimeFailure("ErrImagePull", failure.message) from failure
         took = self._clock.monotonic() - began
         image = await self._images.status(image_id)
         if image is None:

@@ -284,7 +284,10 @@ class ContainerStats:
     memory_working_set: int
     memory_usage: int
     writable_layer: int = 0
+    writable_inodes: int = 0
     pids: int = 0
+    volumes: Mapping[str, int] = field(default_factory=dict)
+    """Bytes in the Pod's volumes, by name; given only by runtimes whose volumes are no folders."""
 
 
 class ByteStream(Protocol):
@@ -327,6 +330,10 @@ class Session(Protocol):
 
 class Images(Protocol):
     """The image store of a node. References come normalised or not; ids and digests are references too."""
+
+    def check(self, reference: str) -> None:
+        """Refuse what is no image name with `RuntimeFailure` InvalidImageName, before anybody waits for a pull."""
+        ...
 
     async def pull(self, reference: str, credentials: Credentials | None = None) -> ImageId:
         """Make the image present; simultaneous pulls of one reference are one. `RuntimeFailure` says why not."""
@@ -429,4 +436,6 @@ class Runtime(Protocol):
         """Connect to a port on the sandbox's loopback."""
         ...
 
-    async def stats(self) -> Sequence[ContainerStats]: ...
+    async def stats(self, *, disk: bool = True) -> Sequence[ContainerStats]:
+        """Return the use of every running container; without `disk` no writable layer is walked."""
+        ...

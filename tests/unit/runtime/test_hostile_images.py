@@ -178,6 +178,8 @@ def outer(**members: bytes) -> bytes:
         b"no tar at all" * 100,
         outer(other=b"x"),
         outer(manifestDOTjson=b"{"),
+        outer(manifestDOTjson=b"[]"),
+        outer(indexDOTjson=b'{"manifests": []}'),
         outer(manifestDOTjson=b'[{"Config": "../../etc/passwd", "Layers": [], "RepoTags": []}]'),
         outer(manifestDOTjson=b'[{"Config": "a.json", "Layers": ["/etc/passwd"]}]', aDOTjson=b'{"rootfs":{"diff_ids":[]}}'),
         outer(manifestDOTjson=b'[{"Layers": []}]'),

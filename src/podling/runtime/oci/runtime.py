@@ -16,7 +16,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING
 from podling.aio.broadcast import Broadcast, Overrun, Subscription
 from podling.aio.chance import Chance
 from podling.aio.clock import SystemClock
-from podling.linux import cgroup, inotify, mounts, processes
+from podling.linux import cgroup, files, inotify, mounts, processes
 from podling.linux.local import connect_inside
 from podling.runtime.oci import bundles, conmon, records, recovery, sandboxes, seccomp, sessions, spec, users
 from podling.runtime.oci.images.pull import Puller
@@ -59,6 +58,7 @@ log = logging.getLogger("podling.runtime.oci")
 
 # How long a killed process may take to be gone before the verb says so: the kernel may be writing out its memory.
 _DEATH = 60.0
+_QUICK_DEATH = 0.5
 
 
 class OciRuntime:
@@ -489,8 +489,16 @@ class OciRuntime:
         if not live.own_pids:
             await asyncio.to_thread(live.group.kill)
         try:
-            async with self._clock.timeout(_DEATH):
+            async with self._clock.timeout(_QUICK_DEATH):
                 await live.ended()
+            return
+        except TimeoutError:
+            pass
+        try:
+            # A fork bomb under a small CPU limit would take minutes to die.
+            with live.group.parent.unthrottled(), live.group.unthrottled():
+                async with self._clock.timeout(_DEATH):
+                    await live.ended()
         except TimeoutError as error:
             raise RuntimeFailure("Unavailable", f'container "{live.record.id}" does not die') from error
 
@@ -532,13 +540,14 @@ class OciRuntime:
         except ProcessLookupError as error:
             raise RuntimeFailure("Unavailable", f'container "{container}" is not running') from error
 
-    async def stats(self) -> Sequence[ContainerStats]:
+    async def stats(self, *, disk: bool = True) -> Sequence[ContainerStats]:
         running = [live for live in self._containers.values() if live.running]
 
         def measure() -> list[ContainerStats]:
             found = []
             for live in running:
                 usage = live.group.usage()
+                size, inodes = files.usage_of(live.bundle / "upper") if disk else (0, 0)
                 found.append(
                     ContainerStats(
                         container=ContainerId(live.record.id),
@@ -546,7 +555,8 @@ class OciRuntime:
                         cpu_nanoseconds=usage.cpu_nanoseconds,
                         memory_working_set=usage.memory_working_set,
                         memory_usage=usage.memory_usage,
-                        writable_layer=_size(live.bundle / "upper"),
+                        writable_layer=size,
+                        writable_inodes=inodes,
                         pids=usage.pids,
                     )
                 )
@@ -641,12 +651,3 @@ def _is_name(text: str) -> bool:
 def _program(bundle: Path) -> str:
     arguments = json.loads((bundle / "config.json").read_bytes())["process"]["args"]
     return str(arguments[0])
-
-
-def _size(directory: Path) -> int:
-    total = 0
-    for current, _, names in os.walk(directory):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(f"{current}/{name}").st_blocks * 512
-    return total

@@ -52,12 +52,16 @@ class SimImages:
         """Return how the image behaves."""
         return self._scripts.get(normalised(reference), ImageScript())
 
-    async def pull(self, reference: str, credentials: Credentials | None = None) -> ImageId:  # noqa: ARG002  # the Protocol asks for it
+    def check(self, reference: str) -> None:
         name = normalised(reference)
         if not reference or any(character.isspace() or character.isupper() for character in name.partition(":")[0]):
             raise RuntimeFailure(
                 "InvalidImageName", f'couldn\'t parse image name "{reference}": invalid reference format'
             )
+
+    async def pull(self, reference: str, credentials: Credentials | None = None) -> ImageId:  # noqa: ARG002  # the Protocol asks for it
+        self.check(reference)
+        name = normalised(reference)
         while name in self._pulling:
             await asyncio.wait([self._pulling[name]])
             if name in self._state.images:

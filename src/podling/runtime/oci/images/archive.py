@@ -145,12 +145,16 @@ class Archive:
         """Return the images inside; `ArchiveRefused` where the file is not what it says."""
         try:
             if "manifest.json" in self._members:
-                return [self._docker(item) for item in self._json(self._small("manifest.json"), "manifest.json")]
-            if "index.json" in self._members:
-                return list(self._layout())
+                found = [self._docker(item) for item in self._json(self._small("manifest.json"), "manifest.json")]
+            elif "index.json" in self._members:
+                found = list(self._layout())
+            else:
+                raise ArchiveRefused("archive holds neither manifest.json (docker) nor index.json (OCI)")
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ArchiveRefused(f"archive's manifest lacks what it must have: {error!r}") from error
-        raise ArchiveRefused("archive holds neither manifest.json (docker) nor index.json (OCI)")
+        if not found:
+            raise ArchiveRefused("archive holds no image")
+        return found
 
     def _docker(self, item: dict[str, Any]) -> ArchivedImage:
         name = str(item["Config"])

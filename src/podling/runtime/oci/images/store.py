@@ -276,6 +276,13 @@ class OciImages:
             if f"sha256:{path.stem}" not in self._index.images:
                 path.unlink()
 
+    def check(self, reference: str) -> None:
+        try:
+            names.parse(reference)
+        except names.InvalidReference as error:
+            if names.image_id(reference) is None:
+                raise RuntimeFailure("InvalidImageName", str(error)) from error
+
     async def pull(self, reference: str, credentials: Credentials | None = None) -> ImageId:
         try:
             full = names.parse(reference)
