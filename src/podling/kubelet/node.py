@@ -129,6 +129,10 @@ class NodeAgent:
                 await self._clock.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
+    async def fetch(self) -> None:
+        """Take the Node as the API has it now."""
+        self._node = await self._client.get(NODES, self.name)
+
     async def _register(self) -> None:
         fresh = self._fresh(await self._images(), self._clock.time())
         try:
