@@ -88,7 +88,7 @@ def prepare(registry: Registry, target: Target, tree: dict[str, Any], context: C
     operation = Operation("CREATE", record, "", target.namespace, name, tree, None, context)
     writing.admit(registry, operation)
     record.strategy.prepare_create(tree, context)
-    writing.check_create(record, tree, context)
+    writing.check_create(target.record, tree, context)
     writing.judge(registry, operation)
 
 

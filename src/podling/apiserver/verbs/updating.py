@@ -110,7 +110,7 @@ def prepare(registry: Registry, target: Target, tree: dict[str, Any], old: dict[
         strategy.prepare_update(tree, old, context)
     operation = Operation("UPDATE", record, subresource, target.namespace, target.name, tree, old, context)
     writing.admit(registry, operation)
-    writing.check_update(record, tree, old, context, subresource)
+    writing.check_update(target.record, tree, old, context, subresource)
     writing.judge(registry, operation)
 
 

@@ -121,19 +121,23 @@ def stored_record(record: Record) -> Record:
     return record.stored_as or record
 
 
-def check_create(record: Record, tree: dict[str, Any], context: Context) -> None:
-    """Refuse what must not be created, naming every cause; warn of what is accepted but not as it seems."""
-    view = typed(record.resource.type, tree)
-    causes = [*validation.create(record.resource, view), *record.strategy.validate_create(tree, context)]
+def check_create(shown: Record, tree: dict[str, Any], context: Context) -> None:
+    """Refuse what must not be created, naming every cause; warn of what is accepted but not as it seems.
+
+    `tree` is in the stored kind's terms; a face that `shown` has may ask for more than the stored kind does.
+    """
+    record = stored_record(shown)
+    resource, view = shown.resource, _view(shown, tree)
+    causes = [*validation.create(resource, view), *record.strategy.validate_create(tree, context)]
     _refuse(record, tree, causes)
-    context.warnings.extend(validation.warnings(record.resource, view))
+    context.warnings.extend(validation.warnings(resource, view))
     context.warnings.extend(unenforced(record.resource, tree))
 
 
-def check_update(record: Record, tree: dict[str, Any], old: dict[str, Any], context: Context, subresource: str) -> None:
+def check_update(shown: Record, tree: dict[str, Any], old: dict[str, Any], context: Context, subresource: str) -> None:
     """Refuse what the stored object must not become, naming every cause."""
-    resource = record.resource
-    after, before = typed(resource.type, tree), typed(resource.type, old)
+    record = stored_record(shown)
+    resource, after, before = shown.resource, _view(shown, tree), _view(shown, old)
     if subresource:
         causes = [
             *record.strategy.validate_subresource(subresource, tree, old, context),
@@ -145,7 +149,11 @@ def check_update(record: Record, tree: dict[str, Any], old: dict[str, Any], cont
     _refuse(record, tree, causes)
     context.warnings.extend(validation.warnings(resource, after, before))
     if tree.get("spec") != old.get("spec"):
-        context.warnings.extend(unenforced(resource, tree))
+        context.warnings.extend(unenforced(record.resource, tree))
+
+
+def _view(shown: Record, tree: dict[str, Any]) -> Any:
+    return typed(shown.resource.type, tree if shown.face is None else shown.face.from_stored(tree))
 
 
 def _refuse(record: Record, tree: dict[str, Any], causes: list[Cause]) -> None:
