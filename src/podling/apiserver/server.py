@@ -30,6 +30,7 @@ from podling.apiserver.metrics import Metrics
 from podling.apiserver.paths import Routes
 from podling.apiserver.registry import Registry
 from podling.apiserver.reviews import Reviews
+from podling.apiserver.role_aggregation import RoleAggregation
 from podling.apiserver.service_addresses import ServiceAddresses
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class ApiServer:
         )
         self.registry = Registry(store, self.cache, clock, chance, self.routes)
         self.authorization = Authorization(self.registry)
+        self._aggregation = RoleAggregation(self.registry, self.authorization.rbac)
         self.authorizer: Authorizer = authorizer or self.authorization
         self.registry.admission = (*admission.chain(self.registry), self.authorization.admit)
         self.registry.verdicts = admission.verdicts(self.registry)
@@ -120,6 +122,7 @@ class ApiServer:
             ("watch-cache", self.follow),
             ("bookmarks", self.cache.send_bookmarks),
             ("event-retention", self._events.run),
+            ("clusterrole-aggregation", self._aggregation.run),
             ("loop-lag", self.metrics.measure_lag),
         )
 

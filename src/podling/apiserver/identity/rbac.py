@@ -148,6 +148,14 @@ class Rbac:
         role = self._roles.get(("", name))
         return self._rules_of_role(("", name)) if role is not None and role.gathers else None
 
+    def outdated(self) -> list[str]:
+        """Return the names of aggregating ClusterRoles whose rules are not what they gather, by name."""
+        return [
+            name
+            for (namespace, name), role in sorted(self._roles.items())
+            if not namespace and role.gathers and role.rules != self._rules_of_role(("", name))
+        ]
+
     def _granted_to(self, user: User, namespace: str) -> _Granted:
         key = (user.name, user.groups, namespace)
         granted = self._granted.get(key)
