@@ -67,8 +67,17 @@ class BlockingCluster:
     def outside(
         self, function: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
     ) -> _Result:
-        """Run a blocking function in a thread while the cluster answers it: for clients that call `url`."""
-        return self.run(asyncio.to_thread(function, *args, **kwargs))
+        """Run a blocking function in a thread while the cluster answers it: for clients that call `url`.
+
+        Afterwards the components have done all that needs no time.
+        """
+
+        async def call() -> _Result:
+            answer = await asyncio.to_thread(function, *args, **kwargs)
+            await self.clock.settle()
+            return answer
+
+        return self.run(call())
 
     @property
     def client(self) -> ApiClient:
