@@ -179,3 +179,20 @@ def test_services_change_their_type(run):
             assert back["clusterIP"] not in ("", made["clusterIP"])
 
     run(main())
+
+
+def test_new_nodes_keep_pods_away(run):
+    """A Node begins with the taint that the node lifecycle controller takes from it once it is ready; by an update it goes."""
+
+    async def main():
+        async with Served() as api:
+            own = {"key": "own", "effect": "NoSchedule"}
+            made = await api.post("/api/v1/nodes", {"metadata": {"name": "n"}, "spec": {"taints": [own]}})
+            taint = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
+            assert made["spec"]["taints"] == [own, taint]
+            made = await api.post("/api/v1/nodes", {"metadata": {"name": "m"}, "spec": {"taints": [taint]}})
+            assert made["spec"]["taints"] == [taint]
+            made = await api.patch("/api/v1/nodes/m", {"spec": {"taints": None}})
+            assert "taints" not in made["spec"]
+
+    run(main())

@@ -16,6 +16,7 @@ from podling.apiserver.admission.operation import Operation
 from podling.apiserver.admission.priority import Priority
 from podling.apiserver.admission.runtime_class import RuntimeClass
 from podling.apiserver.admission.service_account import ServiceAccount
+from podling.apiserver.admission.taint_nodes_by_condition import TaintNodesByCondition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,7 @@ def chain(registry: Registry) -> tuple[Callable[[Operation], None], ...]:
         LimitRanger(registry).admit,
         ServiceAccount(registry).admit,
         NodeRestriction(registry).admit,
+        TaintNodesByCondition().admit,
         Priority(registry).admit,
         DefaultTolerationSeconds().admit,
         RuntimeClass(registry).admit,
