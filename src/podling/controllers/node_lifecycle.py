@@ -19,7 +19,7 @@ from podling.api.times import from_wire, to_wire
 from podling.controllers.node_health import Health, condition, observe, ready_status, silenced
 from podling.controllers.node_taints import driven_out, driving_out, wanted
 from podling.controllers.node_zones import Zones
-from podling.controllers.pod_conditions import not_ready
+from podling.lifecycle.disruption import not_ready
 
 if TYPE_CHECKING:
     from podling.api.encoded import Encoded

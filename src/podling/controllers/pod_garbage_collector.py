@@ -20,7 +20,7 @@ from podling.client.cache import key_of, split_key
 from podling.controllers.node_health import ready_status
 from podling.controllers.node_lifecycle import pods_by_node
 from podling.controllers.node_taints import OUT_OF_SERVICE
-from podling.controllers.pod_conditions import disrupted
+from podling.lifecycle.disruption import disrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

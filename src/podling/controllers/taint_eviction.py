@@ -20,7 +20,7 @@ from podling.api.errors import StatusError
 from podling.api.resources import NODES, PODS
 from podling.client.cache import key_of, split_key
 from podling.controllers.node_lifecycle import pods_by_node
-from podling.controllers.pod_conditions import disrupted
+from podling.lifecycle.disruption import disrupted
 from podling.placement.tolerations import tolerates
 
 if TYPE_CHECKING:

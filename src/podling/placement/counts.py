@@ -90,27 +90,29 @@ class Trial:
 
     def __init__(self, inner: Counts, before: NodeInfo, after: NodeInfo) -> None:
         self._inner = inner
+        self._before = before
         self._after = after
-        self._gone = [pod for uid, pod in before.pods.items() if uid not in after.pods]
-        self._new = [pod for uid, pod in after.pods.items() if uid not in before.pods]
 
     def matching(self, query: Query) -> Mapping[str, int]:
         by_node = dict(self._inner.matching(query))
-        for pods, sign in ((self._gone, -1), (self._new, 1)):
-            for pod in pods:
-                if query.matches(pod):
-                    _add(by_node, self._after.name, sign)
+        for pod, sign in self._changes():
+            if query.matches(pod):
+                _add(by_node, self._after.name, sign)
         return by_node
 
     def terms(self, stance: Stance) -> Mapping[Term, Mapping[str, int]]:
         said = dict(self._inner.terms(stance))
-        for pods, sign in ((self._gone, -1), (self._new, 1)):
-            for pod in pods:
-                for term in pod.terms:
-                    if term.stance is stance:
-                        said[term] = by_node = dict(said.get(term, {}))
-                        _add(by_node, self._after.name, sign)
+        for pod, sign in self._changes():
+            for term in pod.terms:
+                if term.stance is stance:
+                    said[term] = by_node = dict(said.get(term, {}))
+                    _add(by_node, self._after.name, sign)
         return said
+
+    def _changes(self) -> Iterable[tuple[PodInfo, int]]:
+        before, after = self._before.pods, self._after.pods
+        yield from ((pod, -1) for uid, pod in before.items() if uid not in after)
+        yield from ((pod, 1) for uid, pod in after.items() if uid not in before)
 
 
 def _count(query: Query, node: NodeInfo) -> int:

@@ -45,10 +45,16 @@ class Unschedulable:
 Decision: TypeAlias = Chosen | Unschedulable
 
 
-def decide(pod: PendingPod, snapshot: Snapshot, profile: Profile, start: int = 0) -> Decision:
-    """Return the best Nodes for a Pod, or why there is none; begins to look at the `start`-th Node."""
+def decide(pod: PendingPod, snapshot: Snapshot, profile: Profile, start: int = 0, nominated: str = "") -> Decision:
+    """Return the best Nodes for a Pod, or why there is none; begins to look at the `start`-th Node.
+
+    A Node on which room was made for the Pod (`nominated`) is taken without a look at others, if the Pod fits by now.
+    """
     if not snapshot.nodes:
         return Unschedulable(Diagnosis(nodes=0), 0)
+    promised = snapshot.by_name.get(nominated) if nominated else None
+    if promised is not None and refusal(pod, promised, snapshot, profile) is None:
+        return Chosen((nominated,), 1, 1, start)
     checks: list[tuple[str, NodeCheck]] = []
     only: set[str] | None = None
     narrowing: list[str] = []
@@ -68,7 +74,7 @@ def decide(pod: PendingPod, snapshot: Snapshot, profile: Profile, start: int = 0
     if only is not None:
         nodes = [node for node in nodes if node.name in only]
         absent = Refusal((f"node(s) didn't satisfy plugin(s) [{' '.join(sorted(narrowing))}]",))
-    found = _filter(nodes, checks, start, _enough(len(nodes)))
+    found = _filter(pod, snapshot, profile, nodes, checks, start)
     next_start = (start + found.evaluated) % len(snapshot)
     if not found.feasible:
         plugins = list(dict.fromkeys([*found.plugins, *narrowing]))
@@ -78,12 +84,33 @@ def decide(pod: PendingPod, snapshot: Snapshot, profile: Profile, start: int = 0
 
 
 def refusal(pod: PendingPod, node: NodeInfo, snapshot: Snapshot, profile: Profile) -> Refusal | None:
-    """Return why one Node cannot have a Pod, or `None` if it can: for whoever asks about a Node of his own."""
+    """Return why one Node cannot have a Pod, or `None` if it can: for whoever asks about a Node of his own.
+
+    Pods of no lower priority for which room is being made there count in; but nothing may rest on their coming.
+    """
+    refused = _crowded(pod, node, snapshot, profile) or _refusal(pod, node, snapshot, profile)
+    return refused[1] if refused is not None else None
+
+
+def _crowded(pod: PendingPod, node: NodeInfo, snapshot: Snapshot, profile: Profile) -> tuple[str, Refusal] | None:
+    """Ask as if all had come for whom room is being made on a Node."""
+    nominated = snapshot.nominated.get(node.name)
+    if not nominated:
+        return None
+    coming = [p for p in nominated.values() if p.uid != pod.uid and p.priority >= pod.priority]
+    if not coming:
+        return None
+    crowded = node.copy()
+    for other in coming:
+        crowded.add(other)
+    return _refusal(pod, crowded, snapshot.with_node(crowded), profile)
+
+
+def _refusal(pod: PendingPod, node: NodeInfo, snapshot: Snapshot, profile: Profile) -> tuple[str, Refusal] | None:
     for plugin in profile.filters:
-        prepared = plugin.prepare(pod, snapshot)
-        found = _ask(prepared, node)
+        found = _ask(plugin.prepare(pod, snapshot), node)
         if found is not None:
-            return found
+            return plugin.name, found
     return None
 
 
@@ -101,12 +128,24 @@ class _Found:
     evaluated: int
 
 
-def _filter(nodes: Sequence[NodeInfo], checks: Sequence[tuple[str, NodeCheck]], start: int, enough: int) -> _Found:
+def _filter(
+    pod: PendingPod,
+    snapshot: Snapshot,
+    profile: Profile,
+    nodes: Sequence[NodeInfo],
+    checks: Sequence[tuple[str, NodeCheck]],
+    start: int,
+) -> _Found:
     found = _Found([], {}, {}, 0)
     count = len(nodes)
+    enough = _enough(count)
     for index in range(start, start + count):
         node = nodes[index % count]
         found.evaluated += 1
+        if node.name in snapshot.nominated and (crowded := _crowded(pod, node, snapshot, profile)) is not None:
+            found.plugins[crowded[0]] = None
+            found.refusals[node.name] = crowded[1]
+            continue
         for name, check in checks:
             refused = check(node)
             if refused is not None:

@@ -133,7 +133,7 @@ class Snapshot:
     copied for it.
     """
 
-    __slots__ = ("_counts", "by_name", "image_spread", "namespaces", "nodes", "nominated")
+    __slots__ = ("_by_name", "_counts", "_nodes", "_trial", "image_spread", "namespaces", "nominated")
 
     def __init__(
         self,
@@ -143,18 +143,32 @@ class Snapshot:
         namespaces: Mapping[str, Mapping[str, str]] | None = None,
         nominated: Mapping[str, Mapping[str, PodInfo]] | None = None,
     ) -> None:
-        self.nodes = nodes
-        self.by_name = {node.name: node for node in nodes}
+        self._nodes = nodes
+        self._by_name: Mapping[str, NodeInfo] | None = None
+        self._counts = counts
+        self._trial: NodeInfo | None = None
         self.image_spread: Mapping[str, int] = _spread(nodes) if image_spread is None else image_spread
         """On how many Nodes each image is present."""
-        self._counts = counts
         self.namespaces: Mapping[str, Mapping[str, str]] = namespaces if namespaces is not None else {}
         """The labels of each namespace."""
         self.nominated: Mapping[str, Mapping[str, PodInfo]] = nominated if nominated is not None else {}
         """By Node, by uid: Pods for which room is being made there."""
 
     def __len__(self) -> int:
-        return len(self.nodes)
+        return len(self._nodes)
+
+    @property
+    def nodes(self) -> Sequence[NodeInfo]:
+        if self._trial is not None:
+            changed, self._trial = self._trial, None
+            self._nodes = [changed if node.name == changed.name else node for node in self._nodes]
+        return self._nodes
+
+    @property
+    def by_name(self) -> Mapping[str, NodeInfo]:
+        if self._by_name is None:
+            self._by_name = {node.name: node for node in self.nodes}
+        return self._by_name
 
     @property
     def counts(self) -> Counts:
@@ -164,10 +178,14 @@ class Snapshot:
         return self._counts
 
     def with_node(self, changed: NodeInfo) -> Snapshot:
-        """Return the same moment with one Node replaced, to try a change on."""
-        trial = Trial(self.counts, self.by_name[changed.name], changed)
-        nodes = [changed if n.name == changed.name else n for n in self.nodes]
-        return Snapshot(nodes, self.image_spread, trial, self.namespaces, self.nominated)
+        """Return the same moment with one Node replaced, to try changes on; it follows what is done to `changed`.
+
+        Costs nothing until a rule looks at other Nodes.
+        """
+        counts = Trial(self.counts, self.by_name[changed.name], changed)
+        trial = Snapshot(self.nodes, self.image_spread, counts, self.namespaces, self.nominated)
+        trial._trial = changed
+        return trial
 
 
 def _tally(counts: dict[_Key, int], key: _Key, sign: int) -> None:

@@ -62,6 +62,29 @@ class Cache:
         else:
             self._namespaces[name] = labels
 
+    def nominate(self, pod: PodInfo, node: str) -> None:
+        """Note that room is being made for a Pod on a Node."""
+        self.renounce(pod.uid)
+        self._nominated.setdefault(node, {})[pod.uid] = pod
+
+    def renounce(self, uid: str) -> PodInfo | None:
+        """Forget for which Node a Pod was meant, and return it if it was."""
+        node = self.nominated(uid)
+        if not node:
+            return None
+        pod = self._nominated[node].pop(uid)
+        if not self._nominated[node]:
+            del self._nominated[node]
+        return pod
+
+    def nominated(self, uid: str) -> str:
+        """Return the Node on which room is being made for a Pod; empty if there is none."""
+        return next((node for node, pods in self._nominated.items() if uid in pods), "")
+
+    def nominees(self, node: str) -> list[PodInfo]:
+        """Return the Pods for which room is being made on a Node."""
+        return list(self._nominated.get(node, {}).values())
+
     def set_node(self, node: Node) -> None:
         """Take a new Node, or a new revision of one."""
         name = node.metadata.name

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from podling.api.errors import StatusError
 from podling.api.resources import NAMESPACES, NODES, PODS
+from podling.lifecycle.disruption import disrupted
 from podling.placement.changes import (
     AssignedPodAdded,
     AssignedPodRemoved,
@@ -30,10 +31,17 @@ from podling.placement.changes import (
 )
 from podling.placement.fitting import Chosen, decide
 from podling.placement.pods import PendingPod, PodInfo
-from podling.placement.preemption import outlook
+from podling.placement.preemption import Preemption, preempt
 from podling.placement.profile import DEFAULT
 from podling.scheduler.cache import Cache
-from podling.scheduler.conditions import GATED, GATED_MESSAGE, SCHEDULER_ERROR, UNSCHEDULABLE, not_scheduled
+from podling.scheduler.conditions import (
+    GATED,
+    GATED_MESSAGE,
+    PREEMPTED,
+    SCHEDULER_ERROR,
+    UNSCHEDULABLE,
+    not_scheduled,
+)
 from podling.scheduler.queue import QueuedPod, SchedulingQueue
 
 if TYPE_CHECKING:
@@ -48,13 +56,17 @@ if TYPE_CHECKING:
     from podling.client.client import Client
     from podling.client.informer import Informer, Informers
     from podling.placement.changes import Change
+    from podling.placement.diagnosis import Diagnosis
     from podling.placement.fitting import Unschedulable
+    from podling.placement.preemption import NoPreemption
     from podling.placement.profile import Profile
 
 log = logging.getLogger("podling.scheduler")
 
 _JOBS: Final = 64
 _NOTE_LIMIT: Final = 1024
+_FEW_NODES: Final = 100
+"""Up to so many Nodes all are looked at for victims, from the first."""
 
 
 class Recorder(Protocol):
@@ -90,6 +102,8 @@ class Scheduler:
         self._queue = SchedulingQueue(profile.filters)
         self._start_index = 0
         self._jobs = 0
+        self._preempting: dict[str, None] = {}
+        """Pods whose victims are being told."""
         self._awake: asyncio.Future[None] | None = None
 
     def start(self) -> None:
@@ -177,6 +191,10 @@ class Scheduler:
         elif not self._is_ours(pod):
             self._queue.remove(new.uid)
         elif not self._cache.is_assumed(new.uid):
+            if pod.status.nominated_node_name:
+                self._cache.nominate(PendingPod(pod), pod.status.nominated_node_name)
+            elif old is not None and self._pods.view(old).status.nominated_node_name:
+                self._cache.renounce(new.uid)
             self._pending(pod)
 
     def _is_ours(self, pod: Pod) -> bool:
@@ -184,12 +202,14 @@ class Scheduler:
 
     def _gone(self, uid: str) -> None:
         self._queue.remove(uid)
-        pod = self._cache.remove(uid)
+        pod = self._cache.renounce(uid) or self._cache.remove(uid)
+        self._cache.remove(uid)
         if pod is not None:
             self._changed(AssignedPodRemoved(pod))
 
     def _assigned(self, pod: PodInfo, node: str) -> None:
         self._queue.remove(pod.uid)
+        self._cache.renounce(pod.uid)
         held = self._cache.place(pod.uid)
         elsewhere = held is not None and held[1] != node
         self._cache.confirm(pod, node)
@@ -205,7 +225,7 @@ class Scheduler:
 
     def _pending(self, pod: Pod) -> None:
         if pod.metadata.deletion_timestamp is not None:
-            self._queue.remove(pod.metadata.uid)
+            self._gone(pod.metadata.uid)
             return
         self._queue.set(PendingPod(pod), self._clock.monotonic())
         self._wake()
@@ -237,21 +257,73 @@ class Scheduler:
     def _cycle(self, queued: QueuedPod) -> None:
         pod = queued.pod
         snapshot = self._cache.snapshot()
-        decision = decide(pod, snapshot, self._profile, self._start_index)
+        decision = decide(pod, snapshot, self._profile, self._start_index, self._cache.nominated(pod.uid))
         self._start_index = decision.next_start
         if isinstance(decision, Chosen):
             node = decision.best[self._chance.below(len(decision.best))] if len(decision.best) > 1 else decision.best[0]
+            self._cache.renounce(pod.uid)
             self._cache.assume(pod, node)
             self._job(f"bind {pod.key}", self._bind(queued, pod, node))
         else:
             self._refuse(queued, decision)
 
     def _refuse(self, queued: QueuedPod, decision: Unschedulable) -> None:
-        diagnosis = decision.diagnosis
-        message = diagnosis.message(outlook(queued.pod, self._cache.snapshot(), diagnosis, self._profile))
+        pod, diagnosis = queued.pod, decision.diagnosis
+        after, nominated = "", None
+        chosen: Preemption | None = None
+        if diagnosis.nodes and pod.uid not in self._preempting:
+            found = self._preempt(pod, diagnosis)
+            if isinstance(found, Preemption):
+                chosen, nominated = found, found.node
+                self._cache.nominate(pod, found.node)
+            else:
+                after = f"preemption: {found.message}"
+                if found.is_hopeless:
+                    self._cache.renounce(pod.uid)
+                    nominated = ""
+        message = diagnosis.message(after)
         self._queue.refused(queued, diagnosis.plugins, self._clock.monotonic())
-        self._recorder.event(queued.pod.pod, "Warning", "FailedScheduling", _note(message))
-        self._explain(queued.pod.pod, UNSCHEDULABLE, message)
+        self._recorder.event(pod.pod, "Warning", "FailedScheduling", _note(message))
+        self._explain(pod.pod, UNSCHEDULABLE, message, nominated)
+        if chosen is not None and not self._supervisor.stopping:
+            self._preempting[pod.uid] = None
+            self._job(f"preempt for {pod.key}", self._make_room(pod, chosen))
+
+    def _preempt(self, pod: PendingPod, diagnosis: Diagnosis) -> Preemption | NoPreemption:
+        snapshot = self._cache.snapshot()
+        start = self._chance.below(len(snapshot)) if len(snapshot) > _FEW_NODES else 0
+        nominated = self._cache.nominated(pod.uid)
+        return preempt(pod, snapshot, diagnosis, self._profile, nominated=nominated, start=start)
+
+    async def _make_room(self, pod: PendingPod, chosen: Preemption) -> None:
+        """Ask the victims to go, and take their promises from whoever is of lower priority."""
+        message = f"{pod.pod.spec.scheduler_name}: preempting to accommodate a higher priority pod"
+        try:
+            for other in self._cache.nominees(chosen.node):
+                if other.priority < pod.priority:
+                    self._cache.renounce(other.uid)
+                    patch: dict[str, object] = {"status": {"nominatedNodeName": None}}
+                    await self._patch_status(other.name, other.namespace, patch | {"metadata": {"uid": other.uid}})
+            for victim in chosen.victims:
+                held = self._pods.get(victim.name, victim.namespace)
+                if held is None or held.metadata.uid != victim.uid or held.metadata.deletion_timestamp is not None:
+                    continue
+                told = disrupted(held, PREEMPTED, message, self._clock.time())
+                if told is not None:
+                    await self._patch_status(victim.name, victim.namespace, told)
+                await self._delete(victim)
+                why = f"Preempted by pod {pod.uid} on node {chosen.node}"
+                self._recorder.event(held, "Normal", "Preempted", why)
+        finally:
+            self._preempting.pop(pod.uid, None)
+
+    async def _delete(self, victim: PodInfo) -> None:
+        try:
+            await self._client.delete(PODS, victim.name, victim.namespace, uid=victim.uid)
+        except StatusError as refusal:
+            if not (refusal.is_not_found or refusal.is_conflict):
+                # The next attempt of the Pod that wants to come chooses anew.
+                log.warning("cannot preempt %s: %s", victim.key, refusal)
 
     async def _bind(self, queued: QueuedPod, pod: PendingPod, node: str) -> None:
         queue, cache = self._queue, self._cache
@@ -281,8 +353,8 @@ class Scheduler:
             queue.remove(pod.uid)
             self._recorder.event(pod.pod, "Normal", "Scheduled", f"Successfully assigned {pod.key} to {node}")
 
-    def _explain(self, pod: Pod, reason: str, message: str) -> None:
-        patch = not_scheduled(pod, reason, message, self._clock.time())
+    def _explain(self, pod: Pod, reason: str, message: str, nominated: str | None = None) -> None:
+        patch = not_scheduled(pod, reason, message, self._clock.time(), nominated)
         if patch is not None and not self._supervisor.stopping:
             name, namespace = pod.metadata.name, pod.metadata.namespace
             self._job(f"explain {namespace}/{name}", self._patch_status(name, namespace, patch))
