@@ -170,7 +170,7 @@ class SubprocessRuntime:
     async def list_containers(self, sandbox: SandboxId | None = None) -> Sequence[Container]:
         return [it for it in self.containers.values() if sandbox in {None, it.sandbox}]
 
-    async def stats(self) -> Sequence[Any]:
+    async def stats(self, **_: Any) -> Sequence[Any]:
         return []
 
     async def exec(

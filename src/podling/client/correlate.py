@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from podling.api.types.core_v1 import ObjectReference
 
 _Key = TypeVar("_Key")
@@ -37,6 +39,7 @@ class Happening:
     reason: str
     message: str
     at: float
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -18,6 +18,8 @@ from podling.api.times import to_wire
 from podling.client.correlate import Correlator, Happening
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from podling.aio.clock import Clock
     from podling.api.types.core_v1 import ObjectReference
     from podling.client.client import Client
@@ -68,7 +70,14 @@ class EventRecorder:
         """How many were withheld as a flood."""
 
     def event(
-        self, about: object, type_: Literal["Normal", "Warning"], reason: str, message: str, *, field_path: str = ""
+        self,
+        about: object,
+        type_: Literal["Normal", "Warning"],
+        reason: str,
+        message: str,
+        *,
+        field_path: str = "",
+        annotations: Mapping[str, str] | None = None,
     ) -> None:
         """Say what happened to `about`, an object or an `ObjectReference`; never waits, never fails."""
         if len(self._queue) >= _BOUND:
@@ -76,7 +85,14 @@ class EventRecorder:
             return
         self._queue.append(
             Happening(
-                reference(about, field_path), self._component, self._host, type_, reason, message, self._clock.time()
+                reference(about, field_path),
+                self._component,
+                self._host,
+                type_,
+                reason,
+                message,
+                self._clock.time(),
+                annotations or {},
             )
         )
         if self._arrived is not None and not self._arrived.done():
@@ -144,7 +160,7 @@ class EventRecorder:
         from podling.api.types.meta_v1 import ObjectMeta
 
         return Event(
-            metadata=ObjectMeta(name=name, namespace=namespace),
+            metadata=ObjectMeta(name=name, namespace=namespace, annotations=dict(what.annotations)),
             involved_object=what.about,
             reason=what.reason,
             message=verdict.message,

@@ -17,6 +17,7 @@ from podling.kubelet.security import security_of
 from podling.lifecycle.cgroups import PERIOD, Limits, cgroup_parent, limits_of, pod_limits
 from podling.lifecycle.environment import expand, expand_all
 from podling.lifecycle.qos import oom_score_adj
+from podling.placement.amounts import requests_of
 from podling.runtime.protocol import ContainerConfig, ImageId, Mount, Resources, SandboxConfig
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def sandbox_config(pod: Pod, attempt: int, settings: Settings) -> SandboxConfig:
         host_ipc=bool(spec.host_ipc),
         share_process_namespace=bool(spec.share_process_namespace),
         sysctls=sysctls,
-        resources=_resources(pod_limits(pod)),
+        resources=_resources(_whole(pod, settings)),
         labels=labels,
         annotations=pod.metadata.annotations,
         runtime_handler=spec.runtime_class_name or "",
@@ -203,6 +204,11 @@ def _below(root: str, sub_path: str, *, volume_is_directory: bool) -> str:
     return str(path.resolve() if path.exists() else path)
 
 
+def _whole(pod: Pod, settings: Settings) -> Limits:
+    asked = requests_of(pod)
+    return pod_limits(pod, asked.milli_cpu, asked.memory, settings.pod_pids_limit)
+
+
 def _resources(limits: Limits, oom_score: int | None = None) -> Resources:
     return Resources(
         cpu_shares=limits.cpu_shares,
@@ -211,4 +217,5 @@ def _resources(limits: Limits, oom_score: int | None = None) -> Resources:
         memory_limit=limits.memory_limit,
         memory_request=limits.memory_request,
         oom_score_adj=oom_score,
+        pids_limit=limits.pids_limit,
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from podling.lifecycle.eviction import UPSTREAM_EVICTION, EvictionPolicy
+from podling.lifecycle.garbage import UPSTREAM_GARBAGE, GarbagePolicy
 from podling.lifecycle.restart import UPSTREAM, Policy
 
 if TYPE_CHECKING:
@@ -44,7 +46,13 @@ class Settings:
     volume_period: float = 60.0
     """Between refreshes of what volumes project."""
     policy: Policy = UPSTREAM
+    eviction: EvictionPolicy = UPSTREAM_EVICTION
+    garbage: GarbagePolicy = UPSTREAM_GARBAGE
+    pod_pids_limit: int | None = None
+    """The most processes of one Pod."""
     capacity: Mapping[str, str] = field(default_factory=dict)
     """Quantities that replace what the machine has: a share of it, or a simulated node's."""
     reserved: Mapping[str, str] = field(default_factory=dict)
-    """Quantities kept from Pods: capacity less this is allocatable."""
+    """Quantities kept from Pods: capacity less this, and less what hard eviction thresholds keep, is allocatable."""
+    thresholds_reserve: bool = True
+    """Whether hard eviction thresholds are kept from what is allocatable, as upstream does."""

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from podling.api.quantity import parse
+from podling.lifecycle.limits import every_container_limits, pod_limit
 from podling.lifecycle.qos import BEST_EFFORT, BURSTABLE, memory_request, qos_class
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from podling.api.types.core_v1 import Pod, ResourceRequirements
 
 LEAST_SHARES: Final = 2
@@ -33,6 +36,7 @@ class Limits:
     cpu_quota: int | None
     memory_limit: int | None
     memory_request: int | None
+    pids_limit: int | None = None
 
 
 def cgroup_parent(pod: Pod, root: str = "/kubepods") -> str:
@@ -56,24 +60,29 @@ def limits_of(resources: ResourceRequirements | None) -> Limits:
     )
 
 
-def pod_limits(pod: Pod) -> Limits:
-    """Return what the Pod's own cgroup is told: sums, and a cap only where every container has one."""
-    each = [limits_of(container.resources) for container in pod.spec.containers]
-    cpu_request = 0
-    for container in pod.spec.containers:
-        resources = container.resources
-        if resources is not None:
-            text = resources.requests.get("cpu") or resources.limits.get("cpu")
-            cpu_request += parse(text).milli_value() if text else 0
-    quotas = [limit.cpu_quota for limit in each if limit.cpu_quota is not None]
-    memories = [limit.memory_limit for limit in each if limit.memory_limit is not None]
-    whole = bool(each) and not pod.spec.init_containers
+def pod_limits(pod: Pod, milli_cpu: int, memory: int, pids: int | None = None) -> Limits:
+    """Return what the Pod's own cgroup is told; `milli_cpu` and `memory` are what it asks for as a whole.
+
+    A cap only where the whole is bounded: by the Pod's own limit, or because each container has one.
+    """
+    if qos_class(pod) == BEST_EFFORT:
+        return Limits(LEAST_SHARES, None, None, None, pids)
+    cpu_limit = pod_limit(pod, "cpu") if every_container_limits(pod, "cpu") else None
+    memory_limit = pod_limit(pod, "memory") if every_container_limits(pod, "memory") else None
     return Limits(
-        shares(cpu_request),
-        sum(quotas) if whole and len(quotas) == len(each) else None,
-        sum(memories) if whole and len(memories) == len(each) else None,
-        sum(limit.memory_request or 0 for limit in each) or None,
+        shares(milli_cpu),
+        quota(cpu_limit.milli_value()) if cpu_limit else None,
+        memory_limit.value() if memory_limit else None,
+        memory or None,
+        pids,
     )
+
+
+def node_limits(given: Mapping[str, str]) -> Limits:
+    """Return what all Pods of a node together are told: capacity less what is reserved, as quantities."""
+    memory = parse(given["memory"]).value() if "memory" in given else 0
+    pids = parse(given["pid"]).value() if "pid" in given else 0
+    return Limits(shares(parse(given.get("cpu", "0")).milli_value()), None, memory or None, None, pids or None)
 
 
 def shares(milli_cpu: int) -> int:

@@ -196,6 +196,9 @@ class EvictionPolicy:
     """Between looks."""
 
 
+UPSTREAM_EVICTION: Final = EvictionPolicy()
+
+
 @dataclass(frozen=True, slots=True)
 class Pressure:
     """What was seen so far, from which the next observation is judged."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from podling.api.quantity import BINARY_SI, Quantity, parse
 from podling.lifecycle.eviction import MEMORY_PRESSURE, Signal, quantity, resource_of
 from podling.lifecycle.facts import Rejection
+from podling.lifecycle.limits import pod_limit
 from podling.lifecycle.qos import BEST_EFFORT, qos_class
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from podling.lifecycle.eviction import Observation, Threshold
 
 EVICTED: Final = "Evicted"
+STORAGE: Final = "ephemeral-storage"
 _SYSTEM_CRITICAL: Final = 2_000_000_000
 _NANO: Final = 10**9
 
@@ -82,7 +84,7 @@ def _rank(candidate: Candidate, signal: Signal) -> tuple[int, int, int, int]:
     used = _used(usage, signal)
     within = used <= candidate.requests.get(resource_of(signal), 0)
     # Inodes are not asked for: upstream weighs them against the storage that is.
-    asked = candidate.requests.get("memory" if _is_memory(signal) else "ephemeral-storage", 0)
+    asked = candidate.requests.get("memory" if _is_memory(signal) else STORAGE, 0)
     return (1, int(within), priority, asked - used)
 
 
@@ -119,7 +121,7 @@ def message_of(
     for usage in candidate.usage.containers:
         used = _bytes(usage.memory if resource == "memory" else usage.layer + usage.logs)
         asked = _request(candidate.pod, usage.name, resource)
-        if asked is not None and resource in {"memory", "ephemeral-storage"} and used > parse(asked):
+        if asked is not None and resource in {"memory", STORAGE} and used > parse(asked):
             text += _larger(f"Container {usage.name}", used, asked, resource)
             offenders.append((usage.name, str(used)))
     notes["offending_containers"] = ",".join(name for name, _ in offenders)
@@ -148,7 +150,7 @@ def _bytes(count: int) -> Quantity:
 def has_storage_limits(pod: Pod) -> bool:
     """Whether the Pod can break a limit of local storage at all: of others nobody needs to know the usage."""
     limited = any(v.empty_dir is not None and v.empty_dir.size_limit for v in pod.spec.volumes)
-    return limited or _storage_limit(pod) is not None
+    return limited or pod_limit(pod, STORAGE) is not None
 
 
 def storage_violation(pod: Pod, usage: PodUsage) -> str | None:
@@ -159,46 +161,16 @@ def storage_violation(pod: Pod, usage: PodUsage) -> str | None:
         limit = volume.empty_dir.size_limit
         if parse(limit).nano > 0 and usage.volumes[volume.name] * _NANO > parse(limit).nano:
             return f'Usage of EmptyDir volume "{volume.name}" exceeds the limit "{parse(limit)}". '
-    together = _storage_limit(pod)
+    together = pod_limit(pod, STORAGE)
     if together is not None and usage.disk * _NANO > together.nano:
         return f"Pod ephemeral local storage usage exceeds the total limit of containers {together}. "
-    limits = {c.name: c.resources.limits.get("ephemeral-storage") for c in pod.spec.containers if c.resources}
+    limits = {c.name: c.resources.limits.get(STORAGE) for c in pod.spec.containers if c.resources}
     for container in usage.containers:
         text = limits.get(container.name)
         if text and parse(text).nano and (container.layer + container.logs) * _NANO > parse(text).nano:
             limit = str(parse(text))
             return f'Container {container.name} exceeded its local ephemeral storage limit "{limit}". '
     return None
-
-
-def _storage_limit(pod: Pod) -> Quantity | None:
-    """Return the sum of the containers' limits of local storage, or the largest of an init container's if that is more.
-
-    Sidecars add to both: those before an init container run beside it.
-    """
-    total = Quantity(0, BINARY_SI)
-    beside = Quantity(0, BINARY_SI)
-    largest: Quantity | None = None
-    found = False
-    for container in pod.spec.init_containers:
-        text = container.resources.limits.get("ephemeral-storage") if container.resources is not None else None
-        if text is None:
-            continue
-        found = True
-        if container.restart_policy == "Always":
-            beside += parse(text)
-        else:
-            alone = beside + parse(text)
-            largest = alone if largest is None else max(largest, alone)
-    for container in pod.spec.containers:
-        text = container.resources.limits.get("ephemeral-storage") if container.resources is not None else None
-        if text is not None:
-            found = True
-            total += parse(text)
-    total += beside
-    if not found:
-        return None
-    return max(total, largest) if largest is not None else total
 
 
 def refusal_under_pressure(pod: Pod, conditions: Sequence[str], *, tolerated: bool) -> Rejection | None:

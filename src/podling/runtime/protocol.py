@@ -12,7 +12,7 @@ container.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence  # noqa: TC003  # decoders read these annotations
+from collections.abc import Collection, Mapping, Sequence  # noqa: TC003  # decoders read these annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003
@@ -436,6 +436,11 @@ class Runtime(Protocol):
         """Connect to a port on the sandbox's loopback."""
         ...
 
-    async def stats(self, *, disk: bool = True) -> Sequence[ContainerStats]:
-        """Return the use of every running container; without `disk` no writable layer is walked."""
+    async def stats(
+        self, *, sandboxes: Collection[SandboxId] | None = None, disk: bool = True
+    ) -> Sequence[ContainerStats]:
+        """Return the use of every running container, or of those in `sandboxes`.
+
+        Without `disk` no writable layer is walked.
+        """
         ...

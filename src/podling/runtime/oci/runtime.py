@@ -1,22 +1,14 @@
 """The `oci` runtime: containers by conmon and crun (or runc) on overlays, with no daemon and no infra container.
 
-Owns the verbs of `Runtime`, and the order that makes them safe to be killed at any instant: id and directory on disk,
-then the intent to start, then conmon and the waiting first process, then its release, then the fact that it runs. What
-may have run is never started again.
-
-             create           start                 released                exit file
-    (nothing) ───▶ created ───▶ starting (waiting) ───▶ running ───▶ exited
-                      ▲               │ Podling died: killed, never ran
-                      └───────────────┘
+Owns the verbs of `Runtime`: what each asks of images, bundles, sandboxes (`sandboxes.py`) and containers (`lives.py`),
+and in which order.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,11 +18,11 @@ from podling.aio.chance import Chance
 from podling.aio.clock import SystemClock
 from podling.linux import cgroup, files, inotify, mounts, processes
 from podling.linux.local import connect_inside
-from podling.runtime.oci import bundles, conmon, records, recovery, sandboxes, seccomp, sessions, spec, users
+from podling.runtime.oci import bundles, conmon, records, recovery, sessions, spec, users
 from podling.runtime.oci.images.pull import Puller
 from podling.runtime.oci.images.store import OciImages
 from podling.runtime.oci.layout import RUN, Layout, instance_id
-from podling.runtime.oci.live import Live, make_live
+from podling.runtime.oci.live import make_live
 from podling.runtime.oci.lowlevel import LowLevel
 from podling.runtime.oci.streams import StreamPair
 from podling.runtime.protocol import (
@@ -50,7 +42,7 @@ from podling.runtime.protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Collection, Sequence
 
     from podling.aio.clock import Clock
 
@@ -85,11 +77,12 @@ class OciRuntime:
         self._low_level = LowLevel(self._layout, self._clock, self._hierarchies)
         self._conmon: conmon.Conmon | None = None
         self._boot = processes.boot_id()
-        self._sandboxes: dict[str, records.SandboxRecord] = {}
-        self._containers: dict[str, Live] = {}
         self._events: Broadcast[RuntimeEvent] = Broadcast(4096)
+        self._sandboxes = Sandboxes(
+            self._layout, self._hierarchies, self._clock, self._chance, self._boot, self._publish
+        )
+        self._containers = Lives(self._layout, self._clock, self._low_level, self._publish)
         self._exits: inotify.DirectoryWatch | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def images(self) -> OciImages:
@@ -123,17 +116,10 @@ class OciRuntime:
         group = self._hierarchies.group(f"{layout.cgroup}/conmon")
         group.create()
         self._conmon = conmon.Conmon(path, layout, self._low_level, group, self._clock)
-        self._exits = inotify.DirectoryWatch(str(layout.exits), self._exit_noticed)
+        self._exits = inotify.DirectoryWatch(str(layout.exits), self._containers.exit_noticed)
         found = await asyncio.to_thread(recovery.recover, layout, self._hierarchies, self._boot, self._clock)
-        self._sandboxes = found.sandboxes
-        self._containers = found.containers
-        for live in list(self._containers.values()):
-            if live.running:
-                self._watch(live)
-            elif live.record.finished is not None:
-                self._background(live.reap(layout, self._clock), f"reap {live.record.id[:12]}")
-        for live in list(self._containers.values()):
-            self._look(live)
+        self._sandboxes.take_up(found.sandboxes)
+        self._containers.take_up(found.containers)
 
     async def close(self) -> None:
         try:
@@ -141,149 +127,55 @@ class OciRuntime:
                 self._exits.close()
                 self._exits = None
             await self._images.close()
-            for task in list(self._tasks):
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            for live in self._containers.values():
-                live.forget()
+            await self._containers.close()
         finally:
             self._low_level.close()
 
     def events(self) -> AsyncIterator[RuntimeEvent]:
         return _until_overrun(self._events.subscribe())
 
-    def _publish(self, sandbox: str, uid: str, container: str | None = None) -> None:
+    def _publish(self, sandbox: str, uid: str, container: str = "") -> None:
         self._events.publish(RuntimeEvent(SandboxId(sandbox), uid, ContainerId(container) if container else None))
 
-    def _background(self, work: Coroutine[object, object, None], name: str) -> None:
-        task = asyncio.create_task(work, name=f"oci/{name}")
-        self._tasks.add(task)
-
-        def done(task: asyncio.Task[None]) -> None:
-            self._tasks.discard(task)
-            if not task.cancelled() and (error := task.exception()) is not None:
-                log.error("%s failed: %s", name, error, exc_info=error)
-
-        task.add_done_callback(done)
-
     def _layers_in_use(self) -> set[str]:
-        return {layer for live in self._containers.values() for layer in live.record.layers}
+        return {layer for live in self._containers for layer in live.record.layers}
 
     # -- sandboxes -------------------------------------------------------------------------------------------------
 
-    def _sandbox(self, sandbox: str) -> records.SandboxRecord:
-        record = self._sandboxes.get(sandbox)
-        if record is None:
-            raise RuntimeFailure("NotFound", f'sandbox "{sandbox}" not found')
-        return record
-
-    def _view(self, record: records.SandboxRecord) -> Sandbox:
-        config = record.config
-        pin = self._layout.pin(config.uid, config.attempt) / "net"
-        return record.view("" if config.host_network else str(pin))
-
     async def run_sandbox(self, config: SandboxConfig) -> Sandbox:
-        for known in self._sandboxes.values():
-            if (known.config.uid, known.config.attempt) == (config.uid, config.attempt):
-                if known.stopped is not None:
-                    raise RuntimeFailure(
-                        "FailedCreatePodSandBox", f"attempt {config.attempt} of pod {config.uid} has ended before"
-                    )
-                return self._view(known)
-        if not _is_name(config.uid):
-            raise RuntimeFailure("FailedCreatePodSandBox", f"pod uid {config.uid!r} is no name for a directory")
-        record = records.SandboxRecord(self._chance.hex(64), config, self._clock.time(), self._boot)
-        path = self._layout.sandbox(config.uid, config.attempt)
-
-        def make() -> tuple[int, int] | None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            records.save(path, record)
-            try:
-                return sandboxes.create(config, self._layout, self._hierarchies)
-            except BaseException:
-                path.unlink()
-                raise
-
-        record.holder = await asyncio.to_thread(make)
-        if record.holder is not None:
-            records.save(path, record)
-        self._sandboxes[record.id] = record
-        self._publish(record.id, config.uid)
-        return self._view(record)
+        return await self._sandboxes.run(config)
 
     async def stop_sandbox(self, sandbox: SandboxId) -> None:
-        record = self._sandboxes.get(sandbox)
-        if record is None:
-            return
-        mine = [live for live in self._containers.values() if live.record.sandbox == sandbox]
-        await asyncio.gather(*(self._stop(live, 0.0) for live in mine))
-        for live in mine:
-            if live.record.finished is not None:
-                await live.reaped.wait()
-        if record.stopped is not None:
-            return
-        config = record.config
-
-        def destroy() -> None:
-            sandboxes.destroy(
-                self._layout.pin(config.uid, config.attempt),
-                sandboxes.group(self._hierarchies, self._layout, config),
-                record.holder,
-            )
-
-        await asyncio.to_thread(destroy)
-        record.stopped = self._clock.time()
-        records.save(self._layout.sandbox(config.uid, config.attempt), record)
-        self._publish(record.id, config.uid)
+        record = self._sandboxes.find(sandbox)
+        if record is not None:
+            await asyncio.gather(*(self._containers.end(live) for live in self._containers.in_sandbox(sandbox)))
+            await self._sandboxes.stop(record)
 
     async def remove_sandbox(self, sandbox: SandboxId) -> None:
-        record = self._sandboxes.get(sandbox)
+        record = self._sandboxes.find(sandbox)
         if record is None:
             return
         await self.stop_sandbox(sandbox)
-        for live in [live for live in self._containers.values() if live.record.sandbox == sandbox]:
+        for live in self._containers.in_sandbox(sandbox):
             await self.remove_container(ContainerId(live.record.id))
-        config = record.config
-        pod = sandboxes.group(self._hierarchies, self._layout, config)
-        await pod.remove_soon(self._clock)
-
-        def remove() -> None:
-            path = self._layout.sandbox(config.uid, config.attempt)
-            path.unlink(missing_ok=True)
-            for directory in (path.parent / "bundles", path.parent):
-                with contextlib.suppress(OSError):
-                    directory.rmdir()
-
-        await asyncio.to_thread(remove)
-        self._sandboxes.pop(sandbox, None)
-        self._publish(record.id, config.uid)
+        await self._sandboxes.remove(record)
 
     async def list_sandboxes(self) -> Sequence[Sandbox]:
-        return [self._view(record) for record in self._sandboxes.values()]
+        return self._sandboxes.views()
 
     async def update_sandbox_resources(self, sandbox: SandboxId, resources: Resources) -> None:
-        record = self._sandbox(sandbox)
-        pod = sandboxes.group(self._hierarchies, self._layout, record.config)
-        _limit(pod, resources)
-        record.config = replace(record.config, resources=resources)
-        records.save(self._layout.sandbox(record.config.uid, record.config.attempt), record)
+        self._sandboxes.update(self._sandboxes.get(sandbox), resources)
 
     # -- containers ------------------------------------------------------------------------------------------------
 
-    def _live(self, container: str) -> Live:
-        live = self._containers.get(container)
-        if live is None:
-            raise RuntimeFailure("NotFound", f'container "{container}" not found')
-        return live
-
     async def create_container(self, sandbox: SandboxId, config: ContainerConfig) -> ContainerId:
-        pod = self._sandbox(sandbox)
+        pod = self._sandboxes.get(sandbox)
         if pod.stopped is not None:
             raise RuntimeFailure("CreateContainerError", f'sandbox "{sandbox}" is not ready')
-        if not _is_name(config.name):
+        if not is_name(config.name):
             raise RuntimeFailure("CreateContainerError", f"{config.name!r} is no container name")
         bundle = self._layout.container(pod.config.uid, config.name, config.attempt)
-        for known in self._containers.values():
+        for known in self._containers:
             if known.bundle == bundle:
                 return ContainerId(known.record.id)
         image = await self._images.status(config.image)
@@ -298,17 +190,17 @@ class OciRuntime:
             record.log_path = str(log_path)
         live = make_live(self._layout, self._hierarchies, record, bundle, pod)
         # Known before it is on disk, so that a second wish for it meanwhile finds it.
-        self._containers[record.id] = live
+        self._containers.add(live)
         try:
             async with live.lock:
-                around = self._around(pod, live)
+                around = self._sandboxes.shared_with(pod, config, live.group, self._target(config))
                 if record.log_path:
                     Path(record.log_path).parent.mkdir(parents=True, exist_ok=True)
                 await asyncio.to_thread(
                     bundles.prepare, bundle, record, pod.config, image, layers, self._images.layers, around
                 )
         except BaseException as error:
-            self._containers.pop(record.id, None)
+            self._containers.drop(record.id)
             if isinstance(error, spec.NoCommand | users.UserNotFound | OSError):
                 raise RuntimeFailure(
                     "CreateContainerError", f"failed to generate container {record.id!r} spec: {error}"
@@ -317,231 +209,61 @@ class OciRuntime:
         self._publish(sandbox, pod.config.uid, record.id)
         return ContainerId(record.id)
 
-    def _around(self, pod: records.SandboxRecord, live: Live) -> dict[str, object]:
-        config = pod.config
-        pin = self._layout.pin(config.uid, config.attempt)
-        shared = {"network": "net", "ipc": "ipc", "uts": "uts"}
-        joined = {
-            kind: str(pin / name)
-            for kind, name in shared.items()
-            if not (config.host_ipc if kind == "ipc" else config.host_network)
-        }
-        joined["mount"] = ""
-        target = live.record.config.target_container
-        if target is not None:
-            other = self._live(target)
-            if not other.running:
-                raise RuntimeFailure("CreateContainerError", f'target container "{target}" is not running')
-            joined["pid"] = f"/proc/{other.record.pid}/ns/pid"
-        elif config.share_process_namespace:
-            joined["pid"] = str(pin / "pid")
-        elif not config.host_pid:
-            joined["pid"] = ""
-        if self._hierarchies.unified and not live.record.config.security.privileged:
-            joined["cgroup"] = ""
-        return {
-            "cgroup": live.group.path,
-            "namespaces": joined,
-            "shm": "/dev/shm" if config.host_ipc else str(pin / "shm"),
-            "hostname_file": str(pin / "hostname"),
-            "unified_cgroups": self._hierarchies.unified,
-            "seccomp": seccomp.profile(live.record.config.security),
-        }
+    def _target(self, config: ContainerConfig) -> int | None:
+        """Return the process whose PID namespace the container is to see, where it names a container for that."""
+        if config.target_container is None:
+            return None
+        other = self._containers.get(config.target_container)
+        if not other.running:
+            raise RuntimeFailure("CreateContainerError", f'target container "{config.target_container}" is not running')
+        return other.record.pid
 
     async def start_container(self, container: ContainerId) -> None:
-        live = self._live(container)
+        live = self._containers.get(container)
         if self._conmon is None:
             raise RuntimeFailure("Unavailable", "the runtime is not started")
-        # A caller that gives up must not leave a container half-made, nor be told that it is.
-        await asyncio.shield(asyncio.ensure_future(self._start_once(live, self._conmon)))
-
-    async def _start_once(self, live: Live, holder: conmon.Conmon) -> None:
-        async with live.lock:
-            record = live.record
-            if record.finished is not None and record.message:
-                raise RuntimeFailure("RunContainerError", record.message)
-            if record.starting is not None or record.finished is not None:
-                return
-            # From here on it may run: the intent is written before anything of it exists.
-            record.starting = self._clock.time()
-            live.save()
-            try:
-                await self._start(live, holder)
-            finally:
-                self._publish(record.sandbox, live.uid, record.id)
-
-    async def _start(self, live: Live, holder: conmon.Conmon) -> None:
-        record = live.record
-        try:
-            pid = await holder.create(record, live.bundle)
-            live.adopt(pid)
-            live.save()
-            await self._release(live)
-        except (conmon.CreationFailed, ProcessLookupError, TimeoutError) as error:
-            if live.process is not None:
-                self._look(live)
-                if live.record.finished is not None:
-                    return
-            await self._undo(live)
-            (self._layout.exits / record.id).unlink(missing_ok=True)
-            name = record.config.command[0] if record.config.command else _program(live.bundle)
-            message = (
-                "failed to create containerd task: failed to create shim task: OCI runtime create failed: "
-                f"{self._low_level.choice.name} create failed: {sessions.explain(str(error), name)}"
-            )
-            live.fail(self._clock.time(), 128, "StartError", message)
-            await live.reap(self._layout, self._clock)
-            raise RuntimeFailure("RunContainerError", message) from error
-        except RuntimeFailure:
-            # The machine lacks something: nothing of the container ever was, and it may be tried again.
-            await self._undo(live)
-            record.starting = None
-            live.save()
-            raise
-        if record.started is None:
-            record.started = self._clock.time()
-            live.save()
-        if record.finished is None:
-            self._watch(live)
-            # It may have ended before anybody watched.
-            self._look(live)
-
-    async def _release(self, live: Live) -> None:
-        """Let the waiting first process go on to the container's program."""
-        answer = await self._low_level.run("start", live.record.id)
-        if answer.code != 0:
-            raise conmon.CreationFailed(answer.stderr.decode(errors="replace"))
-
-    async def _undo(self, live: Live) -> None:
-        await asyncio.to_thread(recovery.kill_leftovers, self._layout, live)
-
-    def _watch(self, live: Live) -> None:
-        live.watch_conmon()
-        if live.conmon is not None:
-            self._background(self._conmon_ended(live, live.conmon), f"conmon of {live.record.id[:12]}")
-            return
-        # Its conmon is gone already: either its end stands written, or nobody will ever write it.
-        self._look(live)
-        if live.record.finished is None:
-            self._background(self._orphaned(live), f"orphan {live.record.id[:12]}")
-
-    async def _conmon_ended(self, live: Live, watched: processes.Watched) -> None:
-        await watched.ended()
-        if live.record.finished is None and watched is live.conmon:
-            self._look(live)
-            if live.record.finished is None:
-                await self._orphaned(live)
-
-    async def _orphaned(self, live: Live) -> None:
-        """Without its conmon a container has neither log nor exit code: it ends."""
-        log.error("conmon of container %s is gone; the container is killed", live.record.id)
-        await asyncio.to_thread(live.group.kill)
-        if live.process is not None:
-            live.process.send(signal.SIGKILL)
-            await live.process.ended()
-        if live.record.finished is None:
-            live.lose(self._clock.time())
-            self._ended(live)
-
-    def _exit_noticed(self, name: str) -> None:
-        if not name:
-            for live in list(self._containers.values()):
-                self._look(live)
-        elif name in self._containers:
-            self._look(self._containers[name])
-
-    def _look(self, live: Live) -> None:
-        if live.record.starting is None or live.record.finished is not None:
-            return
-        if live.lock.locked() and live.process is None:
-            return  # conmon's own report of a failed creation; `_start` hears of it
-        if live.finish(self._layout, self._clock):
-            self._ended(live)
-
-    def _ended(self, live: Live) -> None:
-        self._background(self._reap(live), f"reap {live.record.id[:12]}")
-        self._publish(live.record.sandbox, live.uid, live.record.id)
-
-    async def _reap(self, live: Live) -> None:
-        # What ended at once may still be on its way through the low-level runtime's `start`.
-        async with live.lock:
-            await live.reap(self._layout, self._clock)
+        await self._containers.start(live, self._conmon)
 
     async def stop_container(self, container: ContainerId, grace: float) -> None:
-        live = self._containers.get(container)
+        live = self._containers.find(container)
         if live is not None:
-            await self._stop(live, grace)
-
-    async def _stop(self, live: Live, grace: float) -> None:
-        async with live.lock:
-            pass  # a start under way is awaited, so that it is not overtaken
-        if not live.running or live.process is None:
-            return
-        if grace > 0:
-            live.process.send(stop_signal(live.record.stop_signal))
-            try:
-                async with self._clock.timeout(grace):
-                    await live.ended()
-                return
-            except TimeoutError:
-                pass
-        live.process.send(signal.SIGKILL)
-        if not live.own_pids:
-            await asyncio.to_thread(live.group.kill)
-        try:
-            async with self._clock.timeout(_QUICK_DEATH):
-                await live.ended()
-            return
-        except TimeoutError:
-            pass
-        try:
-            # A fork bomb under a small CPU limit would take minutes to die.
-            with live.group.parent.unthrottled(), live.group.unthrottled():
-                async with self._clock.timeout(_DEATH):
-                    await live.ended()
-        except TimeoutError as error:
-            raise RuntimeFailure("Unavailable", f'container "{live.record.id}" does not die') from error
+            await self._containers.stop(live, grace)
 
     async def remove_container(self, container: ContainerId) -> None:
-        live = self._containers.get(container)
+        live = self._containers.find(container)
         if live is None:
             return
-        await self._stop(live, 0.0)
-        if live.record.finished is not None:
-            await live.reaped.wait()
+        await self._containers.end(live)
         async with live.lock:
             await asyncio.to_thread(bundles.discard, live.bundle)
-            self._containers.pop(container, None)
+            self._containers.drop(container)
         self._publish(live.record.sandbox, live.uid, container)
 
     async def list_containers(self, sandbox: SandboxId | None = None) -> Sequence[Container]:
-        return [
-            live.record.view()
-            for live in self._containers.values()
-            if sandbox is None or live.record.sandbox == sandbox
-        ]
+        return [live.record.view() for live in self._containers if sandbox is None or live.record.sandbox == sandbox]
 
     async def container(self, container: ContainerId) -> Container | None:
-        live = self._containers.get(container)
+        live = self._containers.find(container)
         return live.record.view() if live is not None else None
 
     async def update_resources(self, container: ContainerId, resources: Resources) -> None:
-        live = self._live(container)
-        if not live.running:
-            raise RuntimeFailure("Unavailable", f'container "{container}" is not running')
-        _limit(live.group, resources)
+        live = self._containers.running(container)
+        set_limits(live.group, resources)
         live.record.config = replace(live.record.config, resources=resources)
         live.save()
 
     async def reopen_log(self, container: ContainerId) -> None:
-        live = self._live(container)
+        live = self._containers.get(container)
         try:
             conmon.reopen_log(live.bundle)
         except ProcessLookupError as error:
             raise RuntimeFailure("Unavailable", f'container "{container}" is not running') from error
 
-    async def stats(self, *, disk: bool = True) -> Sequence[ContainerStats]:
-        running = [live for live in self._containers.values() if live.running]
+    async def stats(
+        self, *, sandboxes: Collection[SandboxId] | None = None, disk: bool = True
+    ) -> Sequence[ContainerStats]:
+        wanted = [it for it in self._containers.values() if sandboxes is None or it.record.sandbox in sandboxes]
+        running = [live for live in wanted if live.running]
 
         def measure() -> list[ContainerStats]:
             found = []
@@ -567,9 +289,7 @@ class OciRuntime:
     # -- sessions --------------------------------------------------------------------------------------------------
 
     def _exec(self, container: str) -> sessions.Exec:
-        live = self._live(container)
-        if not live.running:
-            raise RuntimeFailure("Unavailable", f"container {container} is not running")
+        live = self._containers.running(container)
         scratch = self._layout.run / f"exec-{self._chance.hex(16)}"
         return sessions.Exec(self._low_level, self._clock, live.record.id, live.bundle, live.group, scratch)
 
@@ -594,14 +314,12 @@ class OciRuntime:
 
     async def attach(self, container: ContainerId, *, stdin: bool = False, tty: bool = False) -> Session:
         del stdin, tty  # conmon was told at the start what the container has
-        live = self._live(container)
-        if not live.running:
-            raise RuntimeFailure("Unavailable", f"container {container} is not running")
+        live = self._containers.running(container)
         return await sessions.attach(live.bundle, live.ended)
 
     async def port_forward(self, sandbox: SandboxId, port: int) -> ByteStream:
-        record = self._sandbox(sandbox)
-        view = self._view(record)
+        record = self._sandboxes.get(sandbox)
+        view = self._sandboxes.view(record)
         if record.stopped is not None:
             raise RuntimeFailure("NotFound", f'sandbox "{sandbox}" is not running')
         complaint = ""
@@ -622,32 +340,3 @@ async def _until_overrun(items: Subscription[RuntimeEvent]) -> AsyncIterator[Run
     with items, contextlib.suppress(Overrun):
         async for item in items:
             yield item
-
-
-def stop_signal(text: str) -> int:
-    """Return a stop signal's number: `SIGTERM`, `TERM` or `15`; SIGTERM where nothing or nonsense is said."""
-    text = text.strip().upper()
-    if text.isdigit():
-        return int(text) if 0 < int(text) < 65 else signal.SIGTERM
-    if text.startswith(("SIGRTMIN+", "RTMIN+")):
-        return signal.SIGRTMIN + int(text.partition("+")[2] or 0)
-    name = text if text.startswith("SIG") else f"SIG{text}"
-    return signal.Signals[name] if name in signal.Signals.__members__ else signal.SIGTERM
-
-
-def _limit(group: cgroup.Cgroup, resources: Resources) -> None:
-    try:
-        missing = group.limit(sandboxes.limits(resources))
-    except OSError as error:
-        raise RuntimeFailure("Unavailable", f"cannot set limits of {group.path}: {error.strerror}") from error
-    if missing:
-        log.warning("this machine has no %s controller: limits of %s are not enforced", missing, group.path)
-
-
-def _is_name(text: str) -> bool:
-    return bool(text) and text not in {".", ".."} and "/" not in text and "\0" not in text and len(text) < 254
-
-
-def _program(bundle: Path) -> str:
-    arguments = json.loads((bundle / "config.json").read_bytes())["process"]["args"]
-    return str(arguments[0])
