@@ -29,6 +29,7 @@ from podling.testing.log import EventLog
 from podling.testing.manifests import Manifests, resource_of, trees
 from podling.testing.nodes import SimulatedNode
 from podling.testing.plane import SimulatedPlane
+from podling.testing.serving import ServingKeys
 from podling.testing.signing import SimulatedKey
 
 if TYPE_CHECKING:
@@ -65,11 +66,12 @@ class SimulatedCluster:
         settings: Settings | None = None,
         start: float = 1_700_000_000.0,
         serve: bool = False,
+        tls: bool = False,
     ) -> None:
         """`images` says how images behave on every node; `settings` are the kubelets' (capacity, labels, taints).
 
         `start` is the wall time at the beginning. `serve` listens for HTTP on `url` for clients outside; time moves by
-        command all the same.
+        command all the same. `tls` makes that HTTPS, without which kubectl sends no credentials; it costs certificates.
         """
         self.clock = VirtualClock(start)
         self.faults = faults or Faults()
@@ -90,7 +92,8 @@ class SimulatedCluster:
         self._count = nodes
         self._images = dict(images or {})
         self._settings = settings or Settings(port=0)
-        self._serve = serve
+        self._serve = serve or tls
+        self._pki = ServingKeys() if tls else None
         self._port = 0
         self._log = EventLog(self.store, self.clock)
         self.client = ApiClient(self._plane.transport(ADMIN), manager="podling-testing")
@@ -121,6 +124,8 @@ class SimulatedCluster:
         finally:
             await self._supervisor.__aexit__(None, None, None)
             await self.store.close()
+            if self._pki is not None:
+                self._pki.close()
 
     # Asking.
 
@@ -274,6 +279,9 @@ class SimulatedCluster:
 
     def write_kubeconfig(self, path: Path) -> None:
         """Write a kubeconfig for `url`, so that kubectl and other clients find it; 0600."""
+        if self._pki is not None:
+            self._pki.write_kubeconfig(path, self.url)
+            return
         named = {"cluster": "podling", "user": "podling"}
         tree = {
             "apiVersion": "v1",
@@ -299,8 +307,9 @@ class SimulatedCluster:
     async def _listen(self) -> None:
         if self._serve:
             http = self._plane.server.http(self._authentication)
-            self._port = await http.listen("127.0.0.1", self._port)
-            self.url = f"http://127.0.0.1:{self._port}"
+            tls = self._pki.context() if self._pki is not None else None
+            self._port = await http.listen("127.0.0.1", self._port, tls=tls)
+            self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self._port}"
 
     def _standing(self) -> SimulatedPlane:
         if not self._plane.standing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -16,7 +17,7 @@ from podling.api.errors import StatusError
 from podling.api.resources import CONFIG_MAPS, NAMESPACES, PODS, SERVICE_ACCOUNTS
 from podling.client.wait import exists, ready
 from podling.kubelet.settings import Settings
-from podling.testing import BlockingCluster, SimulatedCluster
+from podling.testing import BlockingCluster, ImageScript, SimulatedCluster
 
 WEB = """
 apiVersion: v1
@@ -181,3 +182,24 @@ def test_it_serves_clients_outside(tmp_path):
         assert (tmp_path / "config").stat().st_mode & 0o777 == 0o600
         assert json.loads((tmp_path / "config").read_text())["clusters"][0]["cluster"]["server"] == cluster.url
         assert cluster.failures == 0
+
+
+def test_kubectl_can_call_it(tmp_path):
+    """With `tls`, kubectl finds it by its kubeconfig, creates a Pod, and sees it run as far as time was let pass."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
+    config = tmp_path / "config"
+
+    def kubectl(*words: str) -> str:
+        return cluster.outside(
+            subprocess.check_output, ["kubectl", "--kubeconfig", str(config), *words], text=True, timeout=60
+        )
+
+    with BlockingCluster(SimulatedCluster(tls=True, images={"x": ImageScript(pull_latency=60)})) as cluster:
+        cluster.simulated.write_kubeconfig(config)
+        assert config.stat().st_mode & 0o777 == 0o600
+        kubectl("run", "web", "--image=x")
+        status = ("get", "pod", "web", "--no-headers")
+        assert kubectl(*status).split()[1:3] == ["0/1", "ContainerCreating"]
+        cluster.advance(60)
+        assert kubectl(*status).split() == ["web", "1/1", "Running", "0", "60s"]
