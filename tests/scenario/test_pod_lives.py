@@ -261,3 +261,20 @@ def test_what_others_write_over_a_status_is_put_right(run):
             assert cluster.get(PODS, "web").metadata.resource_version == version
 
     run(main())
+
+
+def test_a_pod_is_not_refused_for_labels_that_were_not_heard_of(run):
+    """Where the news of a label was lost, a Pod bound because of it runs all the same; a wrong one is still refused."""
+
+    async def main():
+        async with SimulatedCluster() as cluster:
+            cluster.faults.lost_events = 1.0
+            await cluster.client.patch(NODES, "node-0", {"metadata": {"labels": {"disk": "ssd"}}})
+            await cluster.advance(1)
+            cluster.faults.lost_events = 0.0
+            await cluster.apply(pod("right", nodeName="node-0", nodeSelector={"disk": "ssd"}))
+            await cluster.apply(pod("wrong", nodeName="node-0", nodeSelector={"disk": "tape"}))
+            await cluster.wait(PODS, "right", ready(), limit=1)
+            assert cluster.get(PODS, "wrong").status.reason == "NodeAffinity"
+
+    run(main())

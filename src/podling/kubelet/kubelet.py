@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from podling.api.errors import StatusError
 from podling.api.resources import NODES, PODS, SERVICES
 from podling.client.transport import Selection
 from podling.kubelet.admission import Admission
@@ -43,7 +44,10 @@ if TYPE_CHECKING:
     from podling.kubelet.machine import Machine
     from podling.kubelet.settings import Settings
     from podling.kubelet.volumes import Volumes
+    from podling.lifecycle.facts import Rejection
     from podling.runtime.protocol import Runtime
+
+_PAUSE = 1.0
 
 
 class Kubelet:
@@ -135,6 +139,20 @@ class Kubelet:
         newer = heard is not None and int(heard.metadata.resource_version) > int(known.metadata.resource_version or 0)
         return heard if heard is not None and newer else known
 
+    async def _appeal(self, pod: Pod, rejection: Rejection) -> Rejection | None:
+        """Judge a Pod that was refused for the Node's labels once more, by the Node that the API has.
+
+        A refusal is final, and what was heard of the Node may be old: upstream asks too.
+        """
+        while rejection.reason == "NodeAffinity":
+            try:
+                await self.node.fetch()
+            except StatusError:
+                await self._clock.sleep(_PAUSE)
+            else:
+                return self._admission.judge(pod)
+        return rejection
+
     async def _take_up(self) -> None:
         await self._services.synced()
         await self._nodes.wait_synced()
@@ -154,4 +172,5 @@ class Kubelet:
             self._facts,
             self._admission.judge(pod),
             self.settings.volume_period if self.settings.root is not None else None,
+            appeal=self._appeal,
         )

@@ -31,7 +31,7 @@ from podling.lifecycle.termination import Cause
 from podling.runtime.protocol import RuntimeFailure, SandboxState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
@@ -60,8 +60,12 @@ class PodWorker:
         node: NodeFacts,
         rejection: Rejection | None = None,
         volume_period: float | None = None,
+        *,
+        appeal: Callable[[Pod, Rejection], Awaitable[Rejection | None]] | None = None,
     ) -> None:
-        """`volume_period` is how often projected volumes are refreshed; `None` never."""
+        """`volume_period` is how often projected volumes are refreshed; `None` never. A `rejection` stands only if
+        `appeal` says so too.
+        """
         self.pod = pod
         self._effects = effects
         self._status = status
@@ -71,6 +75,7 @@ class PodWorker:
         self._policy = policy
         self._node = node
         self._rejection = rejection
+        self._appeal = appeal
         self._vanished = False
         self._released = False
         self._torn_down = False
@@ -103,6 +108,8 @@ class PodWorker:
 
     async def run(self) -> None:
         """Work until nothing is left to do for this Pod."""
+        if self._rejection is not None and self._appeal is not None:
+            self._rejection = await self._appeal(self.pod, self._rejection)
         while not self._supervisor.is_stopping:
             self._kicked.clear()
             self.view = await self._observe()
