@@ -87,6 +87,7 @@ class OneNode:
             self.supervisor,
             recorder,
             Settings(root=self.root, addresses=("192.0.2.1",), port=0),
+            wire=self.runtime,
         )
         await self.kubelet.start()
         await clock.settle()

@@ -213,6 +213,7 @@ class Cluster:
                 self.runtimes.append(simulated)
         else:
             from podling.kubelet.machine import read_machine
+            from podling.kubelet.probes.wire import HostWire
             from podling.runtime.oci.runtime import OciRuntime
 
             assert self._network is not None
@@ -229,7 +230,15 @@ class Cluster:
             machine = read_machine(self._data.path)
             self.kubelets.append(
                 nodes.make_kubelet(
-                    name, plane, runtime, self._network, machine, self._clock, self._supervisor, settings
+                    name,
+                    plane,
+                    runtime,
+                    self._network,
+                    machine,
+                    self._clock,
+                    self._supervisor,
+                    settings,
+                    wire=HostWire(self._host, self._clock),
                 )
             )
         await asyncio.gather(*(kubelet.start() for kubelet in self.kubelets))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from podling.aio.supervisor import Supervisor
     from podling.client.seams import PodNetwork
     from podling.cluster.control_plane import ControlPlane
+    from podling.kubelet.probes.wire import Wire
     from podling.runtime.protocol import Runtime
     from podling.runtime.sim.runtime import SimRuntime
     from podling.runtime.sim.script import ImageScript
@@ -52,13 +53,15 @@ def make_kubelet(
     clock: Clock,
     supervisor: Supervisor,
     settings: Settings,
+    *,
+    wire: Wire,
 ) -> Kubelet:
     """Return the kubelet of node `name`, calling as that node."""
     user = node_user(name)
     client = plane.client(user)
     recorder = plane.recorder(client, "kubelet", name, supervisor)
     informers = plane.informers(user, supervisor)
-    return Kubelet(name, client, informers, runtime, network, machine, clock, supervisor, recorder, settings)
+    return Kubelet(name, client, informers, runtime, network, machine, clock, supervisor, recorder, settings, wire=wire)
 
 
 def make_simulated(
@@ -88,5 +91,7 @@ def make_simulated(
         capacity={**SIMULATED_CAPACITY, **settings.capacity},
     )
     machine = Machine(capacity=given.capacity)
-    kubelet = make_kubelet(name or f"node-{number}", plane, runtime, NoWiring(), machine, clock, supervisor, given)
+    kubelet = make_kubelet(
+        name or f"node-{number}", plane, runtime, NoWiring(), machine, clock, supervisor, given, wire=runtime
+    )
     return kubelet, runtime

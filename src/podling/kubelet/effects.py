@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from podling.kubelet.containers import log_folder, sandbox_config
+from podling.kubelet.hooks import HookFailure
 from podling.kubelet.objects import MissingReference
 from podling.kubelet.volumes import VolumeFailure
 from podling.lifecycle.specs import container_named
+from podling.lifecycle.termination import AFTER_HOOK, grace_of
 from podling.runtime.protocol import ContainerId, RuntimeFailure, SandboxId
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from podling.api.types.core_v1 import Pod
     from podling.client.seams import PodNetwork
     from podling.kubelet.containers import ContainerBuilder
+    from podling.kubelet.hooks import Hooks
     from podling.kubelet.images import ImageEnsurer
     from podling.kubelet.settings import Settings
     from podling.kubelet.status import StatusWriter
@@ -52,6 +55,7 @@ class Effects:
         builder: ContainerBuilder,
         status: StatusWriter,
         events: PodEvents,
+        hooks: Hooks,
         clock: Clock,
         settings: Settings,
     ) -> None:
@@ -62,6 +66,7 @@ class Effects:
         self._builder = builder
         self._status = status
         self._events = events
+        self.hooks = hooks
         self._clock = clock
         self._settings = settings
 
@@ -145,18 +150,52 @@ class Effects:
             raise StepFailure("CreateContainerError", failure.message) from failure
         self._events.created(pod, action.container)
 
-    async def start_container(self, pod: Pod, action: act.StartContainer) -> None:
+    async def start_container(self, pod: Pod, action: act.StartContainer, address: str) -> None:
         try:
             await self._runtime.start_container(ContainerId(action.id))
         except RuntimeFailure as failure:
             self._events.failed(pod, action.container, failure.message)
             raise StepFailure("RunContainerError", failure.message) from failure
         self._events.started(pod, action.container)
+        container = container_named(pod, action.container)
+        assert container is not None
+        try:
+            await self.hooks.post_start(pod, container, action.id, address)
+        except HookFailure as failure:
+            self._events.post_start_failed(pod, action.container)
+            self._events.killing(pod, action.container, "FailedPostStartHook")
+            deadline = self._clock.time() + grace_of(pod)
+            await self._stop(pod, action.container, action.id, deadline, address)
+            raise StepFailure("PostStartHookError", str(failure)) from failure
 
-    async def kill_container(self, pod: Pod, action: act.KillContainer) -> None:
-        self._events.killing(pod, action.container, action.message)
-        grace = max(action.deadline - self._clock.time(), 0.0)
-        await self._runtime.stop_container(ContainerId(action.id), grace)
+    async def kill_container(self, pod: Pod, action: act.KillContainer, address: str) -> None:
+        """Run preStop, then SIGTERM, then SIGKILL; the grace is shared by all."""
+        self.hooks.end_post_start(action.id)
+        if not self.hooks.has_stopped(action.id):
+            self._events.killing(pod, action.container, action.message)
+        await self._stop(pod, action.container, action.id, action.deadline, address)
+
+    async def pre_stop(self, pod: Pod, action: act.RunPreStop, address: str) -> None:
+        """Run preStop ahead of the container's turn to be stopped."""
+        self._events.killing(pod, action.container, f"Stopping container {action.container}")
+        await self._pre_stop(pod, action.container, action.id, action.deadline, address)
+
+    async def _stop(self, pod: Pod, name: str, instance: str, deadline: float, address: str) -> None:
+        had_hook = await self._pre_stop(pod, name, instance, deadline, address)
+        grace = max(deadline - self._clock.time(), AFTER_HOOK if had_hook else 0.0)
+        await self._runtime.stop_container(ContainerId(instance), grace)
+        self.hooks.forget(instance)
+
+    async def _pre_stop(self, pod: Pod, name: str, instance: str, deadline: float, address: str) -> bool:
+        container = container_named(pod, name)
+        if container is None:
+            return False
+        try:
+            return await self.hooks.pre_stop(pod, container, instance, address, deadline)
+        except HookFailure:
+            # The words stay here: they may hold what the command printed.
+            self._events.pre_stop_failed(pod, name)
+            return True
 
     async def remove_container(self, action: act.RemoveContainer) -> None:
         await self._runtime.remove_container(ContainerId(action.id))

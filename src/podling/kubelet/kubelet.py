@@ -16,10 +16,12 @@ from podling.kubelet.config import PodConfig
 from podling.kubelet.containers import ContainerBuilder
 from podling.kubelet.effects import Effects
 from podling.kubelet.environment import EnvironmentBuilder
+from podling.kubelet.hooks import Hooks
 from podling.kubelet.images import ImageEnsurer
 from podling.kubelet.logrotation import LogRotation
 from podling.kubelet.node import NodeAgent
 from podling.kubelet.objects import References
+from podling.kubelet.probes.checks import Checks
 from podling.kubelet.recovery import Recovery
 from podling.kubelet.services import ServiceVariables
 from podling.kubelet.status import StatusWriter
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from podling.client.informer import Informers
     from podling.client.seams import PodNetwork
     from podling.kubelet.machine import Machine
+    from podling.kubelet.probes.wire import Wire
     from podling.kubelet.settings import Settings
     from podling.kubelet.volumes import Volumes
     from podling.lifecycle.facts import Rejection
@@ -65,7 +68,10 @@ class Kubelet:
         supervisor: Supervisor,
         recorder: EventRecorder,
         settings: Settings,
+        *,
+        wire: Wire,
     ) -> None:
+        """`wire` is how probes and hooks reach the ports of containers."""
         self.name = node_name
         self.runtime = runtime
         self.settings = settings
@@ -94,9 +100,11 @@ class Kubelet:
             ContainerBuilder(settings, environment, machine.memory, machine.resolv),
             self._status,
             self._events,
+            Hooks(runtime, wire, clock, supervisor),
             clock,
             settings,
         )
+        self._checks = Checks(runtime, wire, clock)
         self.workers = PodWorkers(self._worker, clock, supervisor)
         self._admission = Admission(self._newest_node, self.workers.pods)
         self._config = PodConfig(self._pods, self.workers)
@@ -172,5 +180,6 @@ class Kubelet:
             self._facts,
             self._admission.judge(pod),
             self.settings.volume_period if self.settings.root is not None else None,
+            checks=self._checks,
             appeal=self._appeal,
         )

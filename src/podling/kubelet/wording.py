@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from podling.lifecycle.probes import Outcome
 from podling.lifecycle.specs import field_path, full_name
 
 if TYPE_CHECKING:
     from podling.api.types.core_v1 import Pod
     from podling.client.events import EventRecorder
+    from podling.lifecycle.probes import Checked, ProbeKind
 
 
 class PodEvents:
@@ -57,6 +59,23 @@ class PodEvents:
 
     def killing(self, pod: Pod, container: str, message: str) -> None:
         self._of(pod, container, "Normal", "Killing", message)
+
+    def post_start_failed(self, pod: Pod, container: str) -> None:
+        self._of(pod, container, "Warning", "FailedPostStartHook", "PostStartHook failed")
+
+    def pre_stop_failed(self, pod: Pod, container: str) -> None:
+        self._of(pod, container, "Warning", "FailedPreStopHook", "PreStopHook failed")
+
+    def probed(self, pod: Pod, container: str, kind: ProbeKind, checked: Checked) -> None:
+        """Tell of a check that failed, warned, or could not be made."""
+        output = checked.output
+        if checked.outcome is Outcome.WARNING:
+            self._of(pod, container, "Warning", "ProbeWarning", f"{kind.value} probe warning: {output}")
+        elif checked.outcome is Outcome.ERROR:
+            message = f"{kind.value} probe errored and resulted in unknown state: {output}"
+            self._of(pod, container, "Warning", "Unhealthy", message)
+        else:
+            self._of(pod, container, "Warning", "Unhealthy", f"{kind.value} probe failed: {output}")
 
     def crash_loop(self, pod: Pod, container: str) -> None:
         message = f"Back-off restarting failed container {container} in pod {full_name(pod)}"

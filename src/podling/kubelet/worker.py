@@ -14,6 +14,7 @@ restart) goes on from what the runtime says.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,8 +22,9 @@ import msgspec
 from podling.api.errors import StatusError
 from podling.kubelet.effects import StepFailure
 from podling.kubelet.observation import container_facts, sandbox_facts, termination_message
+from podling.kubelet.probes.prober import Prober
 from podling.lifecycle import actions as act
-from podling.lifecycle.conditions import OWNED
+from podling.lifecycle.conditions import DISRUPTION_TARGET, OWNED
 from podling.lifecycle.facts import Failure, ImageReady, PodView
 from podling.lifecycle.pod import PodPlan, plan
 from podling.lifecycle.specs import TERMINAL_PHASES, container_named
@@ -35,11 +37,13 @@ if TYPE_CHECKING:
 
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
-    from podling.api.types.core_v1 import Pod, PodStatus
+    from podling.api.types.core_v1 import ContainerStatus, Pod, PodStatus
     from podling.kubelet.effects import Effects
+    from podling.kubelet.probes.checks import Checks
     from podling.kubelet.status import StatusWriter
     from podling.kubelet.wording import PodEvents
-    from podling.lifecycle.facts import ContainerFacts, Rejection
+    from podling.lifecycle.facts import ContainerFacts, Eviction, Rejection
+    from podling.lifecycle.probes import Checked, ProbeKind
     from podling.lifecycle.restart import Policy
     from podling.lifecycle.status import NodeFacts
     from podling.runtime.protocol import Container, Image, Sandbox
@@ -61,6 +65,7 @@ class PodWorker:
         rejection: Rejection | None = None,
         volume_period: float | None = None,
         *,
+        checks: Checks,
         appeal: Callable[[Pod, Rejection], Awaitable[Rejection | None]] | None = None,
     ) -> None:
         """`volume_period` is how often projected volumes are refreshed; `None` never. A `rejection` stands only if
@@ -76,6 +81,7 @@ class PodWorker:
         self._node = node
         self._rejection = rejection
         self._appeal = appeal
+        self._eviction: Eviction | None = None
         self._vanished = False
         self._released = False
         self._torn_down = False
@@ -91,6 +97,8 @@ class PodWorker:
         self._told: PodStatus | None = None
         self._waiting: Mapping[str, str] = {}
         self._kicked = asyncio.Event()
+        name = f"{pod.metadata.namespace}/{pod.metadata.name}"
+        self._prober = Prober(name, checks, clock, supervisor, self._report, self.kick)
         self.view = PodView(pod)
         """What the last plan was made from."""
 
@@ -102,6 +110,11 @@ class PodWorker:
             self.pod = pod
         self.kick()
 
+    def evict(self, eviction: Eviction) -> None:
+        """Hear that the node wants the Pod to go."""
+        self._eviction = self._eviction or eviction
+        self.kick()
+
     def kick(self) -> None:
         """Look again soon."""
         self._kicked.set()
@@ -110,6 +123,15 @@ class PodWorker:
         """Work until nothing is left to do for this Pod."""
         if self._rejection is not None and self._appeal is not None:
             self._rejection = await self._appeal(self.pod, self._rejection)
+        try:
+            await self._work()
+        finally:
+            self._prober.close()
+
+    def _report(self, container: str, kind: ProbeKind, checked: Checked) -> None:
+        self._events.probed(self.pod, container, kind, checked)
+
+    async def _work(self) -> None:
         while not self._supervisor.is_stopping:
             self._kicked.clear()
             self.view = await self._observe()
@@ -117,6 +139,8 @@ class PodWorker:
             due = plan(self.view, now, self._policy)
             if due.ending is not None and self._stopping_since is None:
                 self._begin_end(due, now)
+            if due.ending is not None:
+                self._prober.pod_ends()
             for action in due.actions:
                 self._begin(action)
             self._tell(due, now)
@@ -149,15 +173,18 @@ class PodWorker:
         sandboxes, containers = await self._effects.observe(self.pod.metadata.uid)
         for sandbox in sandboxes:
             await self._adopt(sandbox)
-        return PodView(
-            pod=self._known_pod(),
+        pod = self._known_pod()
+        facts = tuple(self._facts(container) for container in containers)
+        view = PodView(
+            pod=pod,
             vanished=self._vanished,
             stopping_since=self._stopping_since,
             rejection=self._rejection,
+            eviction=self._eviction,
             sandboxes=tuple(
                 sandbox_facts(s, self._addresses.get(s.id, ()), wired=s.id in self._addresses) for s in sandboxes
             ),
-            containers=tuple(self._facts(container) for container in containers),
+            containers=facts,
             images={name: ImageReady(attempt, image.id) for name, (attempt, image) in self._images.items()},
             volumes_ready=self._volumes is not None,
             volumes_stale_at=self._volumes_stale_at,
@@ -165,7 +192,31 @@ class PodWorker:
             released=self._released,
             busy={key: deadline for key, (_, deadline) in self._busy.items()},
             failures=self._failures,
+            pre_stopped=tuple(c.id for c in facts if self._effects.hooks.has_stopped(c.id)),
         )
+        self._probe(view)
+        return replace(view, probes=self._prober.facts)
+
+    def _probe(self, view: PodView) -> None:
+        """Let every instance that runs be probed, and no other."""
+        self._prober.keep(view.containers)
+        for instance in view.containers:
+            container = container_named(view.pod, instance.name)
+            if not instance.is_running or container is None or view.is_starting(instance):
+                continue
+            told = self._told_of(view.pod, instance.id)
+            self._prober.watch(
+                container,
+                instance,
+                next(iter(self._pod_addresses(instance.sandbox)), ""),
+                was_started=told is not None and bool(told.started),
+                was_ready=told is not None and told.ready,
+            )
+
+    def _told_of(self, pod: Pod, instance: str) -> ContainerStatus | None:
+        """Return what the API holds of this very instance."""
+        statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
+        return next((told for told in statuses if told.container_id.endswith(f"://{instance}")), None)
 
     async def _adopt(self, sandbox: Sandbox) -> None:
         """Take over a sandbox that an earlier life of the kubelet made: find or mend its network."""
@@ -191,8 +242,9 @@ class PodWorker:
         mine = self._told
         if mine is None or (told.phase in TERMINAL_PHASES and mine.phase not in TERMINAL_PHASES):
             return self.pod
-        ours = tuple(condition for condition in mine.conditions if condition.type in OWNED)
         others = tuple(condition for condition in told.conditions if condition.type not in OWNED)
+        kept = (*OWNED, *((DISRUPTION_TARGET,) if all(c.type != DISRUPTION_TARGET for c in others) else ()))
+        ours = tuple(condition for condition in mine.conditions if condition.type in kept)
         status = msgspec.structs.replace(
             mine, conditions=(*ours, *others), nominated_node_name=told.nominated_node_name, resize=told.resize
         )
@@ -229,7 +281,7 @@ class PodWorker:
             if under_way is not None:
                 under_way[0].cancel()
             return
-        deadline = action.deadline if isinstance(action, act.KillContainer) else 0.0
+        deadline = action.deadline if isinstance(action, (act.KillContainer, act.RunPreStop)) else 0.0
         what = f"{type(action).__name__} {self.pod.metadata.namespace}/{self.pod.metadata.name}"
         self._busy[action.key] = (self._supervisor.job(what, self._perform(action)), deadline)
 
@@ -284,9 +336,11 @@ class PodWorker:
                     target=self._target(action.container),
                 )
             case act.StartContainer():
-                await effects.start_container(pod, action)
+                await effects.start_container(pod, action, self._address())
             case act.KillContainer():
-                await effects.kill_container(pod, action)
+                await effects.kill_container(pod, action, self._address())
+            case act.RunPreStop():
+                await effects.pre_stop(pod, action, self._address())
             case act.RemoveContainer():
                 await effects.remove_container(action)
             case act.StopSandbox():
@@ -305,6 +359,11 @@ class PodWorker:
 
     def _pod_addresses(self, sandbox: str) -> Sequence[str]:
         return self._node.addresses if self.pod.spec.host_network else self._addresses.get(sandbox, ())
+
+    def _address(self) -> str:
+        """Return where the Pod's ports are asked: its own first address, or the node's."""
+        sandbox = self.view.sandbox.id if self.view.sandbox is not None else ""
+        return next(iter(self._pod_addresses(sandbox)), "")
 
     def _target(self, name: str) -> str:
         """Return the id of the container whose processes an ephemeral container is to see."""

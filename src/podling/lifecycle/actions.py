@@ -85,6 +85,19 @@ class KillContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class RunPreStop:
+    """Run a container's preStop hook though its turn to be stopped has not come; `deadline` is the hook's too."""
+
+    container: str
+    id: str
+    deadline: float
+
+    @property
+    def key(self) -> str:
+        return f"prestop/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveContainer:
     """Forget a dead instance that nobody asks for any more."""
 
@@ -154,6 +167,7 @@ Action: TypeAlias = (
     | CreateContainer
     | StartContainer
     | KillContainer
+    | RunPreStop
     | RemoveContainer
     | StopSandbox
     | RemoveSandbox

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 OWNED: Final = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 """In the order in which upstream's kubelet writes them."""
+DISRUPTION_TARGET: Final = "DisruptionTarget"
+"""Written by whoever is about to end a Pod for a reason not its own; the kubelet is one of them."""
 
 
 def conditions(
@@ -48,6 +50,14 @@ def conditions(
     ours = [_dated(fresh[name], before.get(name), pod.metadata.generation, now) for name in OWNED]
     others = [condition for condition in pod.status.conditions if condition.type not in fresh]
     return (*ours, *others)
+
+
+def disrupted(told: Sequence[PodCondition], pod: Pod, message: str, now: float) -> tuple[PodCondition, ...]:
+    """Return the conditions with the one that says that the node has ended the Pod."""
+    before = next((condition for condition in told if condition.type == DISRUPTION_TARGET), None)
+    fresh = PodCondition(type=DISRUPTION_TARGET, status="True", reason="TerminationByKubelet", message=message)
+    others = [condition for condition in told if condition.type != DISRUPTION_TARGET]
+    return (*others, _dated(fresh, before, pod.metadata.generation, now))
 
 
 def _dated(fresh: PodCondition, before: PodCondition | None, generation: int | None, now: float) -> PodCondition:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from podling.lifecycle.container import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from podling.api.types.core_v1 import Pod
 
@@ -95,6 +95,8 @@ class ProbeFacts:
 
     started: bool = True
     ready: bool = True
+    failed: str = ""
+    """`Liveness` or `Startup`: the probe whose failure is the instance's end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,18 @@ class Rejection:
 
     reason: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """The node's own order that a Pod goes."""
+
+    at: float
+    message: str
+    grace: float = 0.0
+    """Seconds until SIGKILL at most; 0 leaves the Pod its own."""
+    disrupts: bool = False
+    """Whether the condition DisruptionTarget tells of it: for want of a resource, not for a limit of the Pod's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +129,7 @@ class PodView:
     stopping_since: float | None = None
     """When the node first knew that this Pod has to end."""
     rejection: Rejection | None = None
+    eviction: Eviction | None = None
     sandboxes: tuple[SandboxFacts, ...] = ()
     """In the order of their attempts."""
     containers: tuple[ContainerFacts, ...] = ()
@@ -134,6 +149,8 @@ class PodView:
     """Last failures, by the action's key; cleared when the step comes off."""
     probes: Mapping[str, ProbeFacts] = field(default_factory=dict)
     """By container id; a container without an entry has no probes."""
+    pre_stopped: Collection[str] = ()
+    """Ids of the instances whose preStop hook has begun."""
 
     def latest(self, name: str) -> ContainerFacts | None:
         """Return the newest instance of a container."""
@@ -148,10 +165,19 @@ class PodView:
         """The sandbox that containers can be started in."""
         return self.sandboxes[-1] if self.sandboxes and self.sandboxes[-1].ready else None
 
+    def is_starting(self, container: ContainerFacts) -> bool:
+        """Whether an instance runs already while its start, with its postStart hook, is not over."""
+        return container.is_running and f"container/{container.name}" in self.busy
+
     def is_started(self, container: ContainerFacts) -> bool:
         probes = self.probes.get(container.id)
-        return container.is_running and (probes is None or probes.started)
+        return container.is_running and not self.is_starting(container) and (probes is None or probes.started)
 
     def is_ready(self, container: ContainerFacts) -> bool:
         probes = self.probes.get(container.id)
-        return container.is_running and (probes is None or (probes.started and probes.ready))
+        return self.is_started(container) and (probes is None or probes.ready)
+
+    def failed_probe(self, container: ContainerFacts) -> str:
+        """Return which probe's failure is an instance's end: `Liveness`, `Startup`, or nothing."""
+        probes = self.probes.get(container.id)
+        return probes.failed if probes is not None else ""

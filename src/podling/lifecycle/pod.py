@@ -32,15 +32,23 @@ from podling.lifecycle.actions import (
     PrepareVolumes,
     RemoveContainer,
     RemoveSandbox,
+    RunPreStop,
     RunSandbox,
     StartContainer,
     StopSandbox,
     TearDown,
 )
 from podling.lifecycle.container import Stage
-from podling.lifecycle.restart import UPSTREAM, Policy, restart_at, restarts, successors_back_off
+from podling.lifecycle.restart import (
+    UPSTREAM,
+    Policy,
+    restart_at,
+    restarts,
+    restarts_after_probe,
+    successors_back_off,
+)
 from podling.lifecycle.specs import container_named, full_name, is_sidecar, sidecars
-from podling.lifecycle.termination import Cause, Ending, active_deadline, kill_deadline, ordered_ending
+from podling.lifecycle.termination import Cause, Ending, active_deadline, kill_deadline, ordered_ending, probe_grace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -99,7 +107,14 @@ def _is_finished(view: PodView) -> bool:
 
 
 def _has_successor(view: PodView, container: AnyContainer, instance: ContainerFacts) -> bool:
-    return restarts(view.pod, container, instance) or _is_outdated(container, instance)
+    return _is_wanted_again(view, container, instance) or _is_outdated(container, instance)
+
+
+def _is_wanted_again(view: PodView, container: AnyContainer, instance: ContainerFacts) -> bool:
+    """Whether a dead instance has a successor; one that a probe condemned has, whatever it exited with."""
+    if view.failed_probe(instance) and restarts_after_probe(view.pod, container):
+        return True
+    return restarts(view.pod, container, instance)
 
 
 def _is_outdated(container: AnyContainer, instance: ContainerFacts) -> bool:
@@ -127,6 +142,7 @@ class _Due:
         self._keep_volumes()
         self._keep_sandbox()
         self._replace_outdated()
+        self._kill_unhealthy()
         for container in self._wanted():
             self._bring_up(container)
         for container_id, name in self._superfluous():
@@ -138,6 +154,7 @@ class _Due:
         for key in view.busy:
             if key.startswith("image/") or (key == "volumes" and not view.volumes_ready):
                 self._do(Abandon(key))
+        self._give_up_hooks()
         if self._still_killing():
             return False
         if any(key == "sandbox" or key.startswith("container/") for key in view.busy):
@@ -156,6 +173,12 @@ class _Due:
             self._do(TearDown())
         return not view.sandboxes and view.torn_down and not view.busy
 
+    def _give_up_hooks(self) -> None:
+        alive = {container.id for container in self._view.containers if container.is_running}
+        for key in self._view.busy:
+            if key.startswith("prestop/") and key.removeprefix("prestop/") not in alive:
+                self._do(Abandon(key))
+
     def _still_killing(self) -> bool:
         """Kill in order: main, init and ephemeral containers together, then the sidecars from the last."""
         view = self._view
@@ -163,6 +186,7 @@ class _Due:
         others = [c for c in view.containers if c.is_running and c.name not in names]
         if others:
             self._kill(others)
+            self._run_pre_stops(names)
             return True
         for name in reversed(names):
             running = [c for c in view.containers if c.is_running and c.name == name]
@@ -170,6 +194,17 @@ class _Due:
                 self._kill(running)
                 return True
         return False
+
+    def _run_pre_stops(self, names: Sequence[str]) -> None:
+        """Let the hooks of those whose turn has not come run already: only their SIGTERM waits."""
+        deadline = kill_deadline(self._view, self._now)
+        for instance in self._view.containers:
+            container = container_named(self._view.pod, instance.name)
+            hooks = container.lifecycle if container is not None else None
+            if instance.name not in names or not instance.is_running or hooks is None or hooks.pre_stop is None:
+                continue
+            if instance.id not in self._view.pre_stopped and deadline > self._now:
+                self._do(RunPreStop(instance.name, instance.id, deadline))
 
     def _kill(self, containers: Sequence[ContainerFacts]) -> None:
         deadline = kill_deadline(self._view, self._now)
@@ -206,6 +241,22 @@ class _Due:
                 deadline = kill_deadline(self._view, self._now)
                 self._do(KillContainer(container.name, instance.id, deadline, message))
 
+    def _kill_unhealthy(self) -> None:
+        """Kill what a liveness or startup probe has condemned; the probe's own grace goes before the Pod's."""
+        pod = self._view.pod
+        for container in (*sidecars(pod), *pod.spec.containers):
+            instance = self._view.latest(container.name)
+            failed = self._view.failed_probe(instance) if instance is not None else ""
+            if instance is None or not failed or not instance.is_running:
+                continue
+            message = f"Container {container.name} failed {failed.lower()} probe"
+            if container in pod.spec.init_containers:
+                message = f"Init c{message[1:]}"
+            elif restarts_after_probe(pod, container):
+                message += ", will be restarted"
+            grace = probe_grace(pod, container, failed)
+            self._do(KillContainer(container.name, instance.id, self._now + grace, message))
+
     def _wanted(self) -> Iterator[AnyContainer]:
         """Yield the containers that are to run now."""
         view = self._view
@@ -224,8 +275,23 @@ class _Due:
                 elif here is None or not here.succeeded:
                     yield container
                     return
-        yield from spec.containers
+        for container in spec.containers:
+            yield container
+            if self._holds_up(container):
+                break
         yield from spec.ephemeral_containers
+
+    def _holds_up(self, container: AnyContainer) -> bool:
+        """Whether the containers after this one wait: it is on its way, and its postStart hook is to be over first."""
+        if container.lifecycle is None or container.lifecycle.post_start is None:
+            return False
+        if f"container/{container.name}" in self._view.busy:
+            return True
+        instance = self._view.latest(container.name)
+        if instance is None:
+            failed = (f"{step}/{container.name}" in self._view.failures for step in ("image", "container"))
+            return not any(failed)
+        return instance.stage is Stage.CREATED
 
     def _is_in(self, sandbox: str, container: AnyContainer) -> bool:
         instance = self._view.latest(container.name)
@@ -262,9 +328,9 @@ class _Due:
             return True  # a new sandbox is initialised from the beginning
         if _is_outdated(container, dead):
             return True
-        if not restarts(self._view.pod, container, dead):
+        if not _is_wanted_again(self._view, container, dead):
             return False
-        at = restart_at(dead, self._policy.crash)
+        at = restart_at(dead, self._policy.crash, self._condemned_after(dead))
         if self._now >= at:
             return True
         self._not_before(at)
@@ -274,6 +340,14 @@ class _Due:
             f"pod={full_name(self._view.pod)}",
         )
         return False
+
+    def _condemned_after(self, dead: ContainerFacts) -> float | None:
+        """Return how long after its predecessor's death a condemned instance died; none if it died by itself."""
+        if not self._view.failed_probe(dead) or dead.finished is None:
+            return None
+        earlier = [c for c in self._view.containers if c.name == dead.name and c.attempt < dead.attempt]
+        before = max((c.finished for c in earlier if c.finished is not None), default=None)
+        return dead.finished - before if before is not None else float("inf")
 
     def _next_attempt(self, name: str, latest: ContainerFacts | None) -> int:
         """Return the attempt after all that are known, to the runtime or to the API: restart counts never fall."""

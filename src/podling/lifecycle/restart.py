@@ -73,6 +73,11 @@ def restarts(pod: Pod, container: AnyContainer, instance: ContainerFacts) -> boo
     return policy == "Always"
 
 
+def restarts_after_probe(pod: Pod, container: AnyContainer) -> bool:
+    """Whether a container that a probe condemned is started again: unless its policy is Never."""
+    return (container.restart_policy or pod.spec.restart_policy or "Always") != "Never"
+
+
 def _rules_say_restart(container: AnyContainer, code: int) -> bool:
     for rule in container.restart_policy_rules:
         if rule.action == "Restart" and rule.exit_codes is not None:
@@ -82,9 +87,15 @@ def _rules_say_restart(container: AnyContainer, code: int) -> bool:
     return False
 
 
-def restart_at(instance: ContainerFacts, back_off: BackOff) -> float:
-    """Return the instant from which the successor of a dead instance may be created."""
+def restart_at(instance: ContainerFacts, back_off: BackOff, condemned_after: float | None = None) -> float:
+    """Return the instant from which the successor of a dead instance may be created.
+
+    For an instance that a probe condemned the back-off counts from its predecessor's death, as with upstream, whose
+    kubelet kills and starts in one go: `condemned_after` is the time between the two deaths.
+    """
     died = instance.finished if instance.finished is not None else instance.created
+    if condemned_after is not None and condemned_after >= instance.back_off:
+        return died
     return died if _lived_long(instance, back_off) else died + instance.back_off
 
 

@@ -28,8 +28,9 @@ from podling.api.types.core_v1 import (
     ResourceRequirements,
     VolumeMountStatus,
 )
-from podling.lifecycle.conditions import conditions
+from podling.lifecycle.conditions import conditions, disrupted
 from podling.lifecycle.qos import qos_class
+from podling.lifecycle.restart import restarts, restarts_after_probe
 from podling.lifecycle.specs import TERMINAL_PHASES, has_begun, is_sidecar
 from podling.lifecycle.termination import Cause
 
@@ -66,14 +67,16 @@ def pod_status(view: PodView, plan: PodPlan, node: NodeFacts, now: float) -> Pod
     phase = tell.phase(inits, mains)
     failed_by_order = plan.ending is not None and plan.ending.fails and phase == "Failed"
     addresses = tell.addresses()
-    has_sandbox = view.sandbox is not None
+    told = conditions(pod, phase, inits, mains, has_sandbox=view.sandbox is not None, now=now)
+    if failed_by_order and view.eviction is not None and view.eviction.disrupts:
+        told = disrupted(told, pod, view.eviction.message, now)
     return msgspec.structs.replace(
         pod.status,
         phase=phase,
         reason=plan.ending.reason if failed_by_order and plan.ending is not None else pod.status.reason,
         message=plan.ending.message if failed_by_order and plan.ending is not None else pod.status.message,
         observed_generation=pod.metadata.generation,
-        conditions=conditions(pod, phase, inits, mains, has_sandbox=has_sandbox, now=now),
+        conditions=told,
         init_container_statuses=inits,
         container_statuses=mains,
         ephemeral_container_statuses=ephemerals,
@@ -143,8 +146,12 @@ class _Teller:
         return self._of(container, self._shown(container.name), "")
 
     def _shown(self, name: str) -> ContainerFacts | None:
-        """Return the newest instance that has begun: one that is only created is not told of yet."""
-        begun = [c for c in self._view.containers if c.name == name and (c.started is not None or c.is_dead)]
+        """Return the newest instance that has begun; of one whose start and postStart are not over nothing is told."""
+        begun = [
+            c
+            for c in self._view.containers
+            if c.name == name and (c.started is not None or c.is_dead) and not self._view.is_starting(c)
+        ]
         return max(begun, key=lambda c: c.attempt, default=None)
 
     def _of(self, container: AnyContainer, latest: ContainerFacts | None, default_reason: str) -> ContainerStatus:
@@ -174,9 +181,18 @@ class _Teller:
         if latest.is_running:
             asked = container.resources or ResourceRequirements()
             return msgspec.structs.replace(status, resources=asked, allocated_resources=asked.requests)
-        if waiting is not None and latest.is_dead:
+        if latest.is_dead and (waiting is not None or self._runs_again_all_the_same(container, latest)):
             return msgspec.structs.replace(status, state=waiting_state, last_state=status.state)
         return status
+
+    def _runs_again_all_the_same(self, container: AnyContainer, dead: ContainerFacts) -> bool:
+        """Whether an instance that a probe condemned has a successor which its exit code would not give it.
+
+        The API refuses that such a container leaves `terminated`: it is told as waiting at once.
+        """
+        pod = self._view.pod
+        is_condemned = bool(self._view.failed_probe(dead)) and self._plan.ending is None
+        return is_condemned and restarts_after_probe(pod, container) and not restarts(pod, container, dead)
 
     def _unseen(
         self, container: AnyContainer, told: ContainerStatus | None, waiting: ContainerState, *, explained: bool

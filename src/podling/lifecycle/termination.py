@@ -18,9 +18,12 @@ from podling.lifecycle.specs import is_terminal
 if TYPE_CHECKING:
     from podling.api.types.core_v1 import Pod
     from podling.lifecycle.facts import PodView
+    from podling.lifecycle.specs import AnyContainer
 
 DEFAULT_GRACE: Final = 30.0
 LEAST_GRACE: Final = 1.0
+AFTER_HOOK: Final = 2.0
+"""What is left at the least between SIGTERM and SIGKILL after a preStop hook, as upstream has it."""
 
 
 class Cause(Enum):
@@ -30,6 +33,7 @@ class Cause(Enum):
     DELETED = "its deletion was asked for"
     TERMINAL = "its phase is final"
     REJECTED = "the node does not take it"
+    EVICTED = "its node is short of something, or it used more than it may"
     DEADLINE = "it ran longer than activeDeadlineSeconds"
     FINISHED = "its containers are done"
 
@@ -45,7 +49,7 @@ class Ending:
     @property
     def fails(self) -> bool:
         """Whether the Pod's phase becomes Failed whatever its containers came to."""
-        return self.cause in (Cause.REJECTED, Cause.DEADLINE)
+        return self.cause in (Cause.REJECTED, Cause.EVICTED, Cause.DEADLINE)
 
 
 def ordered_ending(view: PodView, now: float) -> Ending | None:
@@ -59,6 +63,8 @@ def ordered_ending(view: PodView, now: float) -> Ending | None:
         return Ending(Cause.TERMINAL)
     if view.rejection is not None:
         return Ending(Cause.REJECTED, view.rejection.reason, view.rejection.message)
+    if view.eviction is not None:
+        return Ending(Cause.EVICTED, "Evicted", view.eviction.message)
     deadline = active_deadline(pod)
     if deadline is not None and now >= deadline:
         return Ending(
@@ -85,12 +91,24 @@ def grace_of(pod: Pod) -> float:
     return max(DEFAULT_GRACE if grace is None else float(grace), LEAST_GRACE)
 
 
+def probe_grace(pod: Pod, container: AnyContainer, failed: str) -> float:
+    """Return the grace of a container that a probe condemned: the probe's own where it has one, else the Pod's."""
+    probe = container.startup_probe if failed == "Startup" else container.liveness_probe
+    if probe is not None and probe.termination_grace_period_seconds is not None:
+        return max(float(probe.termination_grace_period_seconds), LEAST_GRACE)
+    return grace_of(pod)
+
+
 def kill_deadline(view: PodView, now: float) -> float:
     """Return the instant by which the Pod's containers are to be dead.
 
-    A Pod that vanished was deleted by force: it gets the least grace from when that was heard.
+    A Pod that vanished was deleted by force: it gets the least grace from when that was heard. An eviction may leave
+    less than the Pod's own, whatever else ends it.
     """
     since = view.stopping_since if view.stopping_since is not None else now
+    deadline = since + grace_of(view.pod)
     if view.vanished:
-        return min(now + LEAST_GRACE, since + grace_of(view.pod))
-    return since + grace_of(view.pod)
+        deadline = min(now + LEAST_GRACE, deadline)
+    if view.eviction is not None and view.eviction.grace > 0:
+        deadline = min(view.eviction.at + max(view.eviction.grace, LEAST_GRACE), deadline)
+    return deadline

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import asyncio
     import socket
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,23 @@ class Host(Protocol):
         self, address: str, port: int, *, timeout: float | None = None
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Open a TCP connection from this node."""
+        ...
+
+    async def dial(self, address: str, port: int) -> None:
+        """Connect over TCP from this node and hang up; `OSError` says why not."""
+        ...
+
+    async def exchange(
+        self,
+        address: str,
+        port: int,
+        request: bytes,
+        is_whole: Callable[[bytearray], bool],
+        *,
+        limit: int,
+        tls: bool = False,
+    ) -> bytes:
+        """Send `request` over TCP; return what comes until it `is_whole`, ends, or `limit` bytes are there."""
         ...
 
     def listen(self, address: str, port: int, *, reuse_port: bool = False) -> socket.socket:

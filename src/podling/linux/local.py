@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from podling.aio.clock import SystemClock
 from podling.linux import namespaces, syscalls
+from podling.linux.dial import dial, exchange
 from podling.linux.spawn import Launcher
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from podling.aio.clock import Clock
     from podling.linux.host import Completed
@@ -105,6 +106,21 @@ class LocalHost:
         async with self._clock.timeout(timeout):
             connection = await connect_inside(self._namespace, address, port)
             return await asyncio.open_connection(sock=connection)
+
+    async def dial(self, address: str, port: int) -> None:
+        await dial(self._namespace, address, port)
+
+    async def exchange(
+        self,
+        address: str,
+        port: int,
+        request: bytes,
+        is_whole: Callable[[bytearray], bool],
+        *,
+        limit: int,
+        tls: bool = False,
+    ) -> bytes:
+        return await exchange(self._namespace, address, port, request, is_whole, limit=limit, tls=tls)
 
     def listen(self, address: str, port: int, *, reuse_port: bool = False) -> socket.socket:
         def open_socket() -> socket.socket:

@@ -7,6 +7,7 @@ same ids and addresses come.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -30,12 +31,12 @@ from podling.runtime.protocol import (
 from podling.runtime.sim.images import SimImages
 from podling.runtime.sim.lives import KILLED, Lives
 from podling.runtime.sim.logs import create_log
-from podling.runtime.sim.script import Exec, Script, scripts_of
+from podling.runtime.sim.script import Answer, Exec, Script, at, scripts_of
 from podling.runtime.sim.sessions import AttachSession, ExecSession
 from podling.runtime.sim.state import SimContainer, SimSandbox, SimState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
     from podling.aio.chance import Chance
     from podling.aio.clock import Clock
@@ -281,7 +282,9 @@ class SimRuntime:
     async def port_forward(self, sandbox: SandboxId, port: int) -> ByteStream:  # noqa: ARG002  # the Protocol asks for it
         raise RuntimeFailure("Unavailable", f"nothing listens on port {port}: the Pod is simulated")
 
-    async def stats(self) -> Sequence[ContainerStats]:
+    async def stats(
+        self, *, sandboxes: Collection[SandboxId] | None = None, disk: bool = True
+    ) -> Sequence[ContainerStats]:
         now = self._clock.time()
         return [
             ContainerStats(
@@ -290,15 +293,80 @@ class SimRuntime:
                 int((now - (held.container.started or now)) * held.run.cpu * 1e9),
                 held.run.memory,
                 held.run.memory,
-                pids=1,
+                writable_layer=held.run.disk if disk else 0,
+                pids=held.run.pids,
+                volumes=held.run.volumes,
             )
             for held in self._state.containers.values()
             if held.stage in (Stage.RUNNING, Stage.STOPPING)
+            and (sandboxes is None or held.container.sandbox in sandboxes)
         ]
 
     def _answer(self, container: ContainerId, command: Sequence[str]) -> Exec:
-        execs = self._running(container).run.execs
-        return execs.get(" ".join(command)) or execs.get("*") or Exec()
+        held = self._running(container)
+        execs = held.run.execs
+        found = execs.get(" ".join(command)) or execs.get("*")
+        return (at(found, self._age(held)) if found is not None else None) or Exec()
+
+    def _age(self, held: SimContainer) -> float:
+        started = held.container.started
+        return self._clock.time() - started if started is not None else 0.0
+
+    # Answering probes and hooks: a simulated node is a `Wire`.
+
+    async def connect(self, container: str, address: str, port: int) -> None:
+        """Connect to a port and hang up; `ConnectionRefusedError` where the script says that nothing listens."""
+        del address
+        self._listening(container, port)
+
+    async def exchange(
+        self,
+        container: str,
+        address: str,
+        port: int,
+        request: bytes,
+        is_whole: Callable[[bytearray], bool],  # noqa: ARG002  # what a script answers is always whole
+        *,
+        limit: int,
+        tls: bool = False,  # noqa: ARG002  # the same is answered with TLS
+    ) -> bytes:
+        """Answer an HTTP request as the script says."""
+        del address
+        path = request.split(b" ", 2)[1].decode()
+        answer = self._listening(container, port, path)
+        if answer.lasts:
+            await self._clock.sleep(answer.lasts)
+        body = answer.body.encode()
+        head = f"HTTP/1.1 {answer.status} Scripted\r\nContent-Length: {len(body)}\r\n"
+        if answer.location:
+            head += f"Location: {answer.location}\r\n"
+        return (head.encode() + b"\r\n" + body)[:limit]
+
+    async def health(
+        self,
+        container: str,
+        address: str,
+        port: int,
+        service: str,
+        timeout: float,  # noqa: ARG002  # the caller bounds it too
+    ) -> tuple[int, str, str]:
+        """Answer gRPC's health check as the script says."""
+        del address
+        answer = self._listening(container, port, f"/{service}")
+        if answer.lasts:
+            await self._clock.sleep(answer.lasts)
+        return 0, "", answer.serving
+
+    def _listening(self, container: str, port: int, path: str = "") -> Answer:
+        held = self._state.containers.get(container)
+        if held is None or held.stage not in (Stage.RUNNING, Stage.STOPPING):
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+        ports = held.run.ports
+        found = ports.get(f"{port}{path}") or ports.get(str(port)) or ports.get("*")
+        answer = at(found, self._age(held)) if found is not None else None if ports else Answer()
+        if answer is None or answer.refused:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+        return answer
 
     def _running(self, container: ContainerId) -> SimContainer:
         held = self._held(container)

@@ -11,7 +11,7 @@ Times are seconds. Without a script a container starts at once, runs until it is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
@@ -29,6 +29,26 @@ class Exec(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
     exit_code: int = 0
     output: str = ""
     lasts: float = 0.0
+    after: float = 0.0
+    """Seconds of the container's life from which it holds, in a list of several."""
+
+
+class Answer(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """What a port answers to probes and hooks."""
+
+    status: int = 200
+    """Of HTTP."""
+    body: str = "ok"
+    location: str = ""
+    """Where an HTTP redirect leads."""
+    serving: str = "SERVING"
+    """Of gRPC's health service."""
+    refused: bool = False
+    """Nothing listens."""
+    lasts: float = 0.0
+    """Until the answer; a TCP connection stands at once."""
+    after: float = 0.0
+    """Seconds of the container's life from which it holds, in a list of several."""
 
 
 class Run(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -48,11 +68,29 @@ class Run(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=Tru
     log: tuple[str, ...] = ()
     message: str = ""
     """Told as the termination message."""
-    execs: dict[str, Exec] = {}
+    execs: dict[str, Exec | tuple[Exec, ...]] = {}
     """By command, its words joined by spaces; `*` for all others."""
+    ports: dict[str, Answer | tuple[Answer, ...]] = {}
+    """By `PORT/PATH`, `PORT` or `*`, the first that fits. A port that is not listed answers well, unless some are."""
     memory: int = 0
+    """Bytes in use."""
     cpu: float = 0.0
     """Cores in use."""
+    pids: int = 1
+    disk: int = 0
+    """Bytes in the writable layer."""
+    volumes: dict[str, int] = {}
+    """Bytes in the Pod's emptyDir volumes, by name."""
+
+
+_Timed = TypeVar("_Timed", Exec, Answer)
+
+
+def at(found: _Timed | tuple[_Timed, ...], age: float) -> _Timed | None:
+    """Return which of several answers holds when the container is `age` seconds old."""
+    if not isinstance(found, tuple):
+        return found
+    return next((one for one in reversed(found) if one.after <= age), None)
 
 
 class Script(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):

@@ -1,0 +1,135 @@
+"""One short conversation over TCP, as cheap as it can be: what probes and HTTP hooks need thousands of.
+
+Owns connect-and-hang-up and request-and-answer on bare sockets, without streams, protocols or a task of their own.
+Knows no HTTP. Invariants: never more than `limit` bytes are kept; the socket is closed however the call ends,
+cancellation included; nothing blocks the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from podling.linux import namespaces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CHUNK = 16384
+
+
+async def dial(namespace: str, address: str, port: int) -> None:
+    """Connect from the network namespace pinned at `namespace` and hang up; `OSError` says why not."""
+    (await _connected(namespace, address, port)).close()
+
+
+async def exchange(
+    namespace: str,
+    address: str,
+    port: int,
+    request: bytes,
+    is_whole: Callable[[bytearray], bool],
+    *,
+    limit: int,
+    tls: bool = False,
+) -> bytes:
+    """Send `request` and return what comes until it `is_whole`, the other side ends, or `limit` bytes are there.
+
+    With `tls` nothing of the other side's certificate is checked, as upstream's probes do.
+    """
+    connection = await _connected(namespace, address, port)
+    if tls:
+        return await _encrypted(connection, request, is_whole, limit)
+    loop = asyncio.get_running_loop()
+    answer = bytearray()
+    try:
+        await loop.sock_sendall(connection, request)
+        while len(answer) < limit and not is_whole(answer):
+            data = await loop.sock_recv(connection, min(_CHUNK, limit - len(answer)))
+            if not data:
+                break
+            answer += data
+    finally:
+        connection.close()
+    return bytes(answer)
+
+
+async def _encrypted(
+    connection: socket.socket, request: bytes, is_whole: Callable[[bytearray], bool], limit: int
+) -> bytes:
+    import ssl
+
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    answer = bytearray()
+    try:
+        reader, writer = await asyncio.open_connection(
+            sock=connection, ssl=context, server_hostname="", limit=_CHUNK, ssl_shutdown_timeout=0.2
+        )
+    except BaseException:
+        connection.close()
+        raise
+    try:
+        writer.write(request)
+        await writer.drain()
+        while len(answer) < limit and not is_whole(answer):
+            data = await reader.read(min(_CHUNK, limit - len(answer)))
+            if not data:
+                break
+            answer += data
+    finally:
+        writer.transport.abort()
+    return bytes(answer)
+
+
+async def _connected(namespace: str, address: str, port: int) -> socket.socket:
+    family, host = await _family(address)
+
+    def open_socket() -> socket.socket:
+        made = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
+
+    connection = await namespaces.inside_async(namespace, open_socket) if namespace else open_socket()
+    try:
+        code = connection.connect_ex((host, port))
+        if code == errno.EINPROGRESS:
+            await _writable(connection)
+            code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+async def _writable(connection: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_writer(connection, wake)
+    try:
+        await ready
+    finally:
+        loop.remove_writer(connection)
+
+
+async def _family(address: str) -> tuple[socket.AddressFamily, str]:
+    """Tell what kind of address it is; a name is looked up as the machine does."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, address)
+        except OSError:
+            continue
+        return family, address
+    found = await asyncio.get_running_loop().getaddrinfo(address, None, type=socket.SOCK_STREAM)
+    return found[0][0], str(found[0][4][0])
