@@ -81,7 +81,7 @@ def prepare(
     (bundle / "upper").chmod(_mode_of(layers[-1]))
     try:
         records.save(bundle / STATE, record, durable=True)
-        files.sync_directories([bundle.parent, bundle.parent.parent])
+        files.sync_directories([bundle, bundle.parent, bundle.parent.parent])
         root = bundle / "rootfs"
         mounts.overlay(str(root), layers, upper=str(bundle / "upper"), work=str(bundle / "work"))
         config = record.config

@@ -63,3 +63,8 @@ class Layout:
 def instance_id(data: Path) -> str:
     """Return what names every kernel object of the instance with this data directory: eight hexadecimal digits."""
     return hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:8]
+
+
+def is_name(text: str) -> bool:
+    """Whether a uid or a container's name can be a directory's."""
+    return bool(text) and text not in {".", ".."} and "/" not in text and "\0" not in text and len(text) < 254

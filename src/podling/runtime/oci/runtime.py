@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +20,11 @@ from podling.linux.local import connect_inside
 from podling.runtime.oci import bundles, conmon, records, recovery, sessions, spec, users
 from podling.runtime.oci.images.pull import Puller
 from podling.runtime.oci.images.store import OciImages
-from podling.runtime.oci.layout import RUN, Layout, instance_id
+from podling.runtime.oci.layout import RUN, Layout, instance_id, is_name
 from podling.runtime.oci.live import make_live
+from podling.runtime.oci.lives import Lives
 from podling.runtime.oci.lowlevel import LowLevel
+from podling.runtime.oci.sandboxes import Sandboxes, set_limits
 from podling.runtime.oci.streams import StreamPair
 from podling.runtime.protocol import (
     ByteStream,
@@ -45,12 +46,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
 
     from podling.aio.clock import Clock
-
-log = logging.getLogger("podling.runtime.oci")
-
-# How long a killed process may take to be gone before the verb says so: the kernel may be writing out its memory.
-_DEATH = 60.0
-_QUICK_DEATH = 0.5
 
 
 class OciRuntime:
@@ -262,7 +257,7 @@ class OciRuntime:
     async def stats(
         self, *, sandboxes: Collection[SandboxId] | None = None, disk: bool = True
     ) -> Sequence[ContainerStats]:
-        wanted = [it for it in self._containers.values() if sandboxes is None or it.record.sandbox in sandboxes]
+        wanted = [it for it in self._containers if sandboxes is None or it.record.sandbox in sandboxes]
         running = [live for live in wanted if live.running]
 
         def measure() -> list[ContainerStats]:

@@ -1,25 +1,35 @@
 """What a Pod's containers share: pinned namespaces, /dev/shm, a control group and, where asked for, a PID namespace.
 
-Owns the making and taking away of these; the runtime owns their records. Runs in threads. Invariant: a sandbox is whole
-or not there.
+Owns the making and taking away of these (in threads), and in `Sandboxes` their records. Knows no container: whoever
+stops or removes a sandbox has ended its containers. Invariant: a sandbox is whole or not there.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import os
 import signal
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from podling.linux import cgroup, mounts, namespaces, processes, syscalls
 from podling.linux.spawn import start_first_process
+from podling.runtime.oci import records, seccomp
+from podling.runtime.oci.layout import is_name
 from podling.runtime.protocol import RuntimeFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from podling.aio.chance import Chance
+    from podling.aio.clock import Clock
     from podling.runtime.oci.layout import Layout
-    from podling.runtime.protocol import Resources, SandboxConfig
+    from podling.runtime.protocol import ContainerConfig, Resources, Sandbox, SandboxConfig
+
+log = logging.getLogger("podling.runtime.oci")
 
 _SHM = 64 << 20
 # A first process that reaps: a shell's `wait` takes in whatever it inherits, and two sleeping programs of 200 KB do.
@@ -36,6 +46,16 @@ def limits(resources: Resources) -> cgroup.Limits:
         pids_limit=resources.pids_limit,
         cpuset_cpus=resources.cpuset_cpus,
     )
+
+
+def set_limits(group: cgroup.Cgroup, resources: Resources) -> None:
+    """Limit a Pod's or a container's group; says in the log what this machine cannot enforce."""
+    try:
+        missing = group.limit(limits(resources))
+    except OSError as error:
+        raise RuntimeFailure("Unavailable", f"cannot set limits of {group.path}: {error.strerror}") from error
+    if missing:
+        log.warning("this machine has no %s controller: limits of %s are not enforced", missing, group.path)
 
 
 def group(hierarchies: cgroup.Hierarchies, layout: Layout, config: SandboxConfig) -> cgroup.Cgroup:
@@ -105,3 +125,144 @@ def destroy(pin: Path, pod: cgroup.Cgroup, holder: tuple[int, int] | None) -> No
             os.waitpid(holder[0], 0)
     namespaces.release(pin)
     pod.remove()
+
+
+class Sandboxes:
+    """The sandboxes of an instance. `publish` is told the sandbox and the Pod of each change."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        hierarchies: cgroup.Hierarchies,
+        clock: Clock,
+        chance: Chance,
+        boot: str,
+        publish: Callable[[str, str], None],
+    ) -> None:
+        self._layout = layout
+        self._hierarchies = hierarchies
+        self._clock = clock
+        self._chance = chance
+        self._boot = boot
+        self._publish = publish
+        self._records: dict[str, records.SandboxRecord] = {}
+
+    def take_up(self, survivors: Mapping[str, records.SandboxRecord]) -> None:
+        """Go on with what an earlier life of this process has left."""
+        self._records = dict(survivors)
+
+    def find(self, sandbox: str) -> records.SandboxRecord | None:
+        return self._records.get(sandbox)
+
+    def get(self, sandbox: str) -> records.SandboxRecord:
+        """Return a sandbox's record; `RuntimeFailure` where there is none of this id."""
+        record = self._records.get(sandbox)
+        if record is None:
+            raise RuntimeFailure("NotFound", f'sandbox "{sandbox}" not found')
+        return record
+
+    def view(self, record: records.SandboxRecord) -> Sandbox:
+        config = record.config
+        pin = self._layout.pin(config.uid, config.attempt) / "net"
+        return record.view("" if config.host_network else str(pin))
+
+    def views(self) -> Sequence[Sandbox]:
+        return [self.view(record) for record in self._records.values()]
+
+    async def run(self, config: SandboxConfig) -> Sandbox:
+        """Make a sandbox, or return the one that the Pod has for this attempt."""
+        for known in self._records.values():
+            if (known.config.uid, known.config.attempt) == (config.uid, config.attempt):
+                if known.stopped is not None:
+                    raise RuntimeFailure(
+                        "FailedCreatePodSandBox", f"attempt {config.attempt} of pod {config.uid} has ended before"
+                    )
+                return self.view(known)
+        if not is_name(config.uid):
+            raise RuntimeFailure("FailedCreatePodSandBox", f"pod uid {config.uid!r} is no name for a directory")
+        record = records.SandboxRecord(self._chance.hex(64), config, self._clock.time(), self._boot)
+        path = self._layout.sandbox(config.uid, config.attempt)
+
+        def make() -> tuple[int, int] | None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            records.save(path, record)
+            try:
+                return create(config, self._layout, self._hierarchies)
+            except BaseException:
+                path.unlink()
+                raise
+
+        record.holder = await asyncio.to_thread(make)
+        if record.holder is not None:
+            records.save(path, record)
+        self._records[record.id] = record
+        self._publish(record.id, config.uid)
+        return self.view(record)
+
+    async def stop(self, record: records.SandboxRecord) -> None:
+        """Take away what the containers shared; the record stays."""
+        if record.stopped is not None:
+            return
+        config = record.config
+        pin = self._layout.pin(config.uid, config.attempt)
+        await asyncio.to_thread(destroy, pin, self._group(record), record.holder)
+        record.stopped = self._clock.time()
+        records.save(self._layout.sandbox(config.uid, config.attempt), record)
+        self._publish(record.id, config.uid)
+
+    async def remove(self, record: records.SandboxRecord) -> None:
+        """Forget a sandbox that was stopped."""
+        config = record.config
+        await self._group(record).remove_soon(self._clock)
+
+        def remove() -> None:
+            path = self._layout.sandbox(config.uid, config.attempt)
+            path.unlink(missing_ok=True)
+            for directory in (path.parent / "bundles", path.parent):
+                with contextlib.suppress(OSError):
+                    directory.rmdir()
+
+        await asyncio.to_thread(remove)
+        self._records.pop(record.id, None)
+        self._publish(record.id, config.uid)
+
+    def update(self, record: records.SandboxRecord, resources: Resources) -> None:
+        """Limit the Pod anew."""
+        set_limits(self._group(record), resources)
+        record.config = replace(record.config, resources=resources)
+        records.save(self._layout.sandbox(record.config.uid, record.config.attempt), record)
+
+    def shared_with(
+        self, record: records.SandboxRecord, config: ContainerConfig, own: cgroup.Cgroup, target: int | None
+    ) -> dict[str, Any]:
+        """Return the parts of `spec.Surroundings` that a container has of its sandbox.
+
+        `own` is its control group; `target` the process whose PID namespace it is to see.
+        """
+        pod = record.config
+        pin = self._layout.pin(pod.uid, pod.attempt)
+        shared = {"network": "net", "ipc": "ipc", "uts": "uts"}
+        joined = {
+            kind: str(pin / name)
+            for kind, name in shared.items()
+            if not (pod.host_ipc if kind == "ipc" else pod.host_network)
+        }
+        joined["mount"] = ""
+        if target is not None:
+            joined["pid"] = f"/proc/{target}/ns/pid"
+        elif pod.share_process_namespace:
+            joined["pid"] = str(pin / "pid")
+        elif not pod.host_pid:
+            joined["pid"] = ""
+        if self._hierarchies.unified and not config.security.privileged:
+            joined["cgroup"] = ""
+        return {
+            "cgroup": own.path,
+            "namespaces": joined,
+            "shm": "/dev/shm" if pod.host_ipc else str(pin / "shm"),
+            "hostname_file": str(pin / "hostname"),
+            "seccomp": seccomp.profile(config.security),
+        }
+
+    def _group(self, record: records.SandboxRecord) -> cgroup.Cgroup:
+        return group(self._hierarchies, self._layout, record.config)

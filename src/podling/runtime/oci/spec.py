@@ -68,7 +68,6 @@ class Surroundings:
     capabilities: frozenset[str] = frozenset(ALL_CAPABILITIES)
     """Those that this process could hand on."""
     oom_score_floor: int = -1000
-    unified_cgroups: bool = False
     devices: Sequence[Device] = ()
     seccomp: Mapping[str, Any] | None = None
     mount_sources: Mapping[str, str] = field(default_factory=dict)
