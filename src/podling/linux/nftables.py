@@ -12,11 +12,11 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from podling.linux.spawn import Launcher, PipeReader, PipeWriter
+from podling.linux.pipes import PipeReader, PipeWriter
 
 if TYPE_CHECKING:
     from podling.linux.host import Completed
-    from podling.linux.spawn import Child
+    from podling.linux.spawn import Child, Launcher
 
 
 class RuleRefused(Exception):  # an outcome that callers tell the user about

@@ -14,7 +14,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from podling.linux.spawn import PipeReader
+from podling.linux.pipes import PipeReader
 from podling.runtime.protocol import RuntimeFailure
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from podling.runtime.oci import conmon, recovery
-from podling.runtime.oci.sessions import explain
+from podling.runtime.oci.complaints import explain
 from podling.runtime.protocol import RuntimeFailure
 
 if TYPE_CHECKING:

@@ -17,7 +17,9 @@ from podling.aio.chance import Chance
 from podling.aio.clock import SystemClock
 from podling.linux import cgroup, files, inotify, mounts, processes
 from podling.linux.local import connect_inside
-from podling.runtime.oci import bundles, conmon, records, recovery, sessions, spec, users
+from podling.runtime.oci import bundles, conmon, records, recovery, spec, users
+from podling.runtime.oci.attach import attach
+from podling.runtime.oci.exec import Exec
 from podling.runtime.oci.images.pull import Puller
 from podling.runtime.oci.images.store import OciImages
 from podling.runtime.oci.layout import RUN, Layout, instance_id, is_name
@@ -155,8 +157,8 @@ class OciRuntime:
             await self.remove_container(ContainerId(live.record.id))
         await self._sandboxes.remove(record)
 
-    async def list_sandboxes(self) -> Sequence[Sandbox]:
-        return self._sandboxes.views()
+    async def list_sandboxes(self, uid: str = "") -> Sequence[Sandbox]:
+        return self._sandboxes.views(uid)
 
     async def update_sandbox_resources(self, sandbox: SandboxId, resources: Resources) -> None:
         self._sandboxes.update(self._sandboxes.get(sandbox), resources)
@@ -283,10 +285,10 @@ class OciRuntime:
 
     # -- sessions --------------------------------------------------------------------------------------------------
 
-    def _exec(self, container: str) -> sessions.Exec:
+    def _exec(self, container: str) -> Exec:
         live = self._containers.running(container)
         scratch = self._layout.run / f"exec-{self._chance.hex(16)}"
-        return sessions.Exec(self._low_level, self._clock, live.record.id, live.bundle, live.group, scratch)
+        return Exec(self._low_level, self._clock, live.record.id, live.bundle, live.group, scratch)
 
     async def exec_sync(
         self, container: ContainerId, command: Sequence[str], timeout: float, limit: int = 16384
@@ -310,7 +312,7 @@ class OciRuntime:
     async def attach(self, container: ContainerId, *, stdin: bool = False, tty: bool = False) -> Session:
         del stdin, tty  # conmon was told at the start what the container has
         live = self._containers.running(container)
-        return await sessions.attach(live.bundle, live.ended)
+        return await attach(live.bundle, live.ended)
 
     async def port_forward(self, sandbox: SandboxId, port: int) -> ByteStream:
         record = self._sandboxes.get(sandbox)

@@ -1,68 +1,33 @@
-"""Commands inside running containers, and terminals to what runs there already.
+"""Commands inside running containers, through the low-level runtime, so that they get the container's confinement.
 
-Owns `exec` (through the low-level runtime, so that the command gets the container's confinement) and `attach` (through
-conmon's socket). Invariants: an exec that is let go of is killed with everything that it started, also where that forks
-without end; output is bounded where the caller bounds it; an attached container does not notice its clients.
+Owns `Exec`, `ExecSession` and the terminals and pipes between. Invariants: an exec that is let go of is killed with
+everything that it started, also where that forks without end; output is bounded where the caller bounds it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
-import re
 import signal
 import socket
-import struct
-import termios
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from podling.linux import files, processes, sockets
-from podling.linux.spawn import PipeReader, PipeWriter
-from podling.runtime.oci import conmon
+from podling.linux.pipes import PipeReader, PipeWriter
+from podling.runtime.oci.complaints import explain
 from podling.runtime.protocol import ExecResult, RuntimeFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from podling.aio.clock import Clock
     from podling.linux.cgroup import Cgroup
     from podling.linux.spawn import Child
     from podling.runtime.oci.lowlevel import LowLevel
-
-_QUOTED = re.compile(r'msg="((?:[^"\\]|\\.)*)"')
-_MISSING = re.compile(r"executable file [`\"']?.*?[`\"']? ?not found in \$?PATH", re.DOTALL)
-_PROCESS = "unable to start container process: "
-_REFUSALS = {
-    "permission denied": "permission denied",
-    "operation not permitted": "permission denied",
-    "is a directory": "permission denied",
-    "no such file or directory": "no such file or directory",
-    "exec format error": "exec format error",
-}
-
-
-def explain(text: str, name: str) -> str:
-    """Return a low-level runtime's complaint in upstream's words, as events and clients show them."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    text = lines[-1].strip() if lines else "no reason was given"
-    quoted = _QUOTED.search(text)
-    if quoted:
-        text = quoted.group(1).replace('\\"', '"')
-    if _MISSING.search(text) or (name and name in text and "not found" in text):
-        if "/" in name:
-            return f'{_PROCESS}exec: "{name}": stat {name}: no such file or directory: unknown'
-        return f'{_PROCESS}exec: "{name}": executable file not found in $PATH: unknown'
-    if name and (name in text or "executable" in text):
-        for said, refusal in _REFUSALS.items():
-            if said in text.lower():
-                stat = f"stat {name}: " if refusal.startswith("no such") else ""
-                return f'{_PROCESS}exec: "{name}": {stat}{refusal}: unknown'
-    return f"{_PROCESS}{text.rpartition(_PROCESS)[2]}: unknown"
 
 
 async def kill_tree(group: Cgroup, roots: Sequence[int], session_leader: int) -> None:
@@ -101,7 +66,7 @@ class Exec:
         self._container = container
         self._bundle = bundle
         self._group = group
-        self._scratch = scratch
+        self.scratch = scratch
 
     def _arguments(self, command: Sequence[str], tty: bool, console: str = "") -> list[str]:
         process = msgspec.json.decode((self._bundle / "config.json").read_bytes())["process"]
@@ -109,23 +74,25 @@ class Exec:
         process["terminal"] = tty
         if tty and not any(item.startswith("TERM=") for item in process["env"]):
             process["env"].append("TERM=xterm")
-        (self._scratch / "process.json").write_bytes(msgspec.json.encode(process))
+        (self.scratch / "process.json").write_bytes(msgspec.json.encode(process))
         return self._low_level.command(
             "exec",
             "--process",
-            str(self._scratch / "process.json"),
+            str(self.scratch / "process.json"),
             "--pid-file",
-            str(self._scratch / "pid"),
+            str(self.scratch / "pid"),
             *(["--console-socket", console] if console else []),
             self._container,
         )
 
-    def _inner(self) -> list[int]:
-        text = files.read_text(self._scratch / "pid")
+    def inner(self) -> list[int]:
+        """Return the pid of the command inside the container, once the low-level runtime has started it."""
+        text = files.read_text(self.scratch / "pid")
         return [int(text)] if text and text.isdigit() else []
 
-    async def _kill(self, child: Child) -> None:
-        inner = self._inner()
+    async def kill(self, child: Child) -> None:
+        """End the command and all that it started; `child` is the low-level runtime that waits for it."""
+        inner = self.inner()
         if inner:
             # The runtime reaps what it has started; killed first, it would leave a zombie to the container's init.
             await kill_tree(self._group, inner, child.pid)
@@ -136,16 +103,17 @@ class Exec:
         await kill_tree(self._group, [child.pid], child.pid)
         await child.kill()
 
-    def _failure(self, text: str, name: str) -> RuntimeFailure:
+    def failure(self, text: str, name: str) -> RuntimeFailure:
+        """Return what to say of a command `name` that could not be started; `text` is the runtime's complaint."""
         return RuntimeFailure(
             "StartError",
-            f'failed to exec in container: failed to start exec "{self._scratch.name}": OCI runtime exec failed: '
+            f'failed to exec in container: failed to start exec "{self.scratch.name}": OCI runtime exec failed: '
             f"exec failed: {explain(text, name)}",
         )
 
     async def run(self, command: Sequence[str], timeout: float, limit: int) -> ExecResult:
         """Run a command to its end; stdout and stderr come as one, in the order in which they were written."""
-        self._scratch.mkdir(parents=True)
+        self.scratch.mkdir(parents=True)
         read, write = os.pipe2(os.O_CLOEXEC)
         output = PipeReader(read)
         kept = bytearray()
@@ -167,28 +135,28 @@ class Exec:
                 async with self._clock.timeout(timeout if timeout > 0 else None):
                     code = await child.wait()
             except TimeoutError:
-                await self._kill(child)
+                await self.kill(child)
                 return ExecResult(137, bytes(kept), timed_out=True)
             except BaseException:
-                await self._kill(child)
+                await self.kill(child)
                 raise
             # Something left in the background may hold the pipe open for ever: take what has been written by now.
             with contextlib.suppress(TimeoutError):
                 async with self._clock.timeout(0.02):
                     await asyncio.shield(collector)
-            if code != 0 and not self._inner():
-                raise self._failure(bytes(kept).decode(errors="replace"), command[0] if command else "")
+            if code != 0 and not self.inner():
+                raise self.failure(bytes(kept).decode(errors="replace"), command[0] if command else "")
             return ExecResult(code if code >= 0 else 128 - code, bytes(kept))
         finally:
             if collector is not None:
                 collector.cancel()
                 await asyncio.gather(collector, return_exceptions=True)
             output.close()
-            files.remove_tree(self._scratch)
+            files.remove_tree(self.scratch)
 
     async def open(self, command: Sequence[str], *, stdin: bool, tty: bool) -> ExecSession:
         """Start a command and return its streams."""
-        self._scratch.mkdir(parents=True)
+        self.scratch.mkdir(parents=True)
         try:
             if tty and self._low_level.choice.name == "runc":
                 return await self._open_proxied_terminal(command)
@@ -196,7 +164,7 @@ class Exec:
                 return await self._open_terminal(command)
             return await self._open_pipes(command, stdin=stdin)
         except BaseException:
-            files.remove_tree(self._scratch)
+            files.remove_tree(self.scratch)
             raise
 
     async def _open_pipes(self, command: Sequence[str], *, stdin: bool) -> ExecSession:
@@ -249,7 +217,7 @@ class Exec:
     async def _open_terminal(self, command: Sequence[str]) -> ExecSession:
         err_read, err_write = os.pipe2(os.O_CLOEXEC)
         complaints = PipeReader(err_read)
-        path = str(self._scratch / "tty")
+        path = str(self.scratch / "tty")
         listener = sockets.listen_unix(path)
         try:
             try:
@@ -264,7 +232,7 @@ class Exec:
                 await asyncio.wait([receiving, ending], return_when=asyncio.FIRST_COMPLETED)
                 if not receiving.done():
                     text = (await complaints.read_all(8192)).decode(errors="replace")
-                    raise self._failure(text, command[0] if command else "")
+                    raise self.failure(text, command[0] if command else "")
                 master = receiving.result()
             finally:
                 receiving.cancel()
@@ -350,16 +318,15 @@ class ExecSession:
             self._stdin.close()
 
     async def resize(self, columns: int, rows: int) -> None:
-        if self._terminal and self._stdin._descriptor >= 0:
-            with contextlib.suppress(OSError):
-                fcntl.ioctl(self._stdin._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        if self._terminal and not self._stdin.closed:
+            self._stdin.resize_terminal(columns, rows)
             self._child.send(signal.SIGWINCH)  # whoever copies between two terminals has no other way to know
 
     async def wait(self) -> int:
         code = await self._child.wait()
-        if code != 0 and not self._closed and not self._owner._inner():
+        if code != 0 and not self._closed and not self._owner.inner():
             text = self._complaint or await self._stderr.read_all(4096)
-            raise self._owner._failure(text.decode(errors="replace"), self._name)
+            raise self._owner.failure(text.decode(errors="replace"), self._name)
         return code if code >= 0 else 128 - code
 
     async def close(self) -> None:
@@ -367,80 +334,8 @@ class ExecSession:
             return
         self._closed = True
         if not self._child.ended:
-            await self._owner._kill(self._child)
+            await self._owner.kill(self._child)
         self._stdin.close()
         self._stdout.close()
         self._stderr.close()
-        files.remove_tree(self._owner._scratch)
-
-
-class AttachSession:
-    """A container's own streams, shared with whoever else is attached."""
-
-    def __init__(self, bundle: Path, connection: socket.socket, ended: Callable[[], Awaitable[int]]) -> None:
-        self._bundle = bundle
-        self._socket = connection
-        self._ended = ended
-        self._streams: dict[int, asyncio.Queue[bytes]] = {2: asyncio.Queue(256), 3: asyncio.Queue(256)}
-        self._finished: set[int] = set()
-        self._pump = asyncio.create_task(self._receive(), name=f"attach {bundle.name}")
-
-    async def _receive(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while data := await loop.sock_recv(self._socket, 65536):
-                stream = self._streams.get(data[0])
-                if stream is not None and len(data) > 1:
-                    await stream.put(data[1:])
-        except (ConnectionError, OSError):
-            pass
-        finally:
-            for stream in self._streams.values():
-                with contextlib.suppress(asyncio.QueueFull):
-                    stream.put_nowait(b"")
-
-    async def _read(self, number: int) -> bytes:
-        stream = self._streams[number]
-        if number in self._finished or (self._pump.done() and stream.empty()):
-            return b""
-        data = await stream.get()
-        if not data:
-            self._finished.add(number)
-        return data
-
-    async def read_stdout(self) -> bytes:
-        return await self._read(2)
-
-    async def read_stderr(self) -> bytes:
-        return await self._read(3)
-
-    async def write_stdin(self, data: bytes) -> None:
-        loop = asyncio.get_running_loop()
-        # The socket keeps packets apart, and conmon reads at most 8 KiB of each.
-        for offset in range(0, len(data), 8192):
-            await loop.sock_sendall(self._socket, data[offset : offset + 8192])
-
-    async def close_stdin(self) -> None:
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
-
-    async def resize(self, columns: int, rows: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            conmon.resize(self._bundle, columns, rows)
-
-    async def wait(self) -> int:
-        return await self._ended()
-
-    async def close(self) -> None:
-        self._pump.cancel()
-        await asyncio.gather(self._pump, return_exceptions=True)
-        self._socket.close()
-
-
-async def attach(bundle: Path, ended: Callable[[], Awaitable[int]]) -> AttachSession:
-    """Connect to a container's conmon."""
-    try:
-        connection = await sockets.connect_packets(bundle, "attach")
-    except OSError as error:
-        raise RuntimeFailure("Unavailable", f"cannot attach: {error.strerror or error}") from error
-    return AttachSession(bundle, connection, ended)
+        files.remove_tree(self._owner.scratch)
