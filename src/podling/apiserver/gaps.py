@@ -24,7 +24,6 @@ _CONTAINER_LISTS = ("containers", "initContainers", "ephemeralContainers")
 
 UNENFORCED: Mapping[str, Mapping[str, str]] = {
     "Pod": {
-        "spec.evictionResponders[]": "eviction responders are not asked",
         "spec.resourceClaims[]": "devices are not allocated",
         "spec.schedulingGroup": "Pods are scheduled one by one",
         "spec.securityContext.appArmorProfile": _NO_APPARMOR,
@@ -39,6 +38,7 @@ UNENFORCED: Mapping[str, Mapping[str, str]] = {
                 "securityContext.appArmorProfile": _NO_APPARMOR,
                 "securityContext.seLinuxOptions": _NO_SELINUX,
                 "securityContext.seccompProfile.type=RuntimeDefault": _NO_SECCOMP,
+                "restartPolicyRules[].action=RestartAllContainers": "a rule with this action matches nothing",
                 "volumeDevices[]": "block devices are not handed to containers",
             }.items()
         },

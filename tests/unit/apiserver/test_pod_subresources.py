@@ -6,6 +6,7 @@ import pytest
 from tests.served import PODS, Served, pod
 
 from podling.api.errors import StatusError
+from podling.apiserver.kinds.pod_gates import drop_alpha
 
 WEB = f"{PODS}/web"
 STRATEGIC = "strategic-merge-patch+json"
@@ -271,3 +272,45 @@ def test_label_keys_become_requirements(run):
             assert made == [{"key": "hash", "operator": "In", "values": ["1"]}]
 
     run(main())
+
+
+def test_alpha_fields_are_dropped(run):
+    """What upstream's gates, at their defaults, keep out is taken out with a warning; what carries it already keeps it."""
+
+    async def main():
+        async with Served() as api:
+            probe = {"httpGet": {"port": 80, "protocol": "HTTP2"}}
+            mount = {"name": "v", "mountPath": "/v", "bindMountOptions": ["noexec"]}
+            body = pod(
+                containers=[{"name": "c", "image": "i", "livenessProbe": probe, "volumeMounts": [mount]}],
+                volumes=[
+                    {"name": "v", "emptyDir": {"mode": 0o700}},
+                    {"name": "w", "secret": {"secretName": "s", "defaultUser": 7}},
+                ],
+                evictionResponders=[{"name": "example.com/a", "priority": 1}],
+            )
+            answer = await api.ask("POST", PODS, body)
+            dropped = {warning.partition(": ")[0] for warning in answer.warnings if ": dropped: " in warning}
+            assert dropped == {
+                "spec.evictionResponders",
+                "spec.containers[0].livenessProbe.httpGet.protocol",
+                "spec.containers[0].volumeMounts[0].bindMountOptions",
+                "spec.volumes[0].emptyDir.mode",
+                "spec.volumes[1].secret.defaultUser",
+            }
+            spec = (await api.get(WEB))["spec"]
+            assert "evictionResponders" not in spec
+            assert "protocol" not in spec["containers"][0]["livenessProbe"]["httpGet"]
+            assert spec["volumes"][0] == {"name": "v", "emptyDir": {}}
+
+    run(main())
+
+
+def test_alpha_fields_that_are_there_stay():
+    """A field that the stored Pod has is not taken from an update of it."""
+    spec = {"volumes": [{"name": "v", "emptyDir": {"mode": 1}}]}
+    tree, warnings = {"spec": {"volumes": [{"name": "v", "emptyDir": {"mode": 1}}]}}, []
+    drop_alpha(tree, {"spec": spec}, warnings)
+    assert (tree["spec"], warnings) == (spec, [])
+    drop_alpha(tree, {"spec": {}}, warnings)
+    assert (tree["spec"]["volumes"][0]["emptyDir"], len(warnings)) == ({}, 1)

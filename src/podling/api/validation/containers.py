@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 _MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
 _RESTART_POLICIES = ("Always", "Never", "OnFailure")
-_RESTART_ACTIONS = ("Restart",)
+_RESTART_ACTIONS = ("Restart", "RestartAllContainers")
 _MOST_RULES = 20
 _MOST_EXIT_CODES = 255
 _NOTHING = ResourceRequirements()

@@ -119,6 +119,13 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
         Record(r.ENDPOINT_SLICES, "/registry/endpointslices/", Plain(generation=True)),
         Record(r.LEASES, "/registry/leases/", plain, allow_create_on_update=True, unconditional_update=False),
         Record(r.PRIORITY_CLASSES, "/registry/priorityclasses/", Plain(generation=True)),
+        Record(
+            r.POD_DISRUPTION_BUDGETS,
+            "/registry/poddisruptionbudgets/",
+            Plain(status=True, generation=True),
+            subresources=("status",),
+            unconditional_update=False,
+        ),
         Record(r.RUNTIME_CLASSES, "/registry/runtimeclasses/", Plain(generation=True), unconditional_update=False),
         Record(r.ROLES, "/registry/roles/", plain, allow_create_on_update=True),
         Record(r.ROLE_BINDINGS, "/registry/rolebindings/", plain, allow_create_on_update=True),

@@ -8,6 +8,7 @@ from podling.api import times
 from podling.api.resources import PODS
 from podling.api.validation.field import SPEC, invalid
 from podling.api.validation.shape import typed
+from podling.apiserver.kinds.pod_gates import drop_alpha
 from podling.apiserver.kinds.pod_labels import copy_label_keys
 from podling.apiserver.kinds.strategy import Plain, keep, raise_generation
 
@@ -28,6 +29,7 @@ class PodStrategy(Plain):
 
     def prepare_create(self, tree: dict[str, Any], context: Context) -> None:
         super().prepare_create(tree, context)
+        drop_alpha(tree, None, context.warnings)
         status: dict[str, Any] = {"phase": "Pending", "qosClass": _qos_class(tree)}
         if tree["spec"].get("schedulingGates"):
             status["conditions"] = [
@@ -43,6 +45,10 @@ class PodStrategy(Plain):
         tree["status"] = status
         copy_label_keys(tree)
 
+    def prepare_update(self, tree: dict[str, Any], old: dict[str, Any], context: Context) -> None:
+        drop_alpha(tree, old, context.warnings)
+        super().prepare_update(tree, old, context)
+
     def prepare_subresource(
         self, subresource: str, tree: dict[str, Any], old: dict[str, Any], context: Context
     ) -> None:
@@ -52,6 +58,7 @@ class PodStrategy(Plain):
                 _restore(tree, old)
                 tree["spec"]["ephemeralContainers"] = added or []
                 _keep_absent(tree["spec"], old["spec"], "ephemeralContainers")
+                drop_alpha(tree, old, context.warnings)
                 raise_generation(tree, old)
             case "resize":
                 _keep_all_but_resources(tree, old)
