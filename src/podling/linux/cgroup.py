@@ -7,7 +7,6 @@ skipped and named in the answer, never silently believed.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import os
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from podling.linux import files, mounts, syscalls
+from podling.linux import files, mounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -370,43 +369,6 @@ class Cgroup:
         if found is None:
             return 0
         return _fields(found[0] / ("memory.events" if found[1] else "memory.oom_control")).get("oom_kill", 0)
-
-
-class OomWatch:
-    """Calls `callback()` on the running loop when a group runs out of memory."""
-
-    def __init__(self, group: Cgroup, callback: Callable[[], object]) -> None:
-        found = group._directory("memory")
-        if found is None or not found[0].is_dir():
-            raise FileNotFoundError(errno.ENOENT, "no memory controller for", group.path)
-        directory, second = found
-        self._group = group
-        self._callback = callback
-        self._seen = group.oom_kills()
-        if second:
-            self._descriptor = syscalls.inotify_init()
-            syscalls.inotify_add_watch(self._descriptor, str(directory / "memory.events"), syscalls.IN_MODIFY)
-        else:
-            self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            with (directory / "memory.oom_control").open("rb") as control:
-                _write(directory / "cgroup.event_control", f"{self._descriptor} {control.fileno()}")
-        asyncio.get_running_loop().add_reader(self._descriptor, self._readable)
-
-    def _readable(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._descriptor, 4096)
-        # Version 1 also notifies when the group is removed, version 2 on any of its counters.
-        kills = self._group.oom_kills()
-        if kills > self._seen:
-            self._seen = kills
-            self._callback()
-
-    def close(self) -> None:
-        """Stop watching."""
-        if self._descriptor >= 0:
-            asyncio.get_running_loop().remove_reader(self._descriptor)
-            os.close(self._descriptor)
-            self._descriptor = -1
 
 
 def weight(shares: int) -> int:

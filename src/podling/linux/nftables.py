@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from podling.linux.pipes import PipeReader, PipeWriter
 
 if TYPE_CHECKING:
-    from podling.linux.host import Completed
     from podling.linux.spawn import Child, Launcher
 
 
@@ -98,11 +97,6 @@ class Nftables:
         """End the process; the rules stay."""
         async with self._lock:
             await self._stop()
-
-
-async def run_once(launcher: Launcher, command: str) -> Completed:
-    """Run one `nft` command in a process of its own, for reading or for taking everything down."""
-    return await launcher.run(["nft", "-j", command])
 
 
 async def delete_table(launcher: Launcher, family: str, name: str) -> bool:

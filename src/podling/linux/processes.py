@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import signal
-from pathlib import Path
 
 from podling.linux import files
 
@@ -36,15 +35,6 @@ def parent(pid: int) -> tuple[int, int] | None:
         return None
     fields = text[text.rindex(")") + 2 :].split()
     return int(fields[1]), int(fields[3])
-
-
-def limit_oom_score(pid: int | str, wanted: int) -> bool:
-    """Set a process's oom_score_adj; say whether the machine allowed it (lowering takes CAP_SYS_RESOURCE)."""
-    try:
-        Path(f"/proc/{pid}/oom_score_adj").write_text(str(wanted), encoding="ascii")
-    except (PermissionError, FileNotFoundError, ProcessLookupError):
-        return False
-    return True
 
 
 def oom_score_floor() -> int:
