@@ -18,9 +18,12 @@ before the startup probe has succeeded nothing else is asked; an answer that say
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
 
 from podling.lifecycle.facts import ProbeFacts
 
@@ -82,8 +85,7 @@ def timing_of(probe: Probe) -> Timing:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Probing:
+class Probing(msgspec.Struct, frozen=True, gc=False):
     """One probe of one instance."""
 
     kind: ProbeKind
@@ -106,8 +108,7 @@ class Probing:
         return self.result is False and self.kind is not ProbeKind.READINESS
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerProbes:
+class ContainerProbes(msgspec.Struct, frozen=True):
     """All probes of one instance, in the order startup, readiness, liveness."""
 
     probes: tuple[Probing, ...]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import select
 import socket
 from typing import TYPE_CHECKING
 
@@ -90,15 +91,15 @@ async def _connected(namespace: str, address: str, port: int) -> socket.socket:
     family, host = await _family(address)
 
     def open_socket() -> socket.socket:
-        made = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return made
+        return socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
 
     connection = await namespaces.inside_async(namespace, open_socket) if namespace else open_socket()
     try:
         code = connection.connect_ex((host, port))
         if code == errno.EINPROGRESS:
-            await _writable(connection)
+            # What is on this machine has answered by now, and needs no turn of the loop.
+            if not _is_writable(connection):
+                await _writable(connection)
             code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
@@ -106,6 +107,12 @@ async def _connected(namespace: str, address: str, port: int) -> socket.socket:
         connection.close()
         raise
     return connection
+
+
+def _is_writable(connection: socket.socket) -> bool:
+    asked = select.poll()
+    asked.register(connection.fileno(), select.POLLOUT)
+    return bool(asked.poll(0))
 
 
 async def _writable(connection: socket.socket) -> None:
@@ -116,11 +123,11 @@ async def _writable(connection: socket.socket) -> None:
         if not ready.done():
             ready.set_result(None)
 
-    loop.add_writer(connection, wake)
+    loop.add_writer(connection.fileno(), wake)
     try:
         await ready
     finally:
-        loop.remove_writer(connection)
+        loop.remove_writer(connection.fileno())
 
 
 async def _family(address: str) -> tuple[socket.AddressFamily, str]:
