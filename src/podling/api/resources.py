@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         discovery_v1,
         events_v1,
         node_v1,
+        policy_v1,
         rbac_v1,
         scheduling_v1,
     )
@@ -103,6 +104,9 @@ LEASES: Resource[coordination_v1.Lease] = _of("coordination.k8s.io", "leases", "
 PRIORITY_CLASSES: Resource[scheduling_v1.PriorityClass] = _of(
     "scheduling.k8s.io", "priorityclasses", "PriorityClass", "pc", namespaced=False
 )
+POD_DISRUPTION_BUDGETS: Resource[policy_v1.PodDisruptionBudget] = _of(
+    "policy", "poddisruptionbudgets", "PodDisruptionBudget", "pdb"
+)
 RUNTIME_CLASSES: Resource[node_v1.RuntimeClass] = _of("node.k8s.io", "runtimeclasses", "RuntimeClass", namespaced=False)
 ROLES: Resource[rbac_v1.Role] = _of("rbac.authorization.k8s.io", "roles", "Role")
 ROLE_BINDINGS: Resource[rbac_v1.RoleBinding] = _of("rbac.authorization.k8s.io", "rolebindings", "RoleBinding")
@@ -127,6 +131,7 @@ STORED: tuple[Resource[Any], ...] = (
     ENDPOINT_SLICES,
     LEASES,
     PRIORITY_CLASSES,
+    POD_DISRUPTION_BUDGETS,
     RUNTIME_CLASSES,
     ROLES,
     ROLE_BINDINGS,

@@ -16,7 +16,7 @@ from podling.apiserver.messages import JSON, Request, Response, Watching
 from podling.apiserver.options import delete_options, list_options, write_options
 from podling.apiserver.record import Attributes
 from podling.apiserver.representations import Representation, Representations, Wish, negotiate, to_yaml, with_include
-from podling.apiserver.verbs import binding, creating, deleting, patching, reading, updating, watching
+from podling.apiserver.verbs import binding, creating, deleting, evicting, patching, reading, updating, watching
 from podling.apiserver.verbs.selecting import scope_of
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class Handler:
             case "pods", "binding":
                 call = binding.bind
             case "pods", "eviction":
-                call = binding.evict
+                call = evicting.evict
             case plural, subresource:
                 served = self.subresources.get((plural, subresource))
                 if served is None:

@@ -34,6 +34,7 @@ class Controller(Protocol):
 
 def controllers() -> tuple[type[Controller], ...]:
     """Return every controller, in the order in which they are started."""
+    from podling.controllers.disruption import Disruption
     from podling.controllers.garbage_collector import GarbageCollector
     from podling.controllers.namespace_lifecycle import NamespaceLifecycle
     from podling.controllers.node_lifecycle import NodeLifecycle
@@ -50,6 +51,7 @@ def controllers() -> tuple[type[Controller], ...]:
         NodeLifecycle,
         TaintEviction,
         PodGarbageCollector,
+        Disruption,
     )
 
 

@@ -21,6 +21,7 @@ from podling.controllers.node_health import ready_status
 from podling.controllers.node_lifecycle import pods_by_node
 from podling.controllers.node_taints import OUT_OF_SERVICE
 from podling.lifecycle.disruption import disrupted
+from podling.lifecycle.specs import TERMINAL_PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +37,6 @@ PERIOD: Final = 20.0
 
 _REASON: Final = "DeletionByPodGC"
 _MESSAGE: Final = "PodGC: node no longer exists"
-_FINISHED: Final = ("Succeeded", "Failed")
 _NODE, _POD, _COUNT = "node", "pod", "count"
 
 Key = tuple[str, str]
@@ -57,7 +57,7 @@ def is_out_of_service(node: Node) -> bool:
 
 def surplus(pods: Iterable[Pod], threshold: int) -> list[Pod]:
     """Return the finished Pods to delete so that `threshold` are left: evicted ones first, then the oldest."""
-    finished = [pod for pod in pods if pod.status.phase in _FINISHED]
+    finished = [pod for pod in pods if pod.status.phase in TERMINAL_PHASES]
     finished.sort(
         key=lambda p: (
             not (p.status.phase == "Failed" and p.status.reason == "Evicted"),
@@ -105,7 +105,7 @@ class PodGarbageCollector:
         if seen is None:
             return
         key = key_of(seen)
-        if new is None or new.fields.get("status.phase") not in _FINISHED:
+        if new is None or new.fields.get("status.phase") not in TERMINAL_PHASES:
             self._finished.pop(key, None)
         else:
             self._finished[key] = None
@@ -162,7 +162,7 @@ class PodGarbageCollector:
     async def _delete(self, pod: Pod, reason: str = "", message: str = "") -> None:
         name, namespace = pod.metadata.name, pod.metadata.namespace
         try:
-            if pod.status.phase not in _FINISHED:
+            if pod.status.phase not in TERMINAL_PHASES:
                 patch = disrupted(pod, reason, message, self._clock.time(), failed=True)
                 await self._client.patch(PODS, name, patch, namespace=namespace, kind="strategic", subresource="status")
             await self._client.delete(PODS, name, namespace, grace=0, uid=pod.metadata.uid)

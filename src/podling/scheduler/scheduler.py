@@ -16,7 +16,8 @@ import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
 from podling.api.errors import StatusError
-from podling.api.resources import NAMESPACES, NODES, PODS
+from podling.api.resources import NAMESPACES, NODES, POD_DISRUPTION_BUDGETS, PODS
+from podling.api.selectors import from_label_selector
 from podling.lifecycle.disruption import disrupted
 from podling.placement.changes import (
     AssignedPodAdded,
@@ -31,7 +32,7 @@ from podling.placement.changes import (
 )
 from podling.placement.fitting import Chosen, decide
 from podling.placement.pods import PendingPod, PodInfo
-from podling.placement.preemption import Preemption, preempt
+from podling.placement.preemption import Budget, Preemption, preempt
 from podling.placement.profile import DEFAULT
 from podling.scheduler.cache import Cache
 from podling.scheduler.conditions import (
@@ -98,6 +99,7 @@ class Scheduler:
         self._pods: Informer[Pod] = informers.of(PODS)
         self._nodes: Informer[Node] = informers.of(NODES)
         self._namespaces = informers.of(NAMESPACES)
+        self._budgets = informers.of(POD_DISRUPTION_BUDGETS)
         self._cache = Cache()
         self._queue = SchedulingQueue(profile.filters)
         self._start_index = 0
@@ -293,7 +295,16 @@ class Scheduler:
         snapshot = self._cache.snapshot()
         start = self._chance.below(len(snapshot)) if len(snapshot) > _FEW_NODES else 0
         nominated = self._cache.nominated(pod.uid)
-        return preempt(pod, snapshot, diagnosis, self._profile, nominated=nominated, start=start)
+        budgets = [
+            Budget(
+                budget.metadata.namespace,
+                from_label_selector(budget.spec.selector),
+                budget.status.disruptions_allowed or 0,
+                budget.status.disrupted_pods,
+            )
+            for budget in self._budgets.list()
+        ]
+        return preempt(pod, snapshot, diagnosis, self._profile, nominated=nominated, budgets=budgets, start=start)
 
     async def _make_room(self, pod: PendingPod, chosen: Preemption) -> None:
         """Ask the victims to go, and take their promises from whoever is of lower priority."""

@@ -97,6 +97,11 @@ ROWS: list[tuple[Resource[Any], dict[str, Any], dict[str, Any]]] = [
         {"value": 5},
         {"Name": "x", "Value": 5, "Global-Default": False, "Age": "60m", "PreemptionPolicy": "PreemptLowerPriority"},
     ),
+    (
+        resources.POD_DISRUPTION_BUDGETS,
+        {"spec": {"maxUnavailable": "10%"}, "status": {"disruptionsAllowed": 2}},
+        {"Name": "x", "Min Available": "N/A", "Max Unavailable": "10%", "Allowed Disruptions": 2, "Age": "60m"},
+    ),
     (resources.RUNTIME_CLASSES, {"handler": "crun"}, {"Name": "x", "Handler": "crun", "Age": "60m"}),
     (resources.CLUSTER_ROLES, {"rules": []}, {"Name": "x", "Created At": BORN}),
     (

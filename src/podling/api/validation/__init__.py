@@ -66,6 +66,7 @@ _RULES: dict[tuple[str, str], _Rules] = {
     ("events.k8s.io", "Event"): _Rules("events"),
     ("coordination.k8s.io", "Lease"): _named("classes", "lease"),
     ("scheduling.k8s.io", "PriorityClass"): _named("classes", "priority_class"),
+    ("policy", "PodDisruptionBudget"): _Rules("disruption", status_update="check_status_update"),
     ("node.k8s.io", "RuntimeClass"): _named("classes", "runtime_class"),
     (_RBAC, "Role"): _named("rbac", "role"),
     (_RBAC, "RoleBinding"): _named("rbac", "role_binding"),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from podling.api.types.coordination_v1 import Lease
     from podling.api.types.core_v1 import ConfigMap, Event, Namespace, Secret, ServiceAccount
     from podling.api.types.node_v1 import RuntimeClass
+    from podling.api.types.policy_v1 import PodDisruptionBudget
     from podling.api.types.rbac_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
     from podling.api.types.scheduling_v1 import PriorityClass
 
@@ -153,6 +154,29 @@ PRIORITY_CLASSES: Final = Layout(
         Column("PreemptionPolicy", "preemptionPolicy is the policy for preempting pods with lower priority."),
     ),
     _priority_class,
+)
+
+
+def _budget(budget: PodDisruptionBudget, now: float) -> list[Any]:
+    spec = budget.spec
+    return [
+        budget.metadata.name,
+        "N/A" if spec.min_available is None else str(spec.min_available),
+        "N/A" if spec.max_unavailable is None else str(spec.max_unavailable),
+        budget.status.disruptions_allowed or 0,
+        age(budget.metadata.creation_timestamp, now),
+    ]
+
+
+POD_DISRUPTION_BUDGETS: Final = Layout(
+    (
+        NAME,
+        Column("Min Available", "The minimum number of pods that must be available."),
+        Column("Max Unavailable", "The maximum number of pods that may be unavailable."),
+        Column("Allowed Disruptions", "Calculated number of pods that may be disrupted at this time.", type="integer"),
+        AGE,
+    ),
+    _budget,
 )
 
 

@@ -38,6 +38,7 @@ LAYOUTS: Final[Mapping[tuple[str, str], Layout]] = {
         (resources.SERVICE_ACCOUNTS, plain.SERVICE_ACCOUNTS),
         (resources.LEASES, plain.LEASES),
         (resources.PRIORITY_CLASSES, plain.PRIORITY_CLASSES),
+        (resources.POD_DISRUPTION_BUDGETS, plain.POD_DISRUPTION_BUDGETS),
         (resources.RUNTIME_CLASSES, plain.RUNTIME_CLASSES),
         (resources.ROLES, plain.ROLES),
         (resources.CLUSTER_ROLES, plain.ROLES),

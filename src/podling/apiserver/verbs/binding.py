@@ -1,4 +1,4 @@
-"""pods/binding and pods/eviction: what the scheduler and whoever drains a node write."""
+"""pods/binding: what the scheduler writes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,10 @@ from podling.api import times, validation
 from podling.api.body import decode_body
 from podling.api.errors import bad_request, conflict, invalid, not_found
 from podling.apiserver.admission.operation import Operation
-from podling.apiserver.objects import tree_of
-from podling.apiserver.options import DeleteOptions, delete_options
-from podling.apiserver.verbs import deleting, updating, writing
+from podling.apiserver.verbs import writing
 from podling.store.protocol import Mismatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from podling.api.encoded import Encoded
     from podling.apiserver.options import WriteOptions
     from podling.apiserver.paths import Target
@@ -110,59 +106,3 @@ def _assign(tree: dict[str, Any], node: str, annotations: dict[str, str], labels
     scheduled["lastProbeTime"] = None
     scheduled["lastTransitionTime"] = times.to_wire(now)
     status["conditions"] = [*conditions, scheduled]
-
-
-async def evict(
-    registry: Registry,
-    target: Target,
-    user: User,
-    options: WriteOptions,
-    body: bytes,
-    content_type: str,
-    warnings: list[str],
-) -> None:
-    """Delete a Pod as an eviction. There are no PodDisruptionBudgets yet that could forbid it."""
-    eviction = decode_body(body, content_type, "Eviction", strict=False).tree
-    metadata = eviction.get("metadata") or {}
-    if metadata.get("name", target.name) != target.name:
-        raise bad_request("name in URL does not match name in Eviction object")
-    record = target.record
-    current = registry.shelf(record).get(record.key(target.namespace, target.name))
-    if current is None:
-        raise not_found("", "pods", target.name)
-    context = writing.new_context(registry, user, warnings, dry_run=options.dry_run)
-    old: dict[str, Any] = msgspec.json.decode(current.raw)
-    writing.admit(
-        registry, Operation("CREATE", record, "eviction", target.namespace, target.name, eviction, old, context)
-    )
-    wishes = eviction.get("deleteOptions")
-    wanted = delete_options((), msgspec.json.encode(wishes), "application/json") if wishes else DeleteOptions()
-    wanted = DeleteOptions(
-        wanted.dry_run or options.dry_run, wanted.grace, wanted.uid, wanted.revision, wanted.propagation
-    )
-    marked = target._replace(subresource="status")
-    await updating.apply_change(registry, marked, user, _disrupted(context.now), warnings, dry_run=wanted.dry_run)
-    pod = target._replace(subresource="")
-    await deleting.delete(registry, pod, user, wanted, warnings)
-
-
-def _disrupted(now: float) -> Callable[[Encoded], dict[str, Any]]:
-    """Return what notes on a Pod that it is evicted, so that whoever counts failures can tell."""
-    condition = {
-        "type": "DisruptionTarget",
-        "status": "True",
-        "reason": "EvictionByEvictionAPI",
-        "message": "Eviction API: evicting",
-        "lastProbeTime": None,
-        "lastTransitionTime": times.to_wire(now),
-    }
-
-    def change(current: Encoded) -> dict[str, Any]:
-        tree = tree_of(current)
-        del tree["metadata"]["resourceVersion"]
-        status = tree.setdefault("status", {})
-        others = [it for it in status.get("conditions") or () if it.get("type") != "DisruptionTarget"]
-        status["conditions"] = [*others, condition]
-        return tree
-
-    return change

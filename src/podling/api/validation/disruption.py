@@ -1,0 +1,70 @@
+"""PodDisruptionBudgets."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from podling.api.validation import meta
+from podling.api.validation.field import SPEC, STATUS, invalid, not_supported
+
+if TYPE_CHECKING:
+    from podling.api.errors import Cause
+    from podling.api.types.policy_v1 import PodDisruptionBudget
+    from podling.api.validation.field import Path
+
+_PERCENT: Final = re.compile(r"[0-9]+%\Z", re.ASCII)
+_POLICIES: Final = ("AlwaysAllow", "IfHealthyBudget")
+_WHOLE: Final = 100
+
+
+def check_create(budget: PodDisruptionBudget, causes: list[Cause]) -> None:
+    meta.check_create(budget.metadata, causes, namespaced=True)
+    _check_spec(budget, causes)
+
+
+def check_update(new: PodDisruptionBudget, old: PodDisruptionBudget, causes: list[Cause]) -> None:
+    meta.check_update(new.metadata, old.metadata, causes)
+    _check_spec(new, causes)
+
+
+def check_status_update(new: PodDisruptionBudget, old: PodDisruptionBudget, causes: list[Cause]) -> None:
+    meta.check_update(new.metadata, old.metadata, causes)
+    status = new.status
+    for name, count in (
+        ("disruptionsAllowed", status.disruptions_allowed),
+        ("currentHealthy", status.current_healthy),
+        ("desiredHealthy", status.desired_healthy),
+        ("expectedPods", status.expected_pods),
+    ):
+        if count is not None and count < 0:
+            causes.append(invalid(STATUS / name, count, "must be greater than or equal to 0"))
+
+
+def _check_spec(budget: PodDisruptionBudget, causes: list[Cause]) -> None:
+    spec = budget.spec
+    if spec.min_available is not None and spec.max_unavailable is not None:
+        from podling.api.codec import to_tree
+
+        causes.append(invalid(SPEC, to_tree(spec), "minAvailable and maxUnavailable cannot be both set"))
+    _check_share(spec.min_available, SPEC / "minAvailable", causes)
+    _check_share(spec.max_unavailable, SPEC / "maxUnavailable", causes)
+    meta.check_selector(spec.selector, SPEC / "selector", causes)
+    policy = spec.unhealthy_pod_eviction_policy
+    if policy is not None and policy not in _POLICIES:
+        causes.append(not_supported(SPEC / "unhealthyPodEvictionPolicy", policy, _POLICIES))
+
+
+def _check_share(value: int | str | None, path: Path, causes: list[Cause]) -> None:
+    if isinstance(value, int):
+        if value < 0:
+            causes.append(invalid(path, value, "must be greater than or equal to 0"))
+    elif value is not None:
+        if not _PERCENT.match(value):
+            said = (
+                "a valid percent string must be a numeric value followed by an ending '%' "
+                "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')"
+            )
+            causes.append(invalid(path, value, said))
+        elif int(value[:-1]) > _WHOLE:
+            causes.append(invalid(path, value, "must not be greater than 100%"))
