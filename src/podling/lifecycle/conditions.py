@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from podling.api.times import to_wire
 from podling.api.types.core_v1 import PodCondition
-from podling.lifecycle.specs import has_begun, is_sidecar
+from podling.lifecycle.specs import TERMINAL_PHASES, has_begun, is_sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,7 +73,7 @@ def _dated(fresh: PodCondition, before: PodCondition | None, generation: int | N
 
 
 def _containers_ready(pod: Pod, phase: str, statuses: Mapping[str, ContainerStatus]) -> PodCondition:
-    if phase in ("Succeeded", "Failed"):
+    if phase in TERMINAL_PHASES:
         return _terminal("ContainersReady", phase)
     counted = [c.name for c in pod.spec.init_containers if is_sidecar(c)] + [c.name for c in pod.spec.containers]
     unknown = [name for name in counted if name not in statuses]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from podling.api.times import from_wire
+from podling.lifecycle.specs import is_sidecar, is_terminal, sidecars
 
 if TYPE_CHECKING:
     from podling.api.types.core_v1 import Container, ContainerStateTerminated, ContainerStatus, Pod
@@ -66,7 +67,6 @@ def display(pod: Pod) -> Display:
             reason = "SchedulingGated"
 
     inits = {c.name: c for c in pod.spec.init_containers}
-    sidecars = sum(1 for c in pod.spec.init_containers if c.restart_policy == "Always")
     ready, init_reason, all_inits, kept = _initialization(status.init_container_statuses, inits)
     tally = all_inits
     if init_reason:
@@ -92,9 +92,9 @@ def display(pod: Pod) -> Display:
     if pod.metadata.deletion_timestamp is not None:
         if status.reason == "NodeLost":
             reason = "Unknown"
-        elif status.phase not in ("Succeeded", "Failed"):
+        elif not is_terminal(pod):
             reason = "Terminating"
-    return Display(ready, len(pod.spec.containers) + sidecars, reason, tally.restarts, tally.last)
+    return Display(ready, len(pod.spec.containers) + len(sidecars(pod)), reason, tally.restarts, tally.last)
 
 
 def readiness_gates_text(pod: Pod) -> str:
@@ -148,14 +148,14 @@ def _initialization(
     for index, status in enumerate(statuses):
         everything.add(status)
         container = containers.get(status.name)
-        is_sidecar = container is not None and container.restart_policy == "Always"
-        if is_sidecar:
+        beside = container is not None and is_sidecar(container)
+        if beside:
             sidecars.add(status)
         ended = status.state.terminated if status.state is not None else None
         waiting = status.state.waiting if status.state is not None else None
         if ended is not None and ended.exit_code == 0:
             continue
-        if is_sidecar and status.started:
+        if beside and status.started:
             ready += status.ready
             continue
         if ended is not None:

@@ -11,6 +11,7 @@ from podling.api.validation.shape import typed
 from podling.apiserver.kinds.pod_gates import drop_alpha
 from podling.apiserver.kinds.pod_labels import copy_label_keys
 from podling.apiserver.kinds.strategy import Plain, keep, raise_generation
+from podling.lifecycle.specs import TERMINAL_PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +87,7 @@ class PodStrategy(Plain):
         """Return the wish of the caller, else of the Pod; nobody waits for a Pod that no node runs."""
         spec, phase = tree.get("spec", {}), tree.get("status", {}).get("phase")
         seconds = requested if requested is not None else spec.get("terminationGracePeriodSeconds") or 0
-        if not spec.get("nodeName") or phase in {"Succeeded", "Failed"}:
+        if not spec.get("nodeName") or phase in TERMINAL_PHASES:
             return 0
         return 1 if seconds < 0 else seconds
 
