@@ -55,23 +55,41 @@ class Registry:
         self.blobs = {digest(item): item for item in (compressed, config)}
         self.manifests = {digest(manifest): manifest, "latest": index, digest(index): index}
         self.asked: list[str] = []
+        self.said: list[tuple[str, str]] = []
+        """Each request's host with the credentials that it carried."""
+        self.tokens = 0
+        self.token_uses = 1000
         self.cut = 0
+        self.elsewhere = ""
+        """A host and port to which blobs are redirected."""
+        self.answer: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
+        """What to do about blobs instead of giving them."""
         self.password = ""
+        self.used = 0
         self.url = ""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append(request.path)
+        self.asked.append(request.path if request.method == "GET" else f"{request.method} {request.path}")
+        self.said.append((request.host, request.headers.get("Authorization", "")))
         if request.path == "/token":
             if self.password and request.headers.get("Authorization") != "Basic dXNlcjpzZWNyZXQ=":
                 return web.Response(status=401)
-            return web.json_response({"token": "let-me-in"})
-        if request.headers.get("Authorization") != "Bearer let-me-in":
+            self.tokens += 1
+            self.used = 0
+            return web.json_response({"token": f"let-me-in-{self.tokens}"})
+        self.used += 1
+        wanted = f"Bearer let-me-in-{self.tokens}"
+        if request.host == self.url and (request.headers.get("Authorization") != wanted or self.used > self.token_uses):
             challenge = f'Bearer realm="http://{self.url}/token",service="r",scope="repository:a/b:pull"'
             return web.Response(status=401, headers={"WWW-Authenticate": challenge})
         kind, name = request.path.split("/")[-2:]
         data = (self.manifests if kind == "manifests" else self.blobs).get(name)
         if data is None or not request.path.startswith("/v2/a/b/"):
             return web.Response(status=404)
+        if kind == "blobs" and self.elsewhere and request.host == self.url:
+            return web.Response(status=307, headers={"Location": f"http://{self.elsewhere}{request.path}"})
+        if kind == "blobs" and self.answer is not None:
+            return await self.answer(request)
         start = int(request.headers["Range"][6:-1]) if "Range" in request.headers else 0
         if kind == "blobs" and name == self.layer and self.cut and not start:
             response = web.StreamResponse(headers={"Content-Length": str(len(data))})
@@ -80,10 +98,13 @@ class Registry:
             assert request.transport is not None
             request.transport.close()
             return response
-        return web.Response(body=data[start:], status=206 if start else 200)
+        headers = {"Docker-Content-Digest": digest(data)} if kind == "manifests" else {}
+        return web.Response(body=data[start:], status=206 if start else 200, headers=headers)
 
 
-def held(tmp_path: Path, scenario: Callable[[Registry, OciImages, str], Awaitable[None]]) -> None:
+def held(
+    tmp_path: Path, scenario: Callable[[Registry, OciImages, str], Awaitable[None]], *, silence: float = 30.0
+) -> None:
     async def main() -> None:
         registry = Registry()
         application = web.Application()
@@ -93,7 +114,7 @@ def held(tmp_path: Path, scenario: Callable[[Registry, OciImages, str], Awaitabl
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         registry.url = f"127.0.0.1:{runner.addresses[0][1]}"
-        images = OciImages(tmp_path / "images", Chance(), puller=Puller(SystemClock()))
+        images = OciImages(tmp_path / "images", Chance(), puller=Puller(SystemClock(), silence=silence))
         images.open()
         try:
             await scenario(registry, images, f"{registry.url}/a/b")
@@ -136,8 +157,10 @@ def test_credentials_open_what_is_closed(tmp_path: Path) -> None:
 
     async def scenario(registry: Registry, images: OciImages, name: str) -> None:
         registry.password = "secret"
-        with pytest.raises(RuntimeFailure, match="failed to authorize"):
+        with pytest.raises(RuntimeFailure, match="failed to authorize: failed to fetch anonymous token: .* 401"):
             await images.pull(name)
+        with pytest.raises(RuntimeFailure, match="failed to fetch oauth token: .* 401 Unauthorized"):
+            await images.pull(name, Credentials("user", "wrong"))
         await images.pull(name, Credentials("user", "secret"))
 
     held(tmp_path, scenario)
@@ -148,7 +171,7 @@ def test_content_that_is_not_what_was_named_is_refused(tmp_path: Path) -> None:
 
     async def scenario(registry: Registry, images: OciImages, name: str) -> None:
         registry.blobs[registry.layer] = registry.blobs[registry.layer][:-1] + b"X"
-        with pytest.raises(RuntimeFailure, match="arrived as") as failure:
+        with pytest.raises(RuntimeFailure, match="unexpected commit digest") as failure:
             await images.pull(name)
         assert failure.value.reason == "ErrImagePull"
         assert await images.list() == []
@@ -162,7 +185,7 @@ def test_what_is_not_there_is_said_so(tmp_path: Path) -> None:
     async def scenario(registry: Registry, images: OciImages, name: str) -> None:
         for reference, reason, words in (
             (f"{name}:gone", "ErrImagePull", "not found"),
-            ("127.0.0.1:1/a/b", "RegistryUnavailable", "failed to do request"),
+            ("127.0.0.1:1/a/b", "ErrImagePull", "dial tcp 127.0.0.1:1: connect: connection refused"),
             ("Bad Name", "InvalidImageName", "invalid reference format"),
         ):
             with pytest.raises(RuntimeFailure, match=words) as failure:

@@ -2,7 +2,8 @@
 
 Owns `<images>/{index.json,configs,layers,tmp}`. Layers are directories ready to be an overlay's lower ones. Invariants:
 a layer is renamed into place whole, after it is on disk; the index is replaced atomically and names only what is there;
-a layer goes when the last image that has it goes; simultaneous pulls of one reference are one.
+a layer goes when the last image that has it goes; simultaneous pulls of one reference with one's credentials are one
+(with another's they are not: who may not pull must not get the image by asking at the same time).
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class _Entry(msgspec.Struct):
 class _Index(msgspec.Struct):
     version: int = _VERSION
     images: dict[str, _Entry] = {}
+    sizes: dict[str, int] = {}
+    """Of layers, unpacked."""
 
 
 class OciImages:
@@ -59,7 +62,7 @@ class OciImages:
         self._index = _Index()
         self._configs: dict[str, dict[str, Any]] = {}
         self._lock = asyncio.Lock()
-        self._pulls: dict[str, asyncio.Task[ImageId]] = {}
+        self._pulls: dict[tuple[str, Credentials | None], asyncio.Task[ImageId]] = {}
         self._unpacking: dict[str, asyncio.Future[int]] = {}
         self.in_use: Callable[[], set[str]] = set
         """Ids of images that containers stand on: told by the runtime, never removed by digest of a layer."""
@@ -206,14 +209,7 @@ class OciImages:
         """Unpack a layer unless it is there; in a thread. Return its size."""
         final = self._directory / "layers" / diff_id.removeprefix("sha256:")
         if final.is_dir():
-            return next(
-                (
-                    entry.size // max(len(entry.layers), 1)
-                    for entry in self._index.images.values()
-                    if final.name in entry.layers
-                ),
-                0,
-            )
+            return self._index.sizes.get(final.name, 0)
         scratch = self._scratch()
         scratch.mkdir(mode=0o755)
         scratch.chmod(0o755)
@@ -234,6 +230,7 @@ class OciImages:
         image = f"sha256:{hashlib.sha256(config).hexdigest()}"
         files.replace(self._directory / "configs" / f"{image.removeprefix('sha256:')}.json", config, durable=True)
         self._configs.pop(image, None)
+        self._index.sizes.update({diff_id.removeprefix("sha256:"): size for diff_id, size in layers})
         for other in self._index.images.values():
             other.tags = [tag for tag in other.tags if tag not in tags]
         entry = self._index.images.get(image)
@@ -267,6 +264,7 @@ class OciImages:
         """Remove the configurations and layers that no image has any more."""
         kept = {layer for entry in self._index.images.values() for layer in entry.layers} | {"empty"}
         kept |= self.in_use()
+        self._index.sizes = {layer: size for layer, size in self._index.sizes.items() if layer in kept}
         for directory in (self._directory / "layers").iterdir():
             if directory.name not in kept:
                 doomed = self._scratch()
@@ -288,16 +286,16 @@ class OciImages:
             full = names.parse(reference)
         except names.InvalidReference as error:
             raise RuntimeFailure("InvalidImageName", str(error)) from error
-        key = str(full)
+        key = (str(full), credentials)
         task = self._pulls.get(key)
         if task is None:
-            task = asyncio.create_task(self._pull(full, credentials), name=f"pull {key}")
+            task = asyncio.create_task(self._pull(full, credentials), name=f"pull {full}")
             self._pulls[key] = task
             task.add_done_callback(lambda done: self._pulled(key, done))
         # A waiter that gives up must not stop the pull for the others.
         return await asyncio.shield(task)
 
-    def _pulled(self, key: str, task: asyncio.Task[ImageId]) -> None:
+    def _pulled(self, key: tuple[str, Credentials | None], task: asyncio.Task[ImageId]) -> None:
         self._pulls.pop(key, None)
         if not task.cancelled():
             task.exception()  # every waiter has it; without waiters it is nobody's news
@@ -306,21 +304,18 @@ class OciImages:
         scratch = self._scratch()
         scratch.mkdir()
         try:
-            pulled = await self._puller.pull(
-                full,
-                credentials,
-                scratch,
-                have=lambda diff_id: (self._directory / "layers" / diff_id.removeprefix("sha256:")).is_dir(),
-            )
+            pulled = await self._puller.pull(full, credentials, scratch, have=self._has_layer, known=self._known)
 
             def take() -> List[tuple[str, int]]:
                 layers: List[tuple[str, int]] = []
                 for diff_id, blob in zip(self._diff_ids(pulled.config), pulled.layers, strict=True):
-                    if blob is None:
-                        layers.append((diff_id, 0))
-                        continue
-                    with blob.open("rb") as source:
-                        layers.append((diff_id, self._unpack(diff_id, source)))
+                    if blob is not None:
+                        with blob.open("rb") as source:
+                            layers.append((diff_id, self._unpack(diff_id, source)))
+                    elif self._has_layer(diff_id):
+                        layers.append((diff_id, self._index.sizes.get(diff_id.removeprefix("sha256:"), 0)))
+                    else:
+                        raise ArchiveRefused(f"layer {diff_id} was removed while the image was pulled")
                 return layers
 
             async with self._lock:
@@ -331,8 +326,21 @@ class OciImages:
             return image
         except ArchiveRefused as error:
             raise RuntimeFailure("ErrImagePull", f'failed to pull and unpack image "{full}": {error}') from error
+        except OSError as error:  # no space, above all
+            why = f"write {error.filename or scratch}: {(error.strerror or str(error)).lower()}"
+            raise RuntimeFailure("ErrImagePull", f'failed to pull and unpack image "{full}": {why}') from error
         finally:
             await asyncio.to_thread(files.remove_tree, scratch)
+
+    def _has_layer(self, diff_id: str) -> bool:
+        return (self._directory / "layers" / diff_id.removeprefix("sha256:")).is_dir()
+
+    def _known(self, digest: str) -> bytes | None:
+        """Return the configuration of an image that was pulled by this digest and is here whole."""
+        for image, entry in self._index.images.items():
+            if any(name.endswith(f"@{digest}") for name in entry.digests) and all(map(self._has_layer, entry.layers)):
+                return (self._directory / "configs" / f"{image.removeprefix('sha256:')}.json").read_bytes()
+        return None
 
     async def close(self) -> None:
         """Stop pulls under way."""
