@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from podling.api.durations import go_duration
 from podling.lifecycle.probes import Outcome
 from podling.lifecycle.specs import field_path, full_name
 
@@ -101,18 +102,3 @@ class PodEvents:
 
     def _whole(self, pod: Pod, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         self._recorder.event(pod, type_, reason, message)
-
-
-def go_duration(seconds: float) -> str:
-    """Print a duration as Go does, cut to milliseconds: `0s`, `234ms`, `1.5s`, `1m2.3s`."""
-    milliseconds = int(seconds * 1000)
-    if milliseconds == 0:
-        return "0s"
-    if milliseconds < 1000:
-        return f"{milliseconds}ms"
-    minutes, rest = divmod(milliseconds, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    text = f"{rest // 1000}.{rest % 1000:03d}".rstrip("0").rstrip(".") + "s"
-    if minutes or hours:
-        text = f"{minutes}m{text}"
-    return f"{hours}h{text}" if hours else text

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from podling.api.durations import human_duration
 from podling.api.times import from_wire
 from podling.lifecycle.specs import is_sidecar, is_terminal, sidecars
 
 if TYPE_CHECKING:
     from podling.api.types.core_v1 import Container, ContainerStateTerminated, ContainerStatus, Pod
-
-_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
 class Display(NamedTuple):
@@ -103,40 +102,6 @@ def readiness_gates_text(pod: Pod) -> str:
     if not gates:
         return "<none>"
     return f"{sum(1 for gate in gates if _is_true(pod, gate.condition_type))}/{len(gates)}"
-
-
-def human_duration(seconds: float) -> str:
-    """Return a duration as upstream's `duration.HumanDuration`: two units at most, one once it has grown long.
-
-    A clock up to two seconds behind is forgiven; further back is `<invalid>`.
-    """
-    whole = int(seconds)
-    if whole < -1:
-        return "<invalid>"
-    if whole < 0:
-        return "0s"
-    if whole < 2 * _MINUTE:
-        return f"{whole}s"
-    if whole < 10 * _MINUTE:
-        return _two(whole, _MINUTE, "m", 1, "s")
-    if whole < 3 * _HOUR:
-        return f"{whole // _MINUTE}m"
-    if whole < 8 * _HOUR:
-        return _two(whole, _HOUR, "h", _MINUTE, "m")
-    if whole < 2 * _DAY:
-        return f"{whole // _HOUR}h"
-    if whole < 8 * _DAY:
-        return _two(whole, _DAY, "d", _HOUR, "h")
-    if whole < 730 * _DAY:
-        return f"{whole // _DAY}d"
-    if whole < 8 * 365 * _DAY:
-        return _two(whole, 365 * _DAY, "y", _DAY, "d")
-    return f"{whole // (365 * _DAY)}y"
-
-
-def _two(seconds: int, big: int, big_unit: str, small: int, small_unit: str) -> str:
-    rest = seconds % big // small
-    return f"{seconds // big}{big_unit}{rest}{small_unit}" if rest else f"{seconds // big}{big_unit}"
 
 
 def _initialization(

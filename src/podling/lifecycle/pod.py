@@ -22,6 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from podling.api.durations import go_duration
 from podling.lifecycle.actions import (
     Abandon,
     Action,
@@ -336,7 +337,7 @@ class _Due:
         self._not_before(at)
         self.waiting[container.name] = Waiting(
             "CrashLoopBackOff",
-            f"back-off {_go_duration(dead.back_off)} restarting failed container={container.name} "
+            f"back-off {go_duration(dead.back_off)} restarting failed container={container.name} "
             f"pod={full_name(self._view.pod)}",
         )
         return False
@@ -407,9 +408,3 @@ class _Due:
 def _image_of(view: PodView, name: str) -> str:
     container = container_named(view.pod, name)
     return container.image if container is not None else ""
-
-
-def _go_duration(seconds: float) -> str:
-    """Print whole seconds as Go does: `10s`, `1m20s`, `5m0s`."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

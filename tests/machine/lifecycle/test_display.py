@@ -9,7 +9,7 @@ import pytest
 from podling.api.codec import from_tree
 from podling.api.times import from_wire
 from podling.api.types.core_v1 import Pod
-from podling.lifecycle.display import display, human_duration, readiness_gates_text
+from podling.lifecycle.display import display, readiness_gates_text
 
 NOW = from_wire("2026-11-23T12:00:00Z")
 
@@ -184,16 +184,3 @@ def test_readiness_gates() -> None:
     }
     assert readiness_gates_text(from_tree(Pod, tree)) == "1/2"
     assert readiness_gates_text(pod({})) == "<none>"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (-2, "<invalid>"), (-1, "0s"), (0, "0s"), (119, "119s"), (120, "2m"), (125, "2m5s"), (599, "9m59s"), (600, "10m"),
-        (10_799, "179m"), (10_800, "3h"), (11_100, "3h5m"), (28_800, "8h"), (172_799, "47h"), (172_800, "2d"),
-        (176_400, "2d1h"), (691_200, "8d"), (63_071_999, "729d"), (63_072_000, "2y"), (63_158_400, "2y1d"), (252_288_000, "8y"),
-    ],
-)  # fmt: skip
-def test_durations(seconds: int, text: str) -> None:
-    """Ages have upstream's units at upstream's borders."""
-    assert human_duration(seconds) == text

@@ -30,7 +30,6 @@ from podling.kubelet.objects import MissingReference
 from podling.kubelet.security import security_of
 from podling.kubelet.services import ServiceVariables
 from podling.kubelet.settings import Settings
-from podling.kubelet.wording import go_duration
 from podling.runtime.protocol import Image, ImageId
 
 
@@ -199,11 +198,3 @@ def test_the_containers_word_goes_before_the_pods():
     whole = PodSecurityContext(run_as_user=1, run_as_group=2, supplemental_groups=(7,), fs_group=9)
     found = security_of(pod(container, security_context=whole), container, image("0"), None)
     assert (found.user, found.group, found.supplemental_groups, found.no_new_privileges) == (5, 2, (7, 9), True)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0s"), (0.2345, "234ms"), (1.5, "1.5s"), (62.3, "1m2.3s"), (3600, "1h0m0s")]
-)
-def test_durations_are_gos(seconds, text):
-    """As Go prints a duration cut to milliseconds."""
-    assert go_duration(seconds) == text

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from podling.api.durations import human_duration
 from podling.api.times import from_wire
-from podling.lifecycle.display import human_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from podling.api.durations import go_duration
 from podling.kubelet.probes import http
 from podling.kubelet.probes.lag import LoopLag
 from podling.kubelet.probes.wire import Endpoint, go_error
@@ -105,7 +106,7 @@ class Checks:
                 continue
             if result.timed_out:
                 command = " ".join(action.command)
-                said = f'command timed out: "{command}" timed out after {_go_seconds(timeout)}'
+                said = f'command timed out: "{command}" timed out after {go_duration(timeout)}'
                 return Checked(Outcome.FAILURE, said), True
             output = result.output[:_TOLD].decode(errors="replace")
             return Checked(Outcome.SUCCESS if result.exit_code == 0 else Outcome.FAILURE, output), False
@@ -146,7 +147,7 @@ class Checks:
 
     async def _grpc(self, container_id: str, action: GRPCAction, address: str, timeout: float) -> tuple[Checked, bool]:
         end = Endpoint(container_id, address, action.port)
-        limit = _go_seconds(timeout)
+        limit = go_duration(timeout)
         try:
             async with self._clock.timeout(timeout):
                 code, message, serving = await self._wire.health(
@@ -188,9 +189,3 @@ def _named(name: str, ports: Sequence[object]) -> int | None:
             found = getattr(port, "container_port", None)
             return int(found) if found is not None else None
     return int(name) if name.isdigit() else None
-
-
-def _go_seconds(seconds: float) -> str:
-    """Print whole seconds as Go does: `1s`, `1m30s`."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
