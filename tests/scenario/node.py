@@ -44,8 +44,13 @@ class NoNetwork:
 class OneNode:
     """An API server and one kubelet; `stop_kubelet` and `start_kubelet` make it restart."""
 
-    def __init__(self, images: Mapping[str, ImageScript] | None = None, root: Path | None = None) -> None:
-        self.root = root
+    def __init__(
+        self,
+        images: Mapping[str, ImageScript] | None = None,
+        root: Path | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        self.settings = settings or Settings(root=root, addresses=("192.0.2.1",), port=0)
         self.api = Served()
         self.clock = self.api.clock
         self.images = images
@@ -86,7 +91,7 @@ class OneNode:
             clock,
             self.supervisor,
             recorder,
-            Settings(root=self.root, addresses=("192.0.2.1",), port=0),
+            self.settings,
             wire=self.runtime,
         )
         await self.kubelet.start()

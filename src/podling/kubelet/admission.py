@@ -6,27 +6,39 @@ ports, affinity) and `lifecycle.admission`'s. Knows what the node can give and w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from podling.api.types.core_v1 import Taint
 from podling.lifecycle.admission import admit
+from podling.lifecycle.eviction_ranking import refusal_under_pressure
 from podling.lifecycle.facts import Rejection
 from podling.lifecycle.specs import is_terminal
 from podling.placement.nodes import NodeInfo, Snapshot
 from podling.placement.plugins.node_affinity import NodeAffinity
 from podling.placement.plugins.node_resources_fit import insufficient
 from podling.placement.pods import PendingPod, PodInfo
+from podling.placement.tolerations import tolerates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from podling.api.types.core_v1 import Node, Pod
+
+
+_MEMORY_PRESSURE: Final = Taint(key="node.kubernetes.io/memory-pressure", effect="NoSchedule")
 
 
 class Admission:
     """Judges Pods that were bound to this node, with those it has counted in."""
 
-    def __init__(self, node: Callable[[], Node], pods: Callable[[], Mapping[str, Pod]]) -> None:
-        """`node` gives the Node as it is known, `pods` the Pods that the node has, by uid."""
+    def __init__(
+        self,
+        node: Callable[[], Node],
+        pods: Callable[[], Mapping[str, Pod]],
+        pressures: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        """`node` gives the Node as it is known, `pods` the Pods that it has, by uid, `pressures` what is short."""
+        self._pressures = pressures
         self._node = node
         self._pods = pods
         self._info = NodeInfo(node())
@@ -43,7 +55,8 @@ class Admission:
         if pod.status.start_time is None:
             pending = PendingPod(pod)
             refused = (
-                admit(pod, self._info.node)
+                refusal_under_pressure(pod, self._pressures(), tolerated=_tolerates_memory_pressure(pod))
+                or admit(pod, self._info.node)
                 or _room(pending, self._info)
                 or _ports(pending, self._info)
                 or _affinity(pending, self._info)
@@ -62,6 +75,10 @@ class Admission:
         over = [uid for uid in self._info.pods if uid not in pods or is_terminal(pods[uid])]
         for uid in over:
             self._info.remove(uid)
+
+
+def _tolerates_memory_pressure(pod: Pod) -> bool:
+    return any(tolerates(toleration, _MEMORY_PRESSURE) for toleration in pod.spec.tolerations)
 
 
 def _room(pod: PendingPod, node: NodeInfo) -> Rejection | None:

@@ -17,6 +17,7 @@ from podling.kubelet.containers import ContainerBuilder
 from podling.kubelet.effects import Effects
 from podling.kubelet.environment import EnvironmentBuilder
 from podling.kubelet.hooks import Hooks
+from podling.kubelet.housekeeping import Housekeeping
 from podling.kubelet.images import ImageEnsurer
 from podling.kubelet.logrotation import LogRotation
 from podling.kubelet.node import NodeAgent
@@ -45,7 +46,9 @@ if TYPE_CHECKING:
     from podling.client.seams import PodNetwork
     from podling.kubelet.machine import Machine
     from podling.kubelet.probes.wire import Wire
+    from podling.kubelet.resources import NodeCgroups
     from podling.kubelet.settings import Settings
+    from podling.kubelet.stats import Stats
     from podling.kubelet.volumes import Volumes
     from podling.lifecycle.facts import Rejection
     from podling.runtime.protocol import Runtime
@@ -70,8 +73,13 @@ class Kubelet:
         settings: Settings,
         *,
         wire: Wire,
+        stats: Stats | None = None,
+        cgroups: NodeCgroups | None = None,
     ) -> None:
-        """`wire` is how probes and hooks reach the ports of containers."""
+        """`wire` is how probes and hooks reach the ports of containers.
+
+        `stats` and `cgroups` are a real node's; without them what its containers use is what the runtime says.
+        """
         self.name = node_name
         self.runtime = runtime
         self.settings = settings
@@ -106,13 +114,27 @@ class Kubelet:
         )
         self._checks = Checks(runtime, wire, clock)
         self.workers = PodWorkers(self._worker, clock, supervisor)
-        self._admission = Admission(self._newest_node, self.workers.pods)
         self._config = PodConfig(self._pods, self.workers)
+        self.housekeeping = Housekeeping(
+            runtime,
+            self.workers,
+            self._config,
+            volumes,
+            self.node,
+            recorder,
+            clock,
+            supervisor,
+            settings,
+            stats=stats,
+            cgroups=cgroups,
+        )
+        self._admission = Admission(self._newest_node, self.workers.pods, lambda: self.housekeeping.conditions)
         self._recovery = Recovery(runtime, network, volumes, self._config, self.workers, settings.root)
 
     async def start(self) -> None:
         """Find what survived, register the node, take up its Pods; returns when the node is told to be Ready."""
         await self.runtime.start()
+        self.housekeeping.prepare()
         self._supervisor.component(f"runtime events {self.name}", lambda: self.workers.follow(self.runtime))
         await self.node.register()
         if self.settings.root is not None:
@@ -166,9 +188,11 @@ class Kubelet:
         await self._nodes.wait_synced()
         await self._pods.wait_synced()
         self._config.follow()
+        self.housekeeping.start()
         self._supervisor.job(f"recovery {self.name}", self._recovery.sweep())
 
     def _worker(self, pod: Pod) -> PodWorker:
+        self.housekeeping.weigh_soon()
         return PodWorker(
             pod,
             self._effects,

@@ -8,13 +8,13 @@ lease is renewed whatever becomes of the status.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
 from podling.api.codec import to_tree
 from podling.api.errors import StatusError
-from podling.api.quantity import parse
+from podling.api.quantity import Quantity, parse
 from podling.api.resources import LEASES, NODES
 from podling.api.times import to_wire, to_wire_micro
 from podling.api.types.coordination_v1 import Lease, LeaseSpec
@@ -33,10 +33,11 @@ from podling.api.types.core_v1 import (
 )
 from podling.api.types.meta_v1 import ObjectMeta, OwnerReference
 from podling.kubelet.differences import status_patch
+from podling.lifecycle.eviction import DISK_PRESSURE, MEMORY_PRESSURE, PID_PRESSURE, Signal, kept_back, quantity
 from podling.runtime.protocol import RuntimeFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from podling.aio.clock import Clock
     from podling.client.client import Client
@@ -55,16 +56,29 @@ _MOST_IMAGES: Final = 50
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 7.0
 
-_PRESSURES: Final = (
-    ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-    ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-    ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-)
+_PRESSURES: Final = {
+    MEMORY_PRESSURE: (
+        ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+    ),
+    DISK_PRESSURE: (
+        ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+    ),
+    PID_PRESSURE: (
+        ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+    ),
+}
+"""By condition: reason and message while it is False, and while it is True."""
 
 _CONDITION_EVENTS: Final = {
     ("MemoryPressure", "False"): "NodeHasSufficientMemory",
     ("DiskPressure", "False"): "NodeHasNoDiskPressure",
     ("PIDPressure", "False"): "NodeHasSufficientPID",
+    ("MemoryPressure", "True"): "NodeHasInsufficientMemory",
+    ("DiskPressure", "True"): "NodeHasDiskPressure",
+    ("PIDPressure", "True"): "NodeHasInsufficientPID",
     ("Ready", "True"): "NodeReady",
     ("Ready", "False"): "NodeNotReady",
 }
@@ -96,6 +110,8 @@ class NodeAgent:
         self._said: dict[str, str] = {}
         self.problem = ""
         """Why the node cannot run Pods, as of the last look at the runtime; empty while it can."""
+        self.pressures: Callable[[], Collection[str]] = tuple
+        """Gives the pressures that the node is under."""
 
     @property
     def node(self) -> Node:
@@ -104,11 +120,23 @@ class NodeAgent:
 
     @property
     def allocatable(self) -> Mapping[str, str]:
-        """What Pods can have: capacity less what is reserved."""
+        """What Pods can have: capacity less what is reserved and what hard eviction thresholds keep back."""
+        given = dict(self.limits)
+        if self._settings.thresholds_reserve:
+            for name, signal in (("memory", Signal.MEMORY), ("ephemeral-storage", Signal.NODEFS)):
+                if name in given:
+                    whole = parse(self.capacity[name])
+                    kept = kept_back(self._settings.eviction.thresholds, signal, whole.value())
+                    given[name] = _less(given[name], quantity(kept, signal))
+        return given
+
+    @property
+    def limits(self) -> Mapping[str, str]:
+        """What all Pods together are held to: capacity less what is reserved."""
         given = dict(self.capacity)
         for name, text in self._settings.reserved.items():
             if name in given:
-                given[name] = str(parse(given[name]) - parse(text))
+                given[name] = _less(given[name], parse(text))
         return given
 
     @property
@@ -252,7 +280,11 @@ class NodeAgent:
         )
 
     def _conditions(self, node: Node, now: float) -> tuple[NodeCondition, ...]:
-        fresh = [(kind, "False", reason, message) for kind, reason, message in _PRESSURES]
+        pressures = self.pressures()
+        fresh = [
+            (kind, "True" if kind in pressures else "False", *texts[kind in pressures])
+            for kind, texts in _PRESSURES.items()
+        ]
         if self.problem:
             fresh.append(("Ready", "False", "KubeletNotReady", self.problem))
         else:
@@ -289,10 +321,24 @@ class NodeAgent:
                 self._said[condition.type] = condition.status
                 self._say(reason, f"Node {self.name} status is now: {reason}")
 
-    def _say(self, reason: str, message: str) -> None:
+    def tell(self, reason: str, message: str) -> None:
+        """Tell of the node in an Event."""
+        self._say(reason, message)
+
+    def warn(self, reason: str, message: str) -> None:
+        """Tell of something wrong with the node in an Event."""
+        self._say(reason, message, "Warning")
+
+    def _say(self, reason: str, message: str, type_: Literal["Normal", "Warning"] = "Normal") -> None:
         # Upstream points at a Node by its name in place of its uid: events are then found before registration too.
         about = ObjectReference(kind="Node", name=self.name, uid=self.name)
-        self._recorder.event(about, "Normal", reason, message)
+        self._recorder.event(about, type_, reason, message)
+
+
+def _less(given: str, kept: Quantity) -> str:
+    """Return what is left of a quantity, never less than nothing."""
+    left = parse(given) - kept
+    return str(left) if left.nano > 0 else "0"
 
 
 def _without_heartbeats(status: NodeStatus) -> Any:

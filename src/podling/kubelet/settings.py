@@ -53,6 +53,7 @@ class Settings:
     capacity: Mapping[str, str] = field(default_factory=dict)
     """Quantities that replace what the machine has: a share of it, or a simulated node's."""
     reserved: Mapping[str, str] = field(default_factory=dict)
-    """Quantities kept from Pods: capacity less this, and less what hard eviction thresholds keep, is allocatable."""
-    thresholds_reserve: bool = True
-    """Whether hard eviction thresholds are kept from what is allocatable, as upstream does."""
+    """Quantities kept from Pods: capacity less this is allocatable."""
+    thresholds_reserve: bool = False
+    """Whether what hard eviction thresholds keep is no part of what is allocatable either, as on upstream's nodes; a
+    simulated node gives what it was given."""

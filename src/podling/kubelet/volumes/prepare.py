@@ -7,6 +7,7 @@ made, memory file systems first, and never what a hostPath points to.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -44,6 +45,10 @@ class Volumes(Protocol):
         """Make every volume ready and return host paths by volume name; `VolumeFailure` says what stands in the way."""
         ...
 
+    async def empty(self, uid: str) -> None:
+        """Remove the volumes of a Pod that has ended; what tells of its end stays."""
+        ...
+
     async def tear_down(self, uid: str) -> None:
         """Remove all that was made for a Pod."""
         ...
@@ -62,6 +67,9 @@ class SimulatedVolumes:
             except (MissingReference, ValueError, StatusError) as missing:
                 raise VolumeFailure(_set_up_failed(volume.name, str(missing))) from missing
         return {volume.name: "" for volume in pod.spec.volumes}
+
+    async def empty(self, uid: str) -> None:
+        self._payloads.forget(uid)
 
     async def tear_down(self, uid: str) -> None:
         self._payloads.forget(uid)
@@ -108,14 +116,20 @@ class DiskVolumes:
                 return self._root / pod.metadata.uid / "volumes" / folder / volume.name
         raise VolumeFailure(_set_up_failed(volume.name, "no volume plugin matched"))
 
+    async def empty(self, uid: str) -> None:
+        await self._remove(uid, self._root / uid / "volumes")
+
     async def tear_down(self, uid: str) -> None:
+        await self._remove(uid, self._root / uid)
+
+    async def _remove(self, uid: str, folder: Path) -> None:
         from podling.linux import files, mounts
 
         self._payloads.forget(uid)
-        folder = self._root / uid
         if folder.exists():
             mounts.unmount_below(str(folder))
-            files.remove_tree(folder)
+            with self._clock.external():
+                await asyncio.to_thread(files.remove_tree, folder)
 
 
 def _empty_dir(path: Path, source: EmptyDirVolumeSource, group: int | None) -> None:
