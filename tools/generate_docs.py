@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from podling.lifecycle.container import CONTAINER
 from podling.lifecycle.machine import IGNORED
-from podling.lifecycle.stages import POD
+from podling.lifecycle.stages import POD, SHOWN
 
 if TYPE_CHECKING:
     from podling.lifecycle.machine import Machine
@@ -50,11 +50,20 @@ def _section(title: str, machine: Machine[Any, Any], module: str) -> str:
     return f"## {title}\n\n{first}\n\n```mermaid\n{machine.mermaid()}```\n\n{_table(machine)}\n"
 
 
+def _states() -> str:
+    lines = ["| state | phase | STATUS in kubectl | what it means |", "|---|---|---|---|"]
+    for stage, shown in SHOWN.items():
+        status = ", ".join(f"`{text}`" for text in shown.status) or "–"
+        lines.append(f"| **{stage.value}** | {', '.join(shown.phases) or '–'} | {status} | {shown.means} |")
+    return "## The states\n\n" + "\n".join(lines) + "\n"
+
+
 def page() -> str:
     """Return the whole page."""
     return "\n".join(
         [
             _INTRODUCTION,
+            _states(),
             _section("The Pod", POD, "podling.lifecycle.stages"),
             _section("One container instance", CONTAINER, "podling.lifecycle.container"),
         ]
