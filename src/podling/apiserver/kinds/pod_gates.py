@@ -3,7 +3,7 @@
 Owns the list. A Pod that holds such a field already keeps it, as upstream has it for who turned a gate off again. Who
 sends one is told that it was dropped. `lifecycle.stopSignal` is alpha too and not listed: Podling carries it out.
 
-Steps of a path: `[]` stands for every item of a list.
+Paths are of the specification; `[]` stands for every item of a list.
 """
 
 from __future__ import annotations
@@ -39,33 +39,47 @@ ALPHA: Final[tuple[str, ...]] = (
 )
 """Paths below `spec`."""
 
-_STEPS = tuple((path, tuple(path.split("."))) for path in ALPHA)
+_Tree = dict[str, Any]
 
 
-def drop_alpha(tree: dict[str, Any], old: dict[str, Any] | None, warnings: list[str]) -> None:
+def _grown() -> _Tree:
+    """Return the paths as a tree of steps, so that a Pod is walked once; a leaf is its own path."""
+    root: _Tree = {}
+    for path in ALPHA:
+        *steps, last = path.split(".")
+        node = root
+        for step in steps:
+            node = node.setdefault(step, {})
+        node[last] = path
+    return root
+
+
+_PATHS: Final = _grown()
+
+
+def drop_alpha(tree: _Tree, old: _Tree | None, warnings: list[str]) -> None:
     """Take the alpha fields out of a Pod that is written; `old` is what stands there."""
-    spec = tree.get("spec") or {}
-    before = (old or {}).get("spec") or {}
-    for _, steps in _STEPS:
-        found = list(_holders(spec, steps, "spec"))
-        if found and not any(_holders(before, steps, "spec")):
-            for holder, name, where in found:
-                del holder[name]
-                warnings.append(f"{where}.{name}: dropped: this field is alpha and off by default")
+    found = list(_holders(tree.get("spec") or {}, _PATHS, "spec"))
+    if not found:
+        return
+    used = {path for path, *_ in _holders((old or {}).get("spec") or {}, _PATHS, "spec")}
+    for path, holder, name, where in found:
+        if path not in used:
+            del holder[name]
+            warnings.append(f"{where}.{name}: dropped: this field is alpha and off by default")
 
 
-def _holders(node: Any, steps: tuple[str, ...], where: str) -> Iterator[tuple[dict[str, Any], str, str]]:
-    """Yield each object that has the field at the end of a path, with the field's name and the object's place."""
-    if not isinstance(node, dict):
-        return
-    name = steps[0].removesuffix("[]")
-    value = node.get(name)
-    if value is None:
-        return
-    if len(steps) == 1:
-        yield node, name, where
-    elif steps[0].endswith("[]"):
-        for i, item in enumerate(value):
-            yield from _holders(item, steps[1:], f"{where}.{name}[{i}]")
-    else:
-        yield from _holders(value, steps[1:], f"{where}.{name}")
+def _holders(node: _Tree, steps: _Tree, where: str) -> Iterator[tuple[str, _Tree, str, str]]:
+    """Yield the path of each alpha field that is set, the object that has it, its name and the object's place."""
+    for step, below in steps.items():
+        name = step.removesuffix("[]")
+        value = node.get(name)
+        if not value and (value is None or not isinstance(below, str)):
+            continue
+        if isinstance(below, str):
+            yield below, node, name, where
+        elif name != step:
+            for i, item in enumerate(value):
+                yield from _holders(item, below, f"{where}.{name}[{i}]")
+        else:
+            yield from _holders(value, below, f"{where}.{name}")
