@@ -72,7 +72,7 @@ class Effects:
 
     async def observe(self, uid: str) -> tuple[Sequence[Sandbox], Sequence[Container]]:
         """Return a Pod's sandboxes and containers, each in the order of their attempts."""
-        sandboxes = sorted((s for s in await self._runtime.list_sandboxes() if s.uid == uid), key=lambda s: s.attempt)
+        sandboxes = sorted(await self._runtime.list_sandboxes(uid), key=lambda s: s.attempt)
         containers: list[Container] = []
         for sandbox in sandboxes:
             containers += await self._runtime.list_containers(sandbox.id)

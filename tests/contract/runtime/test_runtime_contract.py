@@ -192,6 +192,8 @@ def test_what_runs_is_found_again(world: Hold) -> None:
         await here.die_and_return()
         assert await here.runtime.container(container) == before
         assert [each.id for each in await here.runtime.list_sandboxes()] == [sandbox.id]
+        assert [each.id for each in await here.runtime.list_sandboxes(sandbox.uid)] == [sandbox.id]
+        assert await here.runtime.list_sandboxes("another") == []
         with contextlib.suppress(RuntimeFailure):
             await here.runtime.start_container(container)
         assert await here.runtime.container(container) == before

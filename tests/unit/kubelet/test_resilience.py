@@ -17,7 +17,7 @@ def test_a_worker_that_breaks_is_started_anew_and_harms_no_other(run):
             await node.until(running, "fine")
             whole = node.runtime.list_sandboxes
 
-            async def broken():
+            async def broken(_uid):
                 node.runtime.list_sandboxes = whole
                 raise KeyError("a bug")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -121,8 +120,7 @@ def destroy(pin: Path, pod: cgroup.Cgroup, holder: tuple[int, int] | None) -> No
             watched = processes.Watched(*holder)
             watched.send(signal.SIGKILL)
             watched.close()
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(holder[0], 0)
+        processes.reap(holder[0])
     namespaces.release(pin)
     pod.remove()
 
@@ -166,8 +164,9 @@ class Sandboxes:
         pin = self._layout.pin(config.uid, config.attempt) / "net"
         return record.view("" if config.host_network else str(pin))
 
-    def views(self) -> Sequence[Sandbox]:
-        return [self.view(record) for record in self._records.values()]
+    def views(self, uid: str = "") -> Sequence[Sandbox]:
+        """Return all sandboxes, or those of one Pod."""
+        return [self.view(record) for record in self._records.values() if uid in ("", record.config.uid)]
 
     async def run(self, config: SandboxConfig) -> Sandbox:
         """Make a sandbox, or return the one that the Pod has for this attempt."""

@@ -153,8 +153,8 @@ class SimRuntime:
         self._tell(sandbox)
         self._state.sandboxes.pop(sandbox, None)
 
-    async def list_sandboxes(self) -> Sequence[Sandbox]:
-        return [held.sandbox for held in self._state.sandboxes.values()]
+    async def list_sandboxes(self, uid: str = "") -> Sequence[Sandbox]:
+        return [held.sandbox for held in self._state.sandboxes.values() if uid in ("", held.sandbox.uid)]
 
     def _lose(self, sandbox: SandboxId) -> None:
         held = self._state.sandboxes.get(sandbox)
