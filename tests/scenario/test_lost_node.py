@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from podling.api.resources import NODES, PODS
+from podling.controllers.settings import Settings as ControllerSettings
 from podling.kubelet.settings import Settings
+from podling.runtime.sim import SCRIPT_ANNOTATION
 from podling.testing import SimulatedCluster
 
 UNREACHABLE = "node.kubernetes.io/unreachable"
@@ -171,6 +175,37 @@ def test_a_pod_that_tolerates_for_ever_stays(run):
             await lose(cluster)
             await cluster.advance(4000)
             assert cluster.get(PODS, "web").metadata.deletion_timestamp is None
+
+    run(main())
+
+
+def test_the_grace_period_is_settable(run):
+    """A cluster may be told to be quicker or more patient."""
+
+    async def main():
+        async with SimulatedCluster(nodes=2, controllers=ControllerSettings(node_monitor_grace_period=15.0)) as cluster:
+            await with_pod(cluster)
+            lost = await lose(cluster)
+            assert await cluster.run_until(lambda: ready(cluster).status == "Unknown") - lost == 15
+
+    run(main())
+
+
+def test_finished_pods_above_the_threshold_are_collected(run):
+    """The oldest finished Pods go once there are more than are kept; the running stay."""
+
+    async def main():
+        done = json.dumps({"c": {"runs": [{"lasts": 1}]}})
+        async with SimulatedCluster(nodes=1, controllers=ControllerSettings(terminated_pod_gc_threshold=2)) as cluster:
+            await cluster.apply(pod("running"))
+            for name in "abcd":
+                tree = pod(name, restartPolicy="Never")
+                tree["metadata"]["annotations"] = {SCRIPT_ANNOTATION: done}
+                await cluster.apply(tree)
+                await cluster.run_until(lambda: cluster.get(PODS, name).status.phase == "Succeeded", 30)  # noqa: B023
+            await cluster.advance(21)
+            assert [p.metadata.name for p in cluster.list(PODS, "default")] == ["c", "d", "running"]
+            assert cluster.failures == 0
 
     run(main())
 

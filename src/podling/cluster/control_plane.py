@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from podling.aio.chance import Chance
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
+    from podling.apiserver.event_retention import EventLimits
     from podling.client.transport import Transport
+    from podling.controllers.settings import Settings as ControllerSettings
     from podling.store.protocol import Store
 
 _AUTHENTICATED = "system:authenticated"
@@ -44,11 +46,20 @@ def account_user(name: str) -> User:
 class ControlPlane:
     """Server, controllers and scheduler of one cluster, under a supervisor that its owner keeps."""
 
-    def __init__(self, store: Store, clock: Clock, chance: Chance, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        chance: Chance,
+        supervisor: Supervisor,
+        event_limits: EventLimits | None = None,
+    ) -> None:
         self._clock = clock
         self._chance = chance
         self._supervisor = supervisor
-        self.server = ApiServer(store, clock, chance)
+        self.controller_settings: ControllerSettings | None = None
+        """What controllers are told at their start; upstream's defaults unless set before."""
+        self.server = ApiServer(store, clock, chance, event_limits=event_limits)
 
     async def start(self, supervisor: Supervisor | None = None) -> None:
         """Load what is stored and make what must be there; after this the server answers.
@@ -67,7 +78,14 @@ class ControlPlane:
     def start_controllers(self, root_ca: str, supervisor: Supervisor | None = None) -> None:
         supervisor = supervisor or self._supervisor
         informers = self.informers(CONTROLLERS, supervisor)
-        controllers.run(supervisor, lambda account: self.client(account_user(account)), informers, self._clock, root_ca)
+        controllers.run(
+            supervisor,
+            lambda account: self.client(account_user(account)),
+            informers,
+            self._clock,
+            root_ca,
+            self.controller_settings,
+        )
 
     def start_scheduler(self, supervisor: Supervisor | None = None) -> None:
         supervisor = supervisor or self._supervisor

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from podling.api.resources import Resource
     from podling.api.types.core_v1 import Event
     from podling.client.wait import Condition
+    from podling.controllers.settings import Settings as ControllerSettings
     from podling.runtime.sim import ImageScript
 
 _Kind = TypeVar("_Kind")
@@ -64,12 +65,14 @@ class SimulatedCluster:
         images: Mapping[str, ImageScript] | None = None,
         faults: Faults | None = None,
         settings: Settings | None = None,
+        controllers: ControllerSettings | None = None,
         start: float = 1_700_000_000.0,
         serve: bool = False,
         tls: bool = False,
     ) -> None:
         """`images` says how images behave on every node; `settings` are the kubelets' (capacity, labels, taints).
 
+        `controllers` are grace periods and thresholds of the controllers, upstream's unless given.
         `start` is the wall time at the beginning. `serve` listens for HTTP on `url` for clients outside; time moves by
         command all the same. `tls` makes that HTTPS, without which kubectl sends no credentials; it costs certificates.
         """
@@ -89,6 +92,7 @@ class SimulatedCluster:
         self._plane = SimulatedPlane(
             self.store, self.clock, self._chance, self._supervisor, self.faults, Chance(seed + 1)
         )
+        self._plane.controller_settings = controllers
         self._count = nodes
         self._images = dict(images or {})
         self._settings = settings or Settings(port=0)
