@@ -49,6 +49,19 @@ def main() -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help='Static bearer tokens: token,user,uid,"group1,group2" a line.',
 )
+@click.option(
+    "--event-ttl",
+    type=click.FloatRange(min=0),
+    default=86400.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long Events outlive their object.",
+)
+@click.option(
+    "--kubelet-config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A KubeletConfiguration: eviction thresholds, reservations, garbage collection.",
+)
 @click.option("--node-name", default="", help="The first node's name; default: the host's.")
 def up(data_dir: DataDir, *, detach: bool, **choices: Any) -> None:
     """Start a cluster and say how to use it."""

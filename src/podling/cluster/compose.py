@@ -12,12 +12,14 @@ import os
 import resource
 import shutil
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import podling
 from podling.aio.chance import Chance
 from podling.aio.supervisor import Supervisor
 from podling.api.resources import NODES, SERVICE_ACCOUNTS
+from podling.apiserver.event_retention import EventLimits
 from podling.client.wait import exists, ready, wait_for
 from podling.cluster.admin import Admin
 from podling.cluster.control_plane import ADMIN, ControlPlane
@@ -154,7 +156,8 @@ class Cluster:
             self._store = open_store(options.store, self._data.path / "store", clock)
         except ValueError as error:
             raise StartFailed(str(error), "see podling up --help") from error
-        plane = self._plane = ControlPlane(self._store, clock, self._chance, self._supervisor)
+        limits = EventLimits(seconds=options.event_ttl)
+        plane = self._plane = ControlPlane(self._store, clock, self._chance, self._supervisor, limits)
         identity = Identity(self._data.path / "pki", clock, self._chance, plane.server)
         identity.ensure((socket.gethostname(), plane.server.addresses.first, *addresses))
         await plane.start()
@@ -202,18 +205,25 @@ class Cluster:
     async def _start_nodes(self, plane: ControlPlane, kind: str, identity: Identity) -> None:
         from podling.cluster import nodes
 
+        try:
+            settings = nodes.read_settings(self._options.kubelet_config, Settings())
+        except ValueError as error:
+            raise StartFailed(f"--kubelet-config: {error}", "see KubeletConfiguration in Kubernetes's docs") from error
         listener = None
         if kind == "sim":
             for number in range(self._options.nodes):
                 name = self._options.node_name if number == 0 else ""
                 kubelet, simulated = nodes.make_simulated(
-                    number, plane, self._clock, self._chance, self._supervisor, name=name
+                    number, plane, self._clock, self._chance, self._supervisor, name=name, settings=settings
                 )
                 self.kubelets.append(kubelet)
                 self.runtimes.append(simulated)
         else:
             from podling.kubelet.machine import read_machine
             from podling.kubelet.probes.wire import HostWire
+            from podling.kubelet.resources import NodeCgroups
+            from podling.kubelet.stats_machine import MachineStats
+            from podling.linux.cgroup import detect
             from podling.runtime.oci.runtime import OciRuntime
 
             assert self._network is not None
@@ -221,13 +231,16 @@ class Cluster:
             self.runtimes.append(runtime)
             name = self._options.node_name or socket.gethostname().lower()
             listener = self._host.listen(str(self._network.gateway), KUBELET_PORT)
-            settings = Settings(
+            settings = replace(
+                settings,
                 root=self._data.path / "pods",
                 addresses=(str(self._network.gateway),),
                 pod_cidr=str(self._network.pod_range),
                 cgroup_root=f"/podling-{self._data.instance}/kubepods",
+                thresholds_reserve=True,
             )
             machine = read_machine(self._data.path)
+            cgroups = NodeCgroups(settings.cgroup_root, detect())
             self.kubelets.append(
                 nodes.make_kubelet(
                     name,
@@ -239,6 +252,8 @@ class Cluster:
                     self._supervisor,
                     settings,
                     wire=HostWire(self._host, self._clock),
+                    stats=MachineStats(runtime, settings, runtime.layout.images, cgroups, machine.memory, shared=False),
+                    cgroups=cgroups,
                 )
             )
         await asyncio.gather(*(kubelet.start() for kubelet in self.kubelets))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,5 +27,7 @@ class Options:
     token_file: Path | None = None
     node_name: str = ""
     """Empty: the host's name, as the kubelet takes it."""
-    settings: dict[str, float] = field(default_factory=dict)
-    """Instants and bounds that tests and operators may set; see `compose.SETTINGS`."""
+    event_ttl: float = 86400.0
+    """Seconds for which Events outlive their object."""
+    kubelet_config: Path | None = None
+    """A KubeletConfiguration, for every node."""
