@@ -39,6 +39,7 @@ TIME_AND_CHANCE = {
 HANDS = {
     "subprocess.Popen", "subprocess.run", "subprocess.check_output", "os.system", "os.fork", "os.posix_spawn",
     "asyncio.create_subprocess_exec", "asyncio.create_subprocess_shell", "socket.socket", "os.setns", "os.unshare",
+    "os.kill", "os.killpg", "os.waitpid", "fcntl.ioctl",
 }  # fmt: skip
 
 
@@ -54,8 +55,8 @@ def test_time_and_chance_have_one_source() -> None:
     assert found == []
 
 
-def test_only_linux_spawns_and_opens_sockets() -> None:
-    """Every process and every socket of a node is made in linux/ (the commands are no node)."""
+def test_only_linux_handles_processes_and_sockets() -> None:
+    """Every process of a node is made, signalled and reaped in linux/, every socket made there (the commands are no node)."""
     found = [
         f"{_room(path)}:{line} {use}"
         for path in FILES

@@ -1,7 +1,7 @@
 """Facts about processes: whose they are, when they began, whether they still live; and how to end them surely.
 
 Owns the pairing of a pid with its start time, without which a pid says nothing after a while. Invariant: signals go
-through a pidfd, never to a bare pid that may be somebody else by now.
+through a pidfd, never to a bare pid that may be somebody else by now; `kill` alone is for pids read in the same breath.
 """
 
 from __future__ import annotations
@@ -35,6 +35,18 @@ def parent(pid: int) -> tuple[int, int] | None:
         return None
     fields = text[text.rindex(")") + 2 :].split()
     return int(fields[1]), int(fields[3])
+
+
+def kill(pid: int) -> None:
+    """Send SIGKILL; nothing happens where there is no such process. For pids that were only just read."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def reap(pid: int) -> None:
+    """Wait for a killed process to be gone, if it is a child of this one."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
 
 
 def oom_score_floor() -> int:

@@ -49,8 +49,7 @@ async def kill_tree(group: Cgroup, roots: Sequence[int], session_leader: int) ->
                 grown = not more <= doomed
                 doomed |= more
             for pid in doomed & {*table, *roots}:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                processes.kill(pid)
 
     await asyncio.to_thread(body)
 

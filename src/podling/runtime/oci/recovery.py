@@ -7,7 +7,6 @@ killed and may be started; whatever belongs to no record is taken away; another 
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
@@ -127,8 +126,7 @@ def _settle(live: Live, layout: Layout, boot: str, clock: Clock) -> None:
 def _waiting(live: Live, layout: Layout) -> bool:
     """Whether the container's first process has surely not been released yet, after all who might do so are gone."""
     for pid in _speaking_of(live):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        processes.kill(pid)
     state = layout.low_level / live.record.id
     fifo = state / "exec.fifo"
     if fifo.exists():
@@ -168,8 +166,7 @@ def kill_leftovers(layout: Layout, live: Live) -> None:
     # Twice: a conmon that was found may have started its low-level runtime while it was being looked for.
     for _ in range(2):
         for pid in _speaking_of(live, conmon=True):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            processes.kill(pid)
     live.group.kill()
     if live.process is not None:
         live.process.send(signal.SIGKILL)
