@@ -17,6 +17,7 @@ from podling.kubelet.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from podling.aio.chance import Chance
     from podling.aio.clock import Clock
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from podling.client.seams import PodNetwork
     from podling.cluster.control_plane import ControlPlane
     from podling.kubelet.probes.wire import Wire
+    from podling.kubelet.resources import NodeCgroups
+    from podling.kubelet.stats import Stats
     from podling.runtime.protocol import Runtime
     from podling.runtime.sim.runtime import SimRuntime
     from podling.runtime.sim.script import ImageScript
@@ -55,13 +58,43 @@ def make_kubelet(
     settings: Settings,
     *,
     wire: Wire,
+    stats: Stats | None = None,
+    cgroups: NodeCgroups | None = None,
 ) -> Kubelet:
     """Return the kubelet of node `name`, calling as that node."""
     user = node_user(name)
     client = plane.client(user)
     recorder = plane.recorder(client, "kubelet", name, supervisor)
     informers = plane.informers(user, supervisor)
-    return Kubelet(name, client, informers, runtime, network, machine, clock, supervisor, recorder, settings, wire=wire)
+    return Kubelet(
+        name,
+        client,
+        informers,
+        runtime,
+        network,
+        machine,
+        clock,
+        supervisor,
+        recorder,
+        settings,
+        wire=wire,
+        stats=stats,
+        cgroups=cgroups,
+    )
+
+
+def read_settings(path: Path | None, settings: Settings) -> Settings:
+    """Return the settings as a KubeletConfiguration's file changes them; `ValueError` says what is wrong with it."""
+    if path is None:
+        return settings
+    import yaml
+
+    from podling.kubelet.configuration import configured
+
+    try:
+        return configured(settings, yaml.safe_load(path.read_text()) or {})
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no YAML: {error}") from error
 
 
 def make_simulated(
