@@ -145,3 +145,46 @@ def test_gates_hold_a_pod_back(run):
             await cluster.run_until(lambda: state(cluster, "gated")[0] == "Running", 10)
 
     run(main())
+
+
+def test_a_budget_turns_preemption_elsewhere(run):
+    """Of two Nodes the one is chosen whose Pod no budget keeps, though its Pod is of higher priority."""
+
+    async def main():
+        async with SimulatedCluster(nodes=2, settings=SMALL) as cluster:
+            await cluster.apply([priority_class("high", 1000), priority_class("mid", 10)])
+            await cluster.apply(pod("kept", "2"))
+            await cluster.run_until(lambda: state(cluster, "kept")[0] == "Running")
+            await cluster.apply(pod("mid", "2", priority="mid"))
+            await cluster.client.patch(PODS, "kept", {"metadata": {"labels": {"app": "db"}}}, namespace="default")
+            spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "db"}}}
+            meta = {"name": "db", "namespace": "default"}
+            await cluster.apply(
+                {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": meta, "spec": spec}
+            )
+            await cluster.run_until(lambda: state(cluster, "mid")[0] == "Running")
+            await cluster.advance(1)
+            await cluster.apply(pod("urgent", "2", priority="high"))
+            await cluster.run_until(lambda: state(cluster, "urgent")[0] == "Running", 60)
+            assert state(cluster, "kept")[0] == "Running"
+            assert state(cluster, "mid") is None
+
+    run(main())
+
+
+def test_preemption_goes_on_where_the_scheduler_began_anew(run):
+    """A promise outlives the scheduler: nobody else is asked to go after a restart in the midst of it."""
+
+    async def main():
+        async with SimulatedCluster(nodes=2, settings=SMALL) as cluster:
+            await cluster.apply(priority_class("high", 1000))
+            await full(cluster, "a", "b", "c", "d")
+            await cluster.apply(pod("urgent", "2", priority="high"))
+            await cluster.advance(1)
+            promised = state(cluster, "urgent")[2]
+            await cluster.restart_scheduler(1)
+            await cluster.run_until(lambda: state(cluster, "urgent")[0] == "Running", 60)
+            assert state(cluster, "urgent")[1] == promised
+            assert len([n for n in "abcd" if state(cluster, n)]) == 2
+
+    run(main())
