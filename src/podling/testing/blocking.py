@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
+    from pathlib import Path
 
     from podling.aio.clock import VirtualClock
     from podling.api.resources import Resource
     from podling.api.types.core_v1 import Event
     from podling.client.client import ApiClient
     from podling.client.wait import Condition
+    from podling.kubelet.settings import Settings
     from podling.testing.cluster import SimulatedCluster
     from podling.testing.faults import Faults
     from podling.testing.manifests import Manifests
@@ -144,6 +146,9 @@ class BlockingCluster:
     ) -> Any:
         return self.run(self.simulated.wait(resource, name, wanted, namespace, limit))
 
+    def add_node(self, settings: Settings | None = None) -> SimulatedNode:
+        return self.run(self.simulated.add_node(settings))
+
     def kill_node(self, name: str) -> None:
         self.run(self.simulated.kill_node(name))
 
@@ -155,3 +160,12 @@ class BlockingCluster:
 
     def restart_api_server(self, down_for: float = 0.0, *, forget_history: bool = False) -> None:
         self.run(self.simulated.restart_api_server(down_for, forget_history=forget_history))
+
+    def restart_controllers(self, down_for: float = 0.0) -> None:
+        self.run(self.simulated.restart_controllers(down_for))
+
+    def restart_scheduler(self, down_for: float = 0.0) -> None:
+        self.run(self.simulated.restart_scheduler(down_for))
+
+    def write_kubeconfig(self, path: Path) -> None:
+        self.simulated.write_kubeconfig(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import podling.testing
@@ -17,7 +19,7 @@ from podling.api.errors import StatusError
 from podling.api.resources import CONFIG_MAPS, NAMESPACES, PODS, SERVICE_ACCOUNTS
 from podling.client.wait import exists, ready
 from podling.kubelet.settings import Settings
-from podling.testing import BlockingCluster, ImageScript, SimulatedCluster
+from podling.testing import BlockingCluster, ImageScript, Run, SimulatedCluster
 
 WEB = """
 apiVersion: v1
@@ -32,6 +34,24 @@ items:
   metadata: {name: web, namespace: team}
   spec: {containers: [{name: c, image: nginx}]}
 """
+
+
+def public(kind: type) -> set[str]:
+    return {name for name in vars(kind) if not name.startswith("_")}
+
+
+def test_the_blocking_cluster_has_every_verb():
+    """What can be done to a simulated cluster with asyncio can be done without."""
+    assert public(SimulatedCluster) - public(BlockingCluster) == set()
+
+
+def test_the_guide_names_every_verb_and_every_key_of_a_script():
+    """docs/testing.md leaves out nothing that a test can call, or write into a script."""
+    guide = (Path(__file__).parents[3] / "docs" / "testing.md").read_text()
+    prose = re.sub(r"```.*?```", "", guide, flags=re.DOTALL)
+    words = set(re.findall(r"[a-zA-Z_]+", " ".join(re.findall(r"`[^`]+`", prose))))
+    keys = {field.encode_name for field in msgspec.structs.fields(Run)} | set(ImageScript.__struct_fields__)
+    assert (public(SimulatedCluster) | keys) - words == set()
 
 
 def test_every_name_leads_somewhere():
