@@ -133,7 +133,7 @@ class Snapshot:
     copied for it.
     """
 
-    __slots__ = ("_by_name", "_counts", "_nodes", "_trial", "image_spread", "namespaces", "nominated")
+    __slots__ = ("_by_name", "_counts", "_nodes", "_trial", "image_spread", "namespaces", "nominated", "services")
 
     def __init__(
         self,
@@ -142,6 +142,7 @@ class Snapshot:
         counts: Counts | None = None,
         namespaces: Mapping[str, Mapping[str, str]] | None = None,
         nominated: Mapping[str, Mapping[str, PodInfo]] | None = None,
+        services: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None,
     ) -> None:
         self._nodes = nodes
         self._by_name: Mapping[str, NodeInfo] | None = None
@@ -153,6 +154,8 @@ class Snapshot:
         """The labels of each namespace."""
         self.nominated: Mapping[str, Mapping[str, PodInfo]] = nominated if nominated is not None else {}
         """By Node, by uid: Pods for which room is being made there."""
+        self.services: Mapping[str, Mapping[str, Mapping[str, str]]] = services if services is not None else {}
+        """By namespace, by name: whom each Service selects."""
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -183,7 +186,7 @@ class Snapshot:
         Costs nothing until a rule looks at other Nodes.
         """
         counts = Trial(self.counts, self.by_name[changed.name], changed)
-        trial = Snapshot(self.nodes, self.image_spread, counts, self.namespaces, self.nominated)
+        trial = Snapshot(self.nodes, self.image_spread, counts, self.namespaces, self.nominated, self.services)
         trial._trial = changed
         return trial
 

@@ -54,6 +54,14 @@ class Cache:
         self._counts = PodCounts(self._nodes)
         self._namespaces: dict[str, Mapping[str, str]] = {}
         self._nominated: dict[str, dict[str, PodInfo]] = {}
+        self._services: dict[str, dict[str, Mapping[str, str]]] = {}
+
+    def set_service(self, namespace: str, name: str, selector: Mapping[str, str]) -> None:
+        """Take whom a Service selects; one that is gone, or selects by other means, selects nobody."""
+        if selector:
+            self._services.setdefault(namespace, {})[name] = selector
+        else:
+            self._services.get(namespace, {}).pop(name, None)
 
     def set_namespace(self, name: str, labels: Mapping[str, str] | None) -> None:
         """Take a namespace's labels; `None` where it is gone."""
@@ -173,7 +181,9 @@ class Cache:
                 zones.setdefault(_zone(node.node), []).append(node)
             longest = max(map(len, zones.values()), default=0)
             order = [zone[turn] for turn in range(longest) for zone in zones.values() if turn < len(zone)]
-            self._snapshot = Snapshot(order, self._spread, self._counts, self._namespaces, self._nominated)
+            self._snapshot = Snapshot(
+                order, self._spread, self._counts, self._namespaces, self._nominated, self._services
+            )
         return self._snapshot
 
     def _put(self, place: _Place) -> None:

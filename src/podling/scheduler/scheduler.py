@@ -16,7 +16,7 @@ import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
 from podling.api.errors import StatusError
-from podling.api.resources import NAMESPACES, NODES, POD_DISRUPTION_BUDGETS, PODS
+from podling.api.resources import NAMESPACES, NODES, POD_DISRUPTION_BUDGETS, PODS, SERVICES
 from podling.api.selectors import from_label_selector
 from podling.lifecycle.disruption import disrupted
 from podling.placement.changes import (
@@ -99,6 +99,7 @@ class Scheduler:
         self._pods: Informer[Pod] = informers.of(PODS)
         self._nodes: Informer[Node] = informers.of(NODES)
         self._namespaces = informers.of(NAMESPACES)
+        self._services = informers.of(SERVICES)
         self._budgets = informers.of(POD_DISRUPTION_BUDGETS)
         self._cache = Cache()
         self._queue = SchedulingQueue(profile.filters)
@@ -123,6 +124,7 @@ class Scheduler:
         removals: list[Callable[[], None]] = []
         try:
             removals.append(self._namespaces.on_change(self._on_namespace))
+            removals.append(self._services.on_change(self._on_service))
             removals.append(self._nodes.on_change(self._on_node))
             removals.append(self._pods.on_change(self._on_pod))
             while True:
@@ -165,6 +167,12 @@ class Scheduler:
             self._cache.set_namespace(new.name, new.labels)
         elif old is not None:
             self._cache.set_namespace(old.name, None)
+
+    def _on_service(self, old: Encoded | None, new: Encoded | None) -> None:
+        if new is not None:
+            self._cache.set_service(new.namespace, new.name, self._services.view(new).spec.selector)
+        elif old is not None:
+            self._cache.set_service(old.namespace, old.name, {})
 
     def _on_node(self, old: Encoded | None, new: Encoded | None) -> None:
         if new is None:

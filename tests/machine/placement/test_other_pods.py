@@ -161,6 +161,24 @@ def test_soft_spreading_only_weighs() -> None:
     assert isinstance(decision, Chosen) and decision.best == ("b",)
 
 
+def test_pods_of_a_service_are_spread_by_default() -> None:
+    """Without constraints of its own a Pod keeps softly away from others of its Services, on hosts and in zones."""
+    nodes = [node("a", "1", *web("p")), node("b", "1"), node("c", "2"), node("bare")]
+    rule, one = PodTopologySpread(), pod("new", {"app": "web"})
+
+    def scores(services: dict[str, dict[str, str]], new: PendingPod = one) -> list[int] | None:
+        return rule.score(new, Snapshot(nodes, services={"default": services}), nodes)
+
+    found = scores({"web": {"app": "web"}})
+    assert found is not None
+    assert found[0] < found[1] < found[2]
+    assert scores({"other": {"app": "db"}}) is None
+    assert scores({}) is None
+    assert scores({"web": {"app": "web"}}, pod("new", {"app": "web"}, "elsewhere")) is None
+    own = pod("new", {"app": "web"}, topologySpreadConstraints=[spread()])
+    assert scores({"web": {"app": "web"}}, own) is None
+
+
 def test_affinity_needs_a_pod_of_all_terms_in_each_topology() -> None:
     """One Pod must match every term, and each term's topology must hold it; a Node without the label never fits."""
     both, half = pod("both", {"app": "db", "tier": "1"}), pod("half", {"app": "db"})

@@ -1,8 +1,9 @@
 """PodTopologySpread: Pods of a kind are spread evenly over zones, hosts, or whatever a label divides Nodes by.
 
 Only Nodes that have all the constraints' labels count, and of those the ones that the Pod's node affinity and taints
-let in, as each constraint says. Pods that terminate do not count. Upstream's default constraints for Pods of Services
-and workloads (soft, over hosts and zones) are not here: they need the workload kinds.
+let in, as each constraint says. Pods that terminate do not count. Pods that name no
+constraints are spread softly with those of the same Services, as upstream's defaults have it; its further look at
+workloads needs kinds that are not there yet.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from math import log
 from typing import TYPE_CHECKING, Final
 
-from podling.api.selectors import IN, NOTHING, Selector, from_label_selector, requirement
+from podling.api.selectors import IN, NOTHING, Selector, from_label_selector, from_labels, requirement
 from podling.placement.changes import (
     AssignedPodAdded,
     AssignedPodRemoved,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _UNEVEN = Refusal(("node(s) didn't match pod topology spread constraints",), resolvable=True)
 _UNLABELLED = Refusal(("node(s) didn't match pod topology spread constraints (missing required label)",))
 _HOSTNAME: Final = "kubernetes.io/hostname"
+_DEFAULTS: Final = ((_HOSTNAME, 3), ("topology.kubernetes.io/zone", 5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,36 +101,51 @@ class PodTopologySpread:
     def score(self, pod: PendingPod, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> list[int] | None:
         """Give the most to where the fewest are; a wide spread weighs more than one over few domains."""
         constraints = _constraints(pod, "ScheduleAnyway")
-        if not constraints:
+        candidates, eligible = list(nodes), snapshot.nodes
+        if pod.pod.spec.topology_spread_constraints:
+            candidates, eligible = _labelled(nodes, constraints), _labelled(snapshot.nodes, constraints)
+        else:
+            constraints = _defaults(pod, snapshot)
+        if not constraints or not candidates:
             return None
-        candidates = _labelled(nodes, constraints)
-        names = {node.name for node in candidates}
-        eligible = _labelled(snapshot.nodes, constraints)
-        raw = [0.0] * len(nodes)
+        raw = dict.fromkeys((node.name for node in candidates), 0.0)
         for constraint in constraints:
-            domains = {node.labels[constraint.key] for node in candidates}
-            by_host = constraint.key == _HOSTNAME
-            weight = log((len(candidates) if by_host else len(domains)) + 2)
-            by_node = snapshot.counts.matching(constraint.query)
-            found: dict[str, int] = {}
-            if not by_host:
+            key, by_node = constraint.key, snapshot.counts.matching(constraint.query)
+            if key == _HOSTNAME:
+                found, size = by_node, len(candidates)
+            else:
+                found = {node.labels.get(key, ""): 0 for node in candidates}
+                size = len(found)
                 for node in eligible:
-                    value = node.labels[constraint.key]
-                    if value in domains and node.name in by_node and constraint.counts_node(pod, node):
-                        found[value] = found.get(value, 0) + by_node[node.name]
-            for index, node in enumerate(nodes):
-                if node.name in names:
-                    count = by_node.get(node.name, 0) if by_host else found.get(node.labels[constraint.key], 0)
-                    raw[index] += count * weight + (constraint.max_skew - 1)
-        scores = [_rounded(value) for value in raw]
-        valued = [score for node, score in zip(nodes, scores, strict=True) if node.name in names]
-        if not valued:
-            return None
-        lowest, highest = min(valued), max(valued)
-        return [
-            0 if node.name not in names else (MAX_SCORE * (highest + lowest - s) // highest if highest else MAX_SCORE)
-            for node, s in zip(nodes, scores, strict=True)
-        ]
+                    value = node.labels.get(key, "")
+                    if value in found and node.name in by_node and constraint.counts_node(pod, node):
+                        found[value] += by_node[node.name]
+            weight = log(size + 2)
+            for node in candidates:
+                if key in node.labels:
+                    count = found.get(node.name if key == _HOSTNAME else node.labels[key], 0)
+                    raw[node.name] += count * weight + (constraint.max_skew - 1)
+        scores = {name: _rounded(value) for name, value in raw.items()}
+        lowest, highest = min(scores.values()), max(scores.values())
+        if not highest:
+            return [MAX_SCORE if node.name in scores else 0 for node in nodes]
+        most = highest + lowest
+        return [MAX_SCORE * (most - scores[n.name]) // highest if n.name in scores else 0 for n in nodes]
+
+
+def _defaults(pod: PendingPod, snapshot: Snapshot) -> list[Constraint]:
+    """Return what holds for a Pod of Services that names no constraints: softly over hosts, more softly over zones."""
+    labels: dict[str, str] = {}
+    for selected in snapshot.services.get(pod.namespace, {}).values():
+        if selected and all(pod.labels.get(key) == value for key, value in selected.items()):
+            labels |= selected
+    if not labels:
+        return []
+    selector = from_labels(labels)
+    query = Query((((pod.namespace,), selector),), is_living=True)
+    return [
+        Constraint(key, skew, 1, selector, query, heeds_affinity=True, heeds_taints=False) for key, skew in _DEFAULTS
+    ]
 
 
 def _constraints(pod: PendingPod, when: str) -> list[Constraint]:
