@@ -4,7 +4,8 @@ Owns the life of tasks. A component that raises or returns is a failure: logged,
 back-off. A job is one piece of isolated work (one Pod, one request): its failure is logged and harms nobody else.
 Stopping is in the reverse of the order of starting, each task awaited before the next is cancelled.
 
-Invariants: this is the only place that swallows `Exception`; after `stop` no task of this supervisor is alive.
+Invariants: nothing else swallows `Exception`, but where a `# boundary:` gives the reason; after `stop` no task of this
+supervisor is alive.
 """
 
 from __future__ import annotations
