@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from podling.api.types.core_v1 import Taint
+import msgspec
+
+from podling.api.types.core_v1 import PodStatus, Taint
 from podling.lifecycle.admission import admit
 from podling.lifecycle.eviction_ranking import refusal_under_pressure
 from podling.lifecycle.facts import Rejection
@@ -66,6 +68,23 @@ class Admission:
         self._info.add(PodInfo(pod))
         return None
 
+    def resize(self, pod: Pod) -> Rejection | None:
+        """Return why a Pod that runs here does not get what it asks for by now, or `None` and count it so.
+
+        `Infeasible` is more than the node has, `Deferred` more than it has left.
+        """
+        self._update()
+        uid = pod.metadata.uid
+        before = self._info.pods.get(uid)
+        if before is not None:
+            self._info.remove(uid)
+        # What is asked for alone: what is set aside already is given back by it.
+        fresh = msgspec.structs.replace(pod, status=PodStatus())
+        refused = _no_room_to_grow(insufficient(PendingPod(fresh).requests, self._info))
+        counted = before if refused is not None and before is not None else PodInfo(pod)
+        self._info.add(counted)
+        return refused
+
     def _update(self) -> None:
         """Take a new Node in, and count those out that have ended."""
         node = self._node()
@@ -79,6 +98,17 @@ class Admission:
 
 def _tolerates_memory_pressure(pod: Pod) -> bool:
     return any(tolerates(toleration, _MEMORY_PRESSURE) for toleration in pod.spec.tolerations)
+
+
+def _no_room_to_grow(missing: Sequence[tuple[str, int, int, int]]) -> Rejection | None:
+    for name, wanted, _, given in missing:
+        if wanted > given:
+            said = f"Node didn't have enough capacity: {name}, requested: {wanted}, capacity: {given}"
+            return Rejection("Infeasible", said)
+    for name, wanted, used, given in missing:
+        said = f"Node didn't have enough resource: {name}, requested: {wanted}, used: {used}, capacity: {given}"
+        return Rejection("Deferred", said)
+    return None
 
 
 def _room(pod: PendingPod, node: NodeInfo) -> Rejection | None:

@@ -7,6 +7,7 @@ CreateContainerConfigError.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -219,3 +220,27 @@ def _resources(limits: Limits, oom_score: int | None = None) -> Resources:
         oom_score_adj=oom_score,
         pids_limit=limits.pids_limit,
     )
+
+
+def pod_resources(pod: Pod, settings: Settings) -> Resources:
+    """Return what a Pod's own cgroup is told."""
+    return _resources(_whole(pod, settings))
+
+
+def resized_to(before: Resources, limits: Limits) -> Resources:
+    """Return resources with other limits and all else as before."""
+    fresh = _resources(limits, before.oom_score_adj)
+    return replace(
+        before,
+        cpu_shares=fresh.cpu_shares,
+        cpu_quota=fresh.cpu_quota,
+        cpu_period=fresh.cpu_period,
+        memory_limit=fresh.memory_limit,
+        memory_request=fresh.memory_request,
+    )
+
+
+def grows(before: Resources, after: Resources) -> bool:
+    """Whether any limit is higher than before, or gone."""
+    pairs = ((before.cpu_quota, after.cpu_quota), (before.memory_limit, after.memory_limit))
+    return any(old is not None and (new is None or new > old) for old, new in pairs)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from podling.lifecycle.conditions import PASSING
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
@@ -25,6 +27,8 @@ def status_patch(known: Mapping[str, Any], wanted: Mapping[str, Any], merged_by_
         if key == "conditions":
             held = {condition["type"]: condition for condition in before or ()}
             changed = [_condition(c, held.get(c["type"])) for c in value if held.get(c["type"]) != c]
+            kept = {condition["type"] for condition in value}
+            changed += [{"$patch": "delete", "type": type_} for type_ in held if type_ in PASSING and type_ not in kept]
             if changed:
                 changes[key] = changed
         elif key in merged_by_key and before:

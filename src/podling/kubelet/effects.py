@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from podling.kubelet.containers import log_folder, sandbox_config
+from podling.kubelet.containers import grows, log_folder, pod_resources, resized_to, sandbox_config
 from podling.kubelet.hooks import HookFailure
 from podling.kubelet.objects import MissingReference
 from podling.kubelet.volumes import VolumeFailure
+from podling.lifecycle.cgroups import limits_of
 from podling.lifecycle.specs import container_named
 from podling.lifecycle.termination import AFTER_HOOK, grace_of
 from podling.runtime.protocol import ContainerId, RuntimeFailure, SandboxId
@@ -167,6 +168,19 @@ class Effects:
             deadline = self._clock.time() + grace_of(pod)
             await self._stop(pod, action.container, action.id, deadline, address)
             raise StepFailure("PostStartHookError", str(failure)) from failure
+
+    async def resize_container(self, pod: Pod, action: act.ResizeContainer) -> None:
+        """Give a running container its new limits: the Pod's cgroup first where they grow, last where they shrink."""
+        container = container_named(pod, action.container)
+        held = await self._runtime.container(ContainerId(action.id))
+        if container is None or held is None:
+            return
+        wanted = resized_to(held.resources, limits_of(container.resources))
+        whole = pod_resources(pod, self._settings)
+        if grows(held.resources, wanted):
+            await self._runtime.update_sandbox_resources(SandboxId(action.sandbox), whole)
+        await self._runtime.update_resources(ContainerId(action.id), wanted)
+        await self._runtime.update_sandbox_resources(SandboxId(action.sandbox), whole)
 
     async def kill_container(self, pod: Pod, action: act.KillContainer, address: str) -> None:
         """Run preStop, then SIGTERM, then SIGKILL; the grace is shared by all."""

@@ -27,6 +27,7 @@ from podling.kubelet.recovery import Recovery
 from podling.kubelet.services import ServiceVariables
 from podling.kubelet.status import StatusWriter
 from podling.kubelet.volumes import DiskVolumes, SimulatedVolumes
+from podling.kubelet.volumes.changes import VolumeChanges
 from podling.kubelet.volumes.payload import Payloads
 from podling.kubelet.wording import PodEvents
 from podling.kubelet.worker import PodWorker
@@ -93,7 +94,8 @@ class Kubelet:
         self._events = PodEvents(recorder)
         self._status = StatusWriter(client, clock, supervisor)
         references = References(client)
-        payloads = Payloads(client, references, clock, settings.addresses, lambda: self.node.allocatable)
+        changes = VolumeChanges(informers, self._volumes_changed) if settings.root is not None else None
+        payloads = Payloads(client, references, clock, settings.addresses, lambda: self.node.allocatable, changes)
         volumes: Volumes = SimulatedVolumes(payloads)
         if settings.root is not None:
             volumes = DiskVolumes(settings.root, payloads, clock)
@@ -163,6 +165,11 @@ class Kubelet:
                 return SandboxId(sandbox.id) if sandbox is not None else None
         return None
 
+    def _volumes_changed(self, uid: str) -> None:
+        worker = self.workers.get(uid)
+        if worker is not None:
+            worker.volumes_changed()
+
     def _newest_node(self) -> Node:
         """Return the Node as last heard of: labels and taints are others' to change, and Pods come because of them."""
         heard, known = self._nodes.get(self.name), self.node.node
@@ -205,5 +212,6 @@ class Kubelet:
             self._admission.judge(pod),
             self.settings.volume_period if self.settings.root is not None else None,
             checks=self._checks,
+            resize=self._admission.resize,
             appeal=self._appeal,
         )

@@ -9,11 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from podling.lifecycle.cgroups import Limits
 from podling.lifecycle.facts import ContainerFacts, SandboxFacts
 from podling.runtime.protocol import SandboxState
 
 if TYPE_CHECKING:
-    from podling.runtime.protocol import Container, Sandbox
+    from podling.runtime.protocol import Container, Resources, Sandbox
 
 BACK_OFF: Final = "podling.dev/back-off"
 TERMINATION_FILE: Final = "podling.dev/termination-file"
@@ -50,7 +51,15 @@ def container_facts(container: Container, message: str) -> ContainerFacts:
         message=message or container.message,
         back_off=float(container.annotations.get(BACK_OFF, "0")),
         user=container.user,
+        limits=_limits(container.resources),
     )
+
+
+def _limits(resources: Resources) -> Limits | None:
+    """Return what a container runs with; none where the runtime does not tell."""
+    if resources.cpu_shares is None:
+        return None
+    return Limits(resources.cpu_shares, resources.cpu_quota, resources.memory_limit, resources.memory_request)
 
 
 def termination_message(container: Container) -> str:

@@ -14,6 +14,7 @@ restart) goes on from what the runtime says.
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,9 +25,10 @@ from podling.kubelet.effects import StepFailure
 from podling.kubelet.observation import container_facts, sandbox_facts, termination_message
 from podling.kubelet.probes.prober import Prober
 from podling.lifecycle import actions as act
-from podling.lifecycle.conditions import DISRUPTION_TARGET, OWNED
+from podling.lifecycle.conditions import DISRUPTION_TARGET, OWNED, PASSING
 from podling.lifecycle.facts import Failure, ImageReady, PodView
 from podling.lifecycle.pod import PodPlan, plan
+from podling.lifecycle.resize import resized
 from podling.lifecycle.specs import TERMINAL_PHASES, container_named
 from podling.lifecycle.status import pod_status
 from podling.lifecycle.termination import Cause
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
     from podling.lifecycle.status import NodeFacts
     from podling.runtime.protocol import Container, Image, Sandbox
 
+_REFRESH_PAUSE = 0.5
+
 
 class PodWorker:
     """Brings one Pod to life and to its end."""
@@ -66,10 +70,11 @@ class PodWorker:
         volume_period: float | None = None,
         *,
         checks: Checks,
+        resize: Callable[[Pod], Rejection | None] | None = None,
         appeal: Callable[[Pod, Rejection], Awaitable[Rejection | None]] | None = None,
     ) -> None:
         """`volume_period` is how often projected volumes are refreshed; `None` never. A `rejection` stands only if
-        `appeal` says so too.
+        `appeal` says so too. `resize` says why the node does not give a running Pod what is asked for by now.
         """
         self.pod = pod
         self._effects = effects
@@ -81,6 +86,7 @@ class PodWorker:
         self._node = node
         self._rejection = rejection
         self._appeal = appeal
+        self._resize = resize
         self._eviction: Eviction | None = None
         self._vanished = False
         self._released = False
@@ -90,6 +96,7 @@ class PodWorker:
         self._volume_period = volume_period if _projects(pod) else None
         self._volumes: Mapping[str, str] | None = None
         self._volumes_stale_at: float | None = None
+        self._volumes_made_at = 0.0
         self._images: dict[str, tuple[int, Image]] = {}
         self._failures: dict[str, Failure] = {}
         self._busy: dict[str, tuple[asyncio.Task[None], float]] = {}
@@ -107,7 +114,17 @@ class PodWorker:
         if pod is None:
             self._vanished = True
         else:
-            self.pod = pod
+            before, self.pod = self.pod, pod
+            if _tells_differently(before, pod):
+                self.volumes_changed()
+        self.kick()
+
+    def volumes_changed(self) -> None:
+        """Hear that projected volumes show something old: they are refreshed soon, and no more often than twice a second."""
+        if self._volume_period is None:
+            return
+        self._failures.pop("volumes", None)
+        self._volumes_stale_at = min(self._volumes_stale_at or math.inf, self._volumes_made_at + _REFRESH_PAUSE)
         self.kick()
 
     def evict(self, eviction: Eviction) -> None:
@@ -195,7 +212,8 @@ class PodWorker:
             pre_stopped=tuple(c.id for c in facts if self._effects.hooks.has_stopped(c.id)),
         )
         self._probe(view)
-        return replace(view, probes=self._prober.facts)
+        refusal = self._resize(pod) if self._resize is not None and resized(view) else None
+        return replace(view, probes=self._prober.facts, resize_refusal=refusal)
 
     def _probe(self, view: PodView) -> None:
         """Let every instance that runs be probed, and no other."""
@@ -242,8 +260,8 @@ class PodWorker:
         mine = self._told
         if mine is None or (told.phase in TERMINAL_PHASES and mine.phase not in TERMINAL_PHASES):
             return self.pod
-        others = tuple(condition for condition in told.conditions if condition.type not in OWNED)
-        kept = (*OWNED, *((DISRUPTION_TARGET,) if all(c.type != DISRUPTION_TARGET for c in others) else ()))
+        others = tuple(condition for condition in told.conditions if condition.type not in (*OWNED, *PASSING))
+        kept = (*OWNED, *PASSING, *((DISRUPTION_TARGET,) if all(c.type != DISRUPTION_TARGET for c in others) else ()))
         ours = tuple(condition for condition in mine.conditions if condition.type in kept)
         status = msgspec.structs.replace(
             mine, conditions=(*ours, *others), nominated_node_name=told.nominated_node_name, resize=told.resize
@@ -318,9 +336,11 @@ class PodWorker:
         pod, effects = self.pod, self._effects
         match action:
             case act.PrepareVolumes():
-                self._volumes = await effects.prepare_volumes(pod)
                 if self._volume_period is not None:
-                    self._volumes_stale_at = self._clock.time() + self._volume_period
+                    # Before they are read: what changes meanwhile makes them stale again.
+                    self._volumes_made_at = self._clock.time()
+                    self._volumes_stale_at = self._volumes_made_at + self._volume_period
+                self._volumes = await effects.prepare_volumes(pod)
             case act.RunSandbox():
                 sandbox, addresses = await effects.run_sandbox(pod, action)
                 self._addresses[sandbox] = addresses
@@ -339,6 +359,8 @@ class PodWorker:
                 await effects.start_container(pod, action, self._address())
             case act.KillContainer():
                 await effects.kill_container(pod, action, self._address())
+            case act.ResizeContainer():
+                await effects.resize_container(pod, action)
             case act.RunPreStop():
                 await effects.pre_stop(pod, action, self._address())
             case act.RemoveContainer():
@@ -377,3 +399,13 @@ class PodWorker:
 def _projects(pod: Pod) -> bool:
     """Whether the Pod has volumes whose content can change."""
     return any(v.config_map or v.secret or v.downward_api or v.projected for v in pod.spec.volumes)
+
+
+def _tells_differently(before: Pod, now: Pod) -> bool:
+    """Whether what the Downward API gives of a Pod, and what can change, has changed."""
+    if not any(volume.downward_api or volume.projected for volume in now.spec.volumes):
+        return False
+    old, new = before.metadata, now.metadata
+    if (old.labels, old.annotations) != (new.labels, new.annotations):
+        return True
+    return before.spec.containers != now.spec.containers

@@ -85,6 +85,19 @@ class KillContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizeContainer:
+    """Give a running container the limits that are asked for now."""
+
+    container: str
+    id: str
+    sandbox: str
+
+    @property
+    def key(self) -> str:
+        return f"resize/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
 class RunPreStop:
     """Run a container's preStop hook though its turn to be stopped has not come; `deadline` is the hook's too."""
 
@@ -167,6 +180,7 @@ Action: TypeAlias = (
     | CreateContainer
     | StartContainer
     | KillContainer
+    | ResizeContainer
     | RunPreStop
     | RemoveContainer
     | StopSandbox

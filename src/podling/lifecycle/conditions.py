@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from podling.api.times import to_wire
 from podling.api.types.core_v1 import PodCondition
+from podling.lifecycle.resize import RESIZE_CONDITIONS
 from podling.lifecycle.specs import TERMINAL_PHASES, has_begun, is_sidecar
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 OWNED: Final = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 """In the order in which upstream's kubelet writes them."""
+PASSING: Final = RESIZE_CONDITIONS
+"""The kubelet's too, and gone when what they tell of is over."""
 DISRUPTION_TARGET: Final = "DisruptionTarget"
 """Written by whoever is about to end a Pod for a reason not its own; the kubelet is one of them."""
 
@@ -32,8 +35,12 @@ def conditions(
     *,
     has_sandbox: bool,
     now: float,
+    more: Sequence[PodCondition] = (),
 ) -> tuple[PodCondition, ...]:
-    """Return all conditions of the Pod's status; `has_sandbox` is whether namespaces and network are there."""
+    """Return all conditions of the Pod's status; `has_sandbox` is whether namespaces and network are there.
+
+    `more` are conditions of the kubelet's that are there for a time only: of `PASSING`, those that are not in it go.
+    """
     ready_to_start = PodCondition(type="PodReadyToStartContainers", status=_text(has_sandbox))
     containers_ready = _containers_ready(pod, phase, {s.name: s for s in (*init_statuses, *statuses)})
     fresh = {
@@ -48,8 +55,9 @@ def conditions(
     }
     before = {condition.type: condition for condition in pod.status.conditions}
     ours = [_dated(fresh[name], before.get(name), pod.metadata.generation, now) for name in OWNED]
-    others = [condition for condition in pod.status.conditions if condition.type not in fresh]
-    return (*ours, *others)
+    passing = [_dated(condition, before.get(condition.type), pod.metadata.generation, now) for condition in more]
+    others = [c for c in pod.status.conditions if c.type not in fresh and c.type not in PASSING]
+    return (*ours, *others, *passing)
 
 
 def disrupted(told: Sequence[PodCondition], pod: Pod, message: str, now: float) -> tuple[PodCondition, ...]:

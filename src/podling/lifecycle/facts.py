@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from podling.api.types.core_v1 import Pod
+    from podling.lifecycle.cgroups import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class ContainerFacts:
     message: str = ""
     back_off: float = 0.0
     """Seconds that its successor waits after its death; written down when it was created."""
+    limits: Limits | None = None
+    """What it runs with, where the runtime knows."""
     user: tuple[int, int, tuple[int, ...]] | None = None
 
     @property
@@ -149,6 +152,8 @@ class PodView:
     """Last failures, by the action's key; cleared when the step comes off."""
     probes: Mapping[str, ProbeFacts] = field(default_factory=dict)
     """By container id; a container without an entry has no probes."""
+    resize_refusal: Rejection | None = None
+    """Why the node does not give what is asked for now: `Infeasible` or `Deferred`."""
     pre_stopped: Collection[str] = ()
     """Ids of the instances whose preStop hook has begun."""
 

@@ -33,6 +33,7 @@ from podling.lifecycle.actions import (
     PrepareVolumes,
     RemoveContainer,
     RemoveSandbox,
+    ResizeContainer,
     RunPreStop,
     RunSandbox,
     StartContainer,
@@ -40,6 +41,7 @@ from podling.lifecycle.actions import (
     TearDown,
 )
 from podling.lifecycle.container import Stage
+from podling.lifecycle.resize import needs_restart, resized
 from podling.lifecycle.restart import (
     UPSTREAM,
     Policy,
@@ -108,7 +110,7 @@ def _is_finished(view: PodView) -> bool:
 
 
 def _has_successor(view: PodView, container: AnyContainer, instance: ContainerFacts) -> bool:
-    return _is_wanted_again(view, container, instance) or _is_outdated(container, instance)
+    return _is_wanted_again(view, container, instance) or _is_outdated(view, container, instance)
 
 
 def _is_wanted_again(view: PodView, container: AnyContainer, instance: ContainerFacts) -> bool:
@@ -118,9 +120,11 @@ def _is_wanted_again(view: PodView, container: AnyContainer, instance: Container
     return restarts(view.pod, container, instance)
 
 
-def _is_outdated(container: AnyContainer, instance: ContainerFacts) -> bool:
-    """Whether the image was changed under a container, which then runs anew whatever its policy says."""
-    return bool(instance.image) and bool(container.image) and instance.image != container.image
+def _is_outdated(view: PodView, container: AnyContainer, instance: ContainerFacts) -> bool:
+    """Whether a container runs anew whatever its policy says: its image was changed, or a resize asks for it."""
+    if bool(instance.image) and bool(container.image) and instance.image != container.image:
+        return True
+    return view.resize_refusal is None and needs_restart(container, instance)
 
 
 class _Due:
@@ -144,6 +148,7 @@ class _Due:
         self._keep_sandbox()
         self._replace_outdated()
         self._kill_unhealthy()
+        self._resize()
         for container in self._wanted():
             self._bring_up(container)
         for container_id, name in self._superfluous():
@@ -237,10 +242,21 @@ class _Due:
     def _replace_outdated(self) -> None:
         for container in self._view.pod.spec.containers:
             instance = self._view.latest(container.name)
-            if instance is not None and instance.is_running and _is_outdated(container, instance):
-                message = f"Container {container.name} definition changed, will be restarted"
+            if instance is not None and instance.is_running and _is_outdated(self._view, container, instance):
+                change = "resize requires restart" if instance.image == container.image else "definition changed"
+                message = f"Container {container.name} {change}, will be restarted"
                 deadline = kill_deadline(self._view, self._now)
                 self._do(KillContainer(container.name, instance.id, deadline, message))
+
+    def _resize(self) -> None:
+        """Give running containers what is asked for by now; look again from time to time where there is no room."""
+        pending = resized(self._view)
+        if pending and self._view.resize_refusal is not None:
+            self._not_before(self._now + self._policy.resize_retry)
+            return
+        for container, instance in pending:
+            if not needs_restart(container, instance):
+                self._do(ResizeContainer(container.name, instance.id, instance.sandbox))
 
     def _kill_unhealthy(self) -> None:
         """Kill what a liveness or startup probe has condemned; the probe's own grace goes before the Pod's."""
@@ -327,7 +343,7 @@ class _Due:
         sandbox = self._view.sandbox
         if container in self._view.pod.spec.init_containers and (sandbox is None or dead.sandbox != sandbox.id):
             return True  # a new sandbox is initialised from the beginning
-        if _is_outdated(container, dead):
+        if _is_outdated(self._view, container, dead):
             return True
         if not _is_wanted_again(self._view, container, dead):
             return False

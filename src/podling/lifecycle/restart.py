@@ -46,6 +46,8 @@ class Policy:
     """Between tries of a sandbox, of volumes, of a container's creation."""
     image_failure_shown: float = 1.0
     """How long ErrImagePull is told before it becomes ImagePullBackOff."""
+    resize_retry: float = 10.0
+    """Between looks whether there is room by now for a resize that was deferred."""
 
 
 UPSTREAM: Final = Policy()

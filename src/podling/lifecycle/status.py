@@ -25,11 +25,11 @@ from podling.api.types.core_v1 import (
     LinuxContainerUser,
     PodIP,
     PodStatus,
-    ResourceRequirements,
     VolumeMountStatus,
 )
 from podling.lifecycle.conditions import conditions, disrupted
 from podling.lifecycle.qos import qos_class
+from podling.lifecycle.resize import resize_conditions, resources_of
 from podling.lifecycle.restart import restarts, restarts_after_probe
 from podling.lifecycle.specs import TERMINAL_PHASES, has_begun, is_sidecar
 from podling.lifecycle.termination import Cause
@@ -67,7 +67,9 @@ def pod_status(view: PodView, plan: PodPlan, node: NodeFacts, now: float) -> Pod
     phase = tell.phase(inits, mains)
     failed_by_order = plan.ending is not None and plan.ending.fails and phase == "Failed"
     addresses = tell.addresses()
-    told = conditions(pod, phase, inits, mains, has_sandbox=view.sandbox is not None, now=now)
+    told = conditions(
+        pod, phase, inits, mains, has_sandbox=view.sandbox is not None, now=now, more=resize_conditions(view)
+    )
     if failed_by_order and view.eviction is not None and view.eviction.disrupts:
         told = disrupted(told, pod, view.eviction.message, now)
     return msgspec.structs.replace(
@@ -179,8 +181,9 @@ class _Teller:
             user=_user(latest),
         )
         if latest.is_running:
-            asked = container.resources or ResourceRequirements()
-            return msgspec.structs.replace(status, resources=asked, allocated_resources=asked.requests)
+            same = told if told is not None and told.container_id == status.container_id else None
+            held, set_aside = resources_of(self._view, container, latest, same)
+            return msgspec.structs.replace(status, resources=held, allocated_resources=set_aside)
         if latest.is_dead and (waiting is not None or self._runs_again_all_the_same(container, latest)):
             return msgspec.structs.replace(status, state=waiting_state, last_state=status.state)
         return status

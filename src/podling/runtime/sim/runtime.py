@@ -235,6 +235,7 @@ class SimRuntime:
         return held.container if held is not None else None
 
     async def update_resources(self, container: ContainerId, resources: Resources) -> None:
+        await self._fault("update_resources")
         held = self._held(container)
         changed = replace(held.container, resources=resources)
         self._state.containers[container] = replace(held, container=changed)

@@ -1,0 +1,140 @@
+"""In-place resize on one node: what is given, what is refused, what is restarted, and what the status says meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from podling.api.resources import PODS
+from podling.runtime.sim.runtime import Fault
+from tests.scenario.node import OneNode, running
+
+
+def web(cpu: str, memory: str = "64Mi", **more: Any) -> list[dict[str, Any]]:
+    amounts = {"cpu": cpu, "memory": memory}
+    return [{"name": "web", "image": "busybox", "resources": {"requests": amounts, "limits": amounts}, **more}]
+
+
+async def resize(node: OneNode, cpu: str, memory: str = "64Mi", name: str = "web") -> None:
+    patch = {"spec": {"containers": [{"name": "web", "resources": web(cpu, memory)[0]["resources"]}]}}
+    await node.client.patch(PODS, name, patch, namespace="default", kind="strategic", subresource="resize")
+    await node.clock.settle()
+
+
+async def told(node: OneNode, name: str = "web") -> tuple[str, str, dict[str, str]]:
+    """What it runs with, what is set aside, and the conditions of a resize with their reasons."""
+    pod = await node.pod(name)
+    status = pod.status.container_statuses[0]
+    conditions = {c.type: c.reason for c in pod.status.conditions if c.type.startswith("PodResize")}
+    return status.resources.limits["cpu"], status.allocated_resources["cpu"], conditions
+
+
+def test_a_resize_is_given_without_a_restart(run):
+    """The runtime gets the new limits, the status says so, and the container runs on."""
+
+    async def main():
+        async with OneNode() as node:
+            await node.create(containers=web("500m"))
+            await node.until(running)
+            assert await told(node) == ("500m", "500m", {})
+            await resize(node, "2", "128Mi")
+            assert await told(node) == ("2", "2", {})
+            (held,) = await node.runtime.list_containers()
+            assert (held.resources.cpu_quota, held.resources.cpu_shares) == (200_000, 2048)
+            assert held.resources.memory_limit == 128 << 20
+            assert held.resources.oom_score_adj == -997
+            (sandbox,) = node.runtime.snapshot().sandboxes.values()
+            assert sandbox.config.resources.cpu_quota == 200_000
+            assert (await node.pod()).status.container_statuses[0].restart_count == 0
+            assert (await node.pod()).status.observed_generation == 2
+
+    run(main())
+
+
+def test_a_resize_under_way_says_so(run):
+    """PodResizeInProgress while the runtime works, with the old resources; an error is told and tried again."""
+
+    async def main():
+        async with OneNode() as node:
+            await node.create(containers=web("500m"))
+            await node.until(running)
+            node.runtime.faults["update_resources"] = Fault(1, 3.0, "Unavailable", "device or resource busy")
+            await resize(node, "1")
+            assert await told(node) == ("500m", "1", {"PodResizeInProgress": ""})
+            await node.clock.advance(3)
+            assert await told(node) == ("500m", "1", {"PodResizeInProgress": "Error"})
+            await node.clock.advance(1)
+            assert await told(node) == ("1", "1", {})
+
+    run(main())
+
+
+def test_more_than_the_node_has_is_infeasible(run):
+    """PodResizePending with upstream's words; the container keeps what it has until the wish is taken back."""
+
+    async def main():
+        async with OneNode() as node:
+            await node.create(containers=web("500m"))
+            await node.until(running)
+            await resize(node, "5")
+            assert await told(node) == ("500m", "500m", {"PodResizePending": "Infeasible"})
+            condition = next(c for c in (await node.pod()).status.conditions if c.type == "PodResizePending")
+            assert condition.message == "Node didn't have enough capacity: cpu, requested: 5000, capacity: 4000"
+            await resize(node, "500m")
+            assert await told(node) == ("500m", "500m", {})
+
+    run(main())
+
+
+def test_what_others_hold_is_waited_for(run):
+    """Deferred until another Pod is gone, then given; nobody is restarted."""
+
+    async def main():
+        async with OneNode() as node:
+            await node.create(containers=web("500m"))
+            await node.create("other", containers=web("3"))
+            await node.until(running, "other")
+            await resize(node, "2")
+            assert await told(node) == ("500m", "500m", {"PodResizePending": "Deferred"})
+            await node.delete("other", grace=1)
+            await node.clock.advance(12)
+            assert await told(node) == ("2", "2", {})
+            assert (await node.pod()).status.container_statuses[0].restart_count == 0
+
+    run(main())
+
+
+def test_a_resource_whose_policy_is_restart(run):
+    """A change of memory restarts the container, with an event; a change of cpu does not."""
+
+    async def main():
+        async with OneNode() as node:
+            policy = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
+            await node.create(containers=web("500m", resizePolicy=policy))
+            await node.until(running)
+            await resize(node, "1")
+            assert (await node.pod()).status.container_statuses[0].restart_count == 0
+            await resize(node, "1", "256Mi")
+            await node.until(lambda pod: running(pod) and pod.status.container_statuses[0].restart_count == 1, limit=1)
+            status = (await node.pod()).status.container_statuses[0]
+            assert status.resources.limits["memory"] == "256Mi"
+            words = "Container web resize requires restart, will be restarted"
+            assert [e.message for e in await node.events() if e.reason == "Killing"] == [words]
+
+    run(main())
+
+
+def test_a_kubelet_that_comes_back_finishes_a_resize(run):
+    """What was asked for while the kubelet was away is given when it is back."""
+
+    async def main():
+        async with OneNode() as node:
+            await node.create(containers=web("500m"))
+            await node.until(running)
+            state = await node.stop_kubelet()
+            await resize(node, "1")
+            await node.start_kubelet(state)
+            await node.clock.advance(1)
+            assert await told(node) == ("1", "1", {})
+            assert (await node.pod()).status.container_statuses[0].restart_count == 0
+
+    run(main())
