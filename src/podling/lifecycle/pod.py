@@ -363,8 +363,8 @@ class _Due:
         if not self._view.failed_probe(dead) or dead.finished is None:
             return None
         earlier = [c for c in self._view.containers if c.name == dead.name and c.attempt < dead.attempt]
-        before = max((c.finished for c in earlier if c.finished is not None), default=None)
-        return dead.finished - before if before is not None else float("inf")
+        # A predecessor that was cleared away had died by the time this one was made.
+        return dead.finished - max((c.finished for c in earlier if c.finished is not None), default=dead.created)
 
     def _next_attempt(self, name: str, latest: ContainerFacts | None) -> int:
         """Return the attempt after all that are known, to the runtime or to the API: restart counts never fall."""
