@@ -30,6 +30,7 @@ class PodWorkers:
         self._clock = clock
         self._supervisor = supervisor
         self._workers: dict[str, PodWorker] = {}
+        self._vanished: dict[str, None] = {}
 
     def __len__(self) -> int:
         return len(self._workers)
@@ -38,8 +39,12 @@ class PodWorkers:
         return iter(list(self._workers.values()))
 
     def pods(self) -> dict[str, Pod]:
-        """Return the Pods that have a worker, by uid."""
-        return {uid: worker.pod for uid, worker in self._workers.items()}
+        """Return the Pods that take room here, by uid.
+
+        Not those that the API no longer has, though their workers are not done yet: the scheduler may have given their
+        room away at the same instant.
+        """
+        return {uid: worker.pod for uid, worker in self._workers.items() if uid not in self._vanished}
 
     def get(self, uid: str) -> PodWorker | None:
         return self._workers.get(uid)
@@ -58,6 +63,7 @@ class PodWorkers:
         """Hear that the API no longer has a Pod."""
         worker = self._workers.get(uid)
         if worker is not None:
+            self._vanished[uid] = None
             worker.update(None)
 
     def kick(self, uid: str) -> None:
@@ -85,6 +91,7 @@ class PodWorkers:
                 self._supervisor.job(name, self._again(uid, worker, pause))
             raise
         self._workers.pop(uid, None)
+        self._vanished.pop(uid, None)
 
     async def _again(self, uid: str, worker: PodWorker, pause: float) -> None:
         await self._clock.sleep(pause)
