@@ -248,6 +248,15 @@ class Informers:
             self._supervisor.component(f"informer {resource.plural}", informer.run)
         return informer
 
+    def follow(self, resource: Resource[Any], selection: Selection, handler: Handler) -> asyncio.Task[None]:
+        """Tell `handler` of what is selected until the task that is returned is cancelled.
+
+        For selections that come and go, such as the one object that a volume shows: nobody shares this informer.
+        """
+        informer = Informer(self._client, resource, self._clock, self._chance, selection)
+        informer.on_change(handler)
+        return self._supervisor.job(f"informer {resource.plural} {selection.fields}".rstrip(), informer.run())
+
     async def wait_synced(self) -> None:
         """Return when every informer asked for so far has its first listing."""
         for informer in list(self._informers.values()):

@@ -97,6 +97,7 @@ class PodWorker:
         self._volumes: Mapping[str, str] | None = None
         self._volumes_stale_at: float | None = None
         self._volumes_made_at = 0.0
+        self._volume_notices = 0
         self._images: dict[str, tuple[int, Image]] = {}
         self._failures: dict[str, Failure] = {}
         self._busy: dict[str, tuple[asyncio.Task[None], float]] = {}
@@ -120,10 +121,11 @@ class PodWorker:
         self.kick()
 
     def volumes_changed(self) -> None:
-        """Hear that projected volumes show something old: they are refreshed soon, and no more often than twice a second."""
+        """Hear that projected volumes show something old: they are refreshed soon, at most twice a second."""
         if self._volume_period is None:
             return
         self._failures.pop("volumes", None)
+        self._volume_notices += 1
         self._volumes_stale_at = min(self._volumes_stale_at or math.inf, self._volumes_made_at + _REFRESH_PAUSE)
         self.kick()
 
@@ -336,11 +338,14 @@ class PodWorker:
         pod, effects = self.pod, self._effects
         match action:
             case act.PrepareVolumes():
-                if self._volume_period is not None:
-                    # Before they are read: what changes meanwhile makes them stale again.
-                    self._volumes_made_at = self._clock.time()
-                    self._volumes_stale_at = self._volumes_made_at + self._volume_period
+                self._volumes_made_at = self._clock.time()
+                notices = self._volume_notices
                 self._volumes = await effects.prepare_volumes(pod)
+                if self._volume_period is not None:
+                    overtaken = self._volume_notices > notices
+                    self._volumes_stale_at = self._volumes_made_at + (
+                        _REFRESH_PAUSE if overtaken else self._volume_period
+                    )
             case act.RunSandbox():
                 sandbox, addresses = await effects.run_sandbox(pod, action)
                 self._addresses[sandbox] = addresses

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import pytest
 
 from podling.aio.clock import VirtualClock
+from podling.api.encoded import Encoded
 from podling.api.errors import not_found
+from podling.api.resources import CONFIG_MAPS
 from podling.api.types.core_v1 import (
     ConfigMap,
     ConfigMapVolumeSource,
@@ -22,6 +25,7 @@ from podling.api.types.core_v1 import (
 from podling.api.types.meta_v1 import ObjectMeta
 from podling.kubelet.objects import References
 from podling.kubelet.volumes import DiskVolumes, VolumeFailure
+from podling.kubelet.volumes.changes import VolumeChanges
 from podling.kubelet.volumes.payload import Payloads
 from podling.kubelet.volumes.writer import ProjectedFile, write_projection
 
@@ -150,3 +154,55 @@ def test_host_paths_are_checked_and_never_removed(run, tmp_path):
         assert file.read_text() == "mine"
 
     run(scenario())
+
+
+class Watches:
+    """Informers that remember who follows what."""
+
+    def __init__(self) -> None:
+        self.handlers = {}
+
+    def follow(self, resource, selection, handler):
+        self.handlers[(resource.plural, selection.namespace, selection.fields)] = handler
+        return asyncio.get_running_loop().create_task(asyncio.sleep(3600))
+
+
+def revised(revision: int) -> Encoded:
+    return Encoded(b'{"metadata":{}}', 13, revision, name="conf", namespace="default")
+
+
+def test_pods_hear_of_what_is_newer_than_what_they_show(run):
+    """One watch serves all Pods of an object: each hears of later revisions and of the end, and of nothing it has."""
+
+    async def scenario():
+        watches, heard = Watches(), []
+        changes = VolumeChanges(watches, heard.append)
+        for uid, revision in (("old", 3), ("new", 7), ("none", 0)):
+            changes.follow(uid, CONFIG_MAPS, "default", "conf")
+            changes.read(uid, CONFIG_MAPS, "default", "conf", revision)
+        ((key, tell),) = watches.handlers.items()
+        assert key == ("configmaps", "default", "metadata.name=conf")
+        tell(None, revised(7))
+        assert heard == ["old", "none"]
+        heard.clear()
+        changes.follow("late", CONFIG_MAPS, "default", "conf")
+        tell(revised(7), revised(8))
+        assert heard == ["old", "new", "none"]
+        changes.read("late", CONFIG_MAPS, "default", "conf", 7)
+        assert heard[-1] == "late"
+        heard.clear()
+        tell(revised(8), None)
+        assert heard == ["old", "new", "late"]
+        for uid in ("old", "new", "none", "late"):
+            changes.forget(uid)
+        assert len(changes) == 0
+        await asyncio.sleep(0)
+
+    run(scenario())
+
+
+def test_a_clock_that_stands_still_spoils_no_projection(tmp_path):
+    """Two revisions of one name never share a folder."""
+    for text in (b"1", b"2", b"3"):
+        assert write_projection(tmp_path / "v", {"a": ProjectedFile(text, 0o644)}, "r")
+        assert (tmp_path / "v/a").read_bytes() == text

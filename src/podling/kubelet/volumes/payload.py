@@ -6,11 +6,11 @@ Owns the gathering: keys and paths, modes, optional references, upstream's words
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from podling.api.codec import to_tree
 from podling.api.errors import StatusError
-from podling.api.resources import SERVICE_ACCOUNTS
+from podling.api.resources import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
 from podling.api.times import from_wire
 from podling.api.types.authentication_v1 import BoundObjectReference, TokenRequest, TokenRequestSpec
 from podling.kubelet.downward import field_value, resource_value
@@ -18,18 +18,24 @@ from podling.kubelet.objects import MissingReference, config_map_content, secret
 from podling.kubelet.volumes.writer import ProjectedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from podling.aio.clock import Clock
+    from podling.api.resources import Resource
     from podling.api.types.core_v1 import (
+        ConfigMap,
         DownwardAPIVolumeFile,
         KeyToPath,
         Pod,
+        Secret,
         ServiceAccountTokenProjection,
         Volume,
     )
     from podling.client.client import Client
     from podling.kubelet.objects import References
+    from podling.kubelet.volumes.changes import VolumeChanges
+
+_Kind = TypeVar("_Kind", "ConfigMap", "Secret")
 
 _DEFAULT_MODE: Final = 0o644
 _TOKEN_LIFE: Final = 3600
@@ -51,12 +57,15 @@ class Payloads:
         clock: Clock,
         host_addresses: Sequence[str],
         allocatable: Callable[[], Mapping[str, str]],
+        changes: VolumeChanges | None = None,
     ) -> None:
+        """`changes` hears what each volume was made from; without it nobody needs to know."""
         self._client = client
         self._references = references
         self._clock = clock
         self._host_addresses = host_addresses
         self._allocatable = allocatable
+        self._changes = changes
         self._tokens: dict[tuple[str, str, str, int], _Token] = {}
 
     async def gather(self, pod: Pod, volume: Volume, addresses: Sequence[str]) -> dict[str, ProjectedFile] | None:
@@ -76,8 +85,10 @@ class Payloads:
         return None
 
     def forget(self, uid: str) -> None:
-        """Drop the tokens of a Pod that is gone."""
+        """Drop what is held for a Pod that is gone."""
         self._tokens = {key: token for key, token in self._tokens.items() if key[0] != uid}
+        if self._changes is not None:
+            self._changes.forget(uid)
 
     async def _projected(self, pod: Pod, volume: Volume, addresses: Sequence[str]) -> dict[str, ProjectedFile]:
         assert volume.projected is not None
@@ -101,16 +112,36 @@ class Payloads:
     async def _config_map(
         self, pod: Pod, name: str, items: Sequence[KeyToPath], mode: int, *, optional: bool
     ) -> dict[str, ProjectedFile]:
-        found = await self._references.config_map(pod.metadata.namespace, name, optional=optional)
+        reading = self._references.config_map(pod.metadata.namespace, name, optional=optional)
+        found = await self._read(pod, CONFIG_MAPS, name, reading)
         content = config_map_content(found) if found is not None else {}
         return _selected(content, items, mode, optional=optional)
 
     async def _secret(
         self, pod: Pod, name: str, items: Sequence[KeyToPath], mode: int, *, optional: bool
     ) -> dict[str, ProjectedFile]:
-        found = await self._references.secret(pod.metadata.namespace, name, optional=optional)
+        reading = self._references.secret(pod.metadata.namespace, name, optional=optional)
+        found = await self._read(pod, SECRETS, name, reading)
         content = secret_content(found) if found is not None else {}
         return _selected(content, items, mode, optional=optional)
+
+    async def _read(
+        self, pod: Pod, resource: Resource[_Kind], name: str, reading: Awaitable[_Kind | None]
+    ) -> _Kind | None:
+        """Return what `reading` finds, followed from before it was read, missing or not: it may yet come."""
+        changes = self._changes
+        if changes is None:
+            return await reading
+        uid, namespace = pod.metadata.uid, pod.metadata.namespace
+        changes.follow(uid, resource, namespace, name)
+        revision = 0
+        try:
+            found = await reading
+            if found is not None:
+                revision = int(found.metadata.resource_version or 0)
+        finally:
+            changes.read(uid, resource, namespace, name, revision)
+        return found
 
     def _downward(
         self, pod: Pod, items: Sequence[DownwardAPIVolumeFile], mode: int, addresses: Sequence[str]

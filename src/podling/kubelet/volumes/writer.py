@@ -44,6 +44,9 @@ def write_projection(volume: Path, files: Mapping[str, ProjectedFile], revision:
     if current.is_symlink() and _shows(current, files):
         return False
     fresh = volume / f"..{revision}"
+    if current.is_symlink() and current.readlink().name == fresh.name:
+        # The clock stands still or was set back: what is shown must not be written into.
+        fresh = volume / f"..{revision}_"
     if fresh.exists():
         shutil.rmtree(fresh)
     fresh.mkdir(mode=0o755)
