@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podling.api import selectors
-from podling.api.selectors import EVERYTHING, NOTHING, from_label_selector, from_labels, parse, parse_fields
+from podling.api.field_selectors import parse_fields
+from podling.api.selectors import EVERYTHING, NOTHING, from_label_selector, from_labels, parse
 from podling.api.types.meta_v1 import LabelSelector, LabelSelectorRequirement
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from podling.api import selectors
+from podling.api import field_selectors, selectors
 from podling.api.errors import StatusError, bad_request
 from podling.apiserver.cache import Scope
 
@@ -57,7 +57,7 @@ def _unknown(record: Record, field: str) -> StatusError:
 def _scope(_prefix: str, names: _Names, namespace: str, labels: str, fields: str, name: str) -> Scope:
     try:
         by_label = selectors.parse(labels)
-        by_field = selectors.parse_fields(fields)
+        by_field = field_selectors.parse_fields(fields)
     except ValueError as error:
         raise bad_request(str(error)) from None
     tests: list[Callable[[Encoded], bool]] = []
