@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,3 +94,28 @@ def test_every_module_says_what_it_owns(path: Path) -> None:
     tree = ast.parse(path.read_text())
     if tree.body:
         assert ast.get_docstring(tree)
+
+
+DOCS = SOURCE.parents[1] / "docs"
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(f"docs/{page.relative_to(DOCS).as_posix()}" for page in DOCS.rglob("*.md")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_name_what_there_is(page: str) -> None:
+    """Each file and folder that a page names or links to exists: below the root or src/podling, or by its name alone."""
+    root = SOURCE.parents[1]
+    text = (root / page).read_text()
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    named = re.findall(r"`((?:\w+/)*\w+\.(?:py|md|lua|yaml|toml)|(?:\w+/)+)`", prose)
+    linked = [(root / page).parent / link.partition("#")[0] for link in re.findall(r"\]\(([^):#]+[^):]*)\)", prose)]
+    files = {path.name for path in (root / "tests").rglob("*.py")} | {path.name for path in SOURCE.rglob("*.py")}
+    missing = [
+        name
+        for name in named
+        if not (root / name).exists() and not (SOURCE / name).exists() and not ("/" not in name and name in files)
+    ]
+    assert missing + [str(link) for link in linked if not link.exists()] == []
