@@ -1,41 +1,44 @@
 """Has the image of a container on the node, pulled as its policy says.
 
-Owns pull policies, pull secrets, and what Events say of pulls. Back-off is the plan's: a failure is told to it. Knows
-no registry: the runtime pulls, and joins simultaneous pulls of one image.
+Owns pull policies, the gathering of pull secrets, and what Events say of pulls. Back-off is the plan's: a failure is
+told to it. Knows no registry: the runtime pulls, and joins simultaneous pulls of one image.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
-
+from podling.kubelet.image_records import ImageRecords
+from podling.kubelet.keyring import SecretSource, entries_of_config, entries_of_secret, lookup, repository_of
 from podling.kubelet.objects import MissingReference, secret_content
-from podling.runtime.protocol import Credentials, RuntimeFailure
+from podling.linux import files
+from podling.runtime.protocol import RuntimeFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from podling.aio.clock import Clock
     from podling.api.types.core_v1 import Pod
+    from podling.kubelet.keyring import Entry
     from podling.kubelet.objects import References
     from podling.kubelet.wording import PodEvents
     from podling.lifecycle.specs import AnyContainer
-    from podling.runtime.protocol import Image, Images
-
-_DOCKER_HUB = ("docker.io", "index.docker.io", "https://index.docker.io/v1/")
+    from podling.runtime.protocol import Image, ImageId, Images
 
 
 class ImageEnsurer:
-    """Makes images present."""
+    """Makes images present. `home` is the node's folder: its `config.json` holds credentials for all its Pods."""
 
-    def __init__(self, images: Images, references: References, events: PodEvents, clock: Clock) -> None:
+    def __init__(
+        self, images: Images, references: References, events: PodEvents, clock: Clock, home: Path | None = None
+    ) -> None:
         self._images = images
         self._references = references
         self._events = events
         self._clock = clock
+        self._config = home / "config.json" if home is not None else None
+        self._records = ImageRecords(home / "image_manager" if home is not None else None)
 
     async def ensure(self, pod: Pod, container: AnyContainer) -> Image:
         """Return the image of `container`, pulling it if its policy asks for that; `RuntimeFailure` says why not."""
@@ -48,8 +51,9 @@ class ImageEnsurer:
             self._events.inspect_failed(pod, container.name, message)
             self._events.failed(pod, container.name, failure.reason)
             raise RuntimeFailure(failure.reason, message) from failure
+        fitting = lookup(reference, [*await self._secrets(pod), *self._of_node()])
         present = await self._images.status(reference) if policy != "Always" else None
-        if present is not None:
+        if present is not None and self._records.may_use(present.id, repository_of(reference), fitting):
             self._events.present(pod, container.name, reference)
             return present
         if policy == "Never":
@@ -57,14 +61,14 @@ class ImageEnsurer:
             self._events.never_pulled(pod, container.name, message)
             self._events.failed(pod, container.name, "ErrImageNeverPull")
             raise RuntimeFailure("ErrImageNeverPull", message)
-        return await self._pull(pod, container)
+        return await self._pull(pod, container, fitting)
 
-    async def _pull(self, pod: Pod, container: AnyContainer) -> Image:
+    async def _pull(self, pod: Pod, container: AnyContainer, fitting: Sequence[Entry]) -> Image:
         reference = container.image
         self._events.pulling(pod, container.name, reference)
         began = self._clock.monotonic()
         try:
-            image_id = await self._images.pull(reference, await self._credentials(pod, reference))
+            image_id, used = await self._try(reference, fitting)
         except RuntimeFailure as failure:
             self._events.pull_failed(pod, container.name, reference, failure.message)
             self._events.failed(pod, container.name, "ErrImagePull")
@@ -73,57 +77,44 @@ class ImageEnsurer:
         image = await self._images.status(image_id)
         if image is None:
             raise RuntimeFailure("ErrImagePull", f'image "{reference}" was removed while it was pulled')
+        present = [item.id for item in await self._images.list()]
+        self._records.pulled(image.id, repository_of(reference), used, present)
         self._events.pulled(pod, container.name, reference, pull=took, waited=took, size=image.size)
         return image
 
-    async def _credentials(self, pod: Pod, reference: str) -> Credentials | None:
-        """Return what the Pod's pull secrets hold for the image's registry; a missing secret is no obstacle."""
-        for ref in pod.spec.image_pull_secrets:
+    async def _try(self, reference: str, fitting: Sequence[Entry]) -> tuple[ImageId, Entry | None]:
+        """Pull with each credential in turn, or with none where none fits; all failures are told."""
+        if not fitting:
+            return await self._images.pull(reference), None
+        failures: dict[str, None] = {}
+        for entry in fitting:
             try:
-                secret = await self._references.secret(pod.metadata.namespace, ref.name, optional=True)
+                return await self._images.pull(reference, entry.credentials), entry
+            except RuntimeFailure as failure:
+                failures[failure.message] = None
+        raise RuntimeFailure("ErrImagePull", next(iter(failures)) if len(failures) == 1 else f"[{', '.join(failures)}]")
+
+    async def _secrets(self, pod: Pod) -> Sequence[Entry]:
+        """Return what the Pod's pull secrets hold; missing ones are told of, and are no obstacle."""
+        entries: list[Entry] = []
+        missing = []
+        namespace = pod.metadata.namespace
+        for ref in pod.spec.image_pull_secrets:
+            if not ref.name:
+                continue
+            try:
+                secret = await self._references.secret(namespace, ref.name)
             except MissingReference:
-                continue
+                secret = None
             if secret is None:
-                continue
-            content = secret_content(secret)
-            found = credentials_for(reference, content)
-            if found is not None:
-                return found
-        return None
+                missing.append(ref.name)
+            else:
+                source = SecretSource(namespace, ref.name, secret.metadata.uid)
+                entries += entries_of_secret(secret.type, secret_content(secret), source)
+        if missing:
+            self._events.pull_secrets_missing(pod, missing)
+        return entries
 
-
-def registry_of(reference: str) -> str:
-    """Return the registry that an image reference names, `docker.io` where it names none."""
-    first, slash, _ = reference.partition("/")
-    return first if slash and ("." in first or ":" in first or first == "localhost") else "docker.io"
-
-
-def credentials_for(reference: str, content: Mapping[str, bytes]) -> Credentials | None:
-    """Return the entry of a docker configuration that fits the image: the longest matching path wins."""
-    raw = content.get(".dockerconfigjson") or content.get(".dockercfg")
-    if not raw:
-        return None
-    try:
-        tree: Any = msgspec.json.decode(raw)
-    except msgspec.DecodeError:
-        return None
-    entries = tree.get("auths", tree) if isinstance(tree, dict) else {}
-    registry = registry_of(reference)
-    name = reference if reference.startswith(registry) else f"docker.io/{reference}"
-    fitting = []
-    for key, entry in entries.items():
-        place = key.removeprefix("https://").removeprefix("http://").rstrip("/").removesuffix("/v1").removesuffix("/v2")
-        hub = key in _DOCKER_HUB or place in _DOCKER_HUB
-        if isinstance(entry, dict) and ((hub and registry == "docker.io") or f"{name}/".startswith(f"{place}/")):
-            fitting.append((len(place), entry))
-    return _credentials(max(fitting, key=lambda pair: pair[0])[1]) if fitting else None
-
-
-def _credentials(entry: Mapping[str, Any]) -> Credentials:
-    username, password = str(entry.get("username", "")), str(entry.get("password", ""))
-    if not username and entry.get("auth"):
-        try:
-            username, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            username = password = ""
-    return Credentials(username, password, str(entry.get("identitytoken", "")), str(entry.get("registrytoken", "")))
+    def _of_node(self) -> Sequence[Entry]:
+        text = files.read_text(self._config) if self._config is not None else None
+        return entries_of_config(text.encode()) if text else ()

@@ -106,7 +106,7 @@ class Kubelet:
             runtime,
             network,
             volumes,
-            ImageEnsurer(runtime.images, references, self._events, clock),
+            ImageEnsurer(runtime.images, references, self._events, clock, settings.home),
             ContainerBuilder(settings, environment, machine.memory, machine.resolv),
             self._status,
             self._events,

@@ -57,3 +57,8 @@ class Settings:
     thresholds_reserve: bool = False
     """Whether what hard eviction thresholds keep is no part of what is allocatable either, as on upstream's nodes; a
     simulated node gives what it was given."""
+
+    @property
+    def home(self) -> Path | None:
+        """The node's folder: registry credentials (`config.json`), static Pods (`manifests`), proofs about images."""
+        return self.root.parent if self.root is not None else None

@@ -12,6 +12,8 @@ from podling.lifecycle.probes import Outcome
 from podling.lifecycle.specs import field_path, full_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from podling.api.types.core_v1 import Pod
     from podling.client.events import EventRecorder
     from podling.lifecycle.probes import Checked, ProbeKind
@@ -42,6 +44,13 @@ class PodEvents:
 
     def inspect_failed(self, pod: Pod, container: str, message: str) -> None:
         self._of(pod, container, "Warning", "InspectFailed", message)
+
+    def pull_secrets_missing(self, pod: Pod, names: Sequence[str]) -> None:
+        message = (
+            f"Unable to retrieve some image pull secrets ({', '.join(names)}); "
+            "attempting to pull the image may not succeed."
+        )
+        self._whole(pod, "Warning", "FailedToRetrieveImagePullSecret", message)
 
     def never_pulled(self, pod: Pod, container: str, message: str) -> None:
         self._of(pod, container, "Warning", "ErrImageNeverPull", message)

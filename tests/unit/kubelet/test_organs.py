@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
-
 import pytest
 
 from podling.api.types.core_v1 import (
@@ -25,7 +22,6 @@ from podling.api.types.core_v1 import (
 from podling.api.types.meta_v1 import ObjectMeta
 from podling.kubelet.downward import field_value, resource_value
 from podling.kubelet.files import hostname, hosts_file, resolv_file
-from podling.kubelet.images import credentials_for
 from podling.kubelet.objects import MissingReference
 from podling.kubelet.security import security_of
 from podling.kubelet.services import ServiceVariables
@@ -152,24 +148,6 @@ def test_service_variables():
     assert found["MY_DB_PORT_1_TCP_ADDR"] == "10.96.0.7"
     assert not any(name.startswith(("HEADLESS", "OTHER")) for name in found)
     assert all(name.startswith("KUBERNETES") for name in ServiceVariables(informer).variables("shop", False))
-
-
-def test_pull_secrets_match_by_registry_and_path():
-    """The longest matching entry wins; Docker Hub has several names; broken secrets give nothing."""
-    auth = base64.b64encode(b"ann:pw").decode()
-    config = {
-        "auths": {
-            "registry.example": {"username": "all", "password": "1"},
-            "registry.example/team": {"auth": auth},
-            "https://index.docker.io/v1/": {"username": "hub", "password": "2"},
-        }
-    }
-    content = {".dockerconfigjson": json.dumps(config).encode()}
-    assert credentials_for("registry.example/team/app:1", content).username == "ann"
-    assert credentials_for("registry.example/other", content).username == "all"
-    assert credentials_for("busybox", content).username == "hub"
-    assert credentials_for("quay.io/x/y", content) is None
-    assert credentials_for("busybox", {".dockerconfigjson": b"{"}) is None
 
 
 def image(user: str) -> Image:
