@@ -269,13 +269,18 @@ class Lives:
 
 
 def stop_signal(text: str) -> int:
-    """Return a stop signal's number: `SIGTERM`, `TERM` or `15`; SIGTERM where nothing or nonsense is said."""
+    """Return a stop signal's number: `SIGTERM`, `TERM`, `15`, `SIGRTMIN+3`; SIGTERM where nothing or nonsense is said.
+
+    Images say it, and anybody makes images: nothing that they say may keep a container from being stopped.
+    """
     text = text.strip().upper()
-    if text.isdigit():
-        return int(text) if 0 < int(text) < 65 else signal.SIGTERM
-    if text.startswith(("SIGRTMIN+", "RTMIN+")):
-        return signal.SIGRTMIN + int(text.partition("+")[2] or 0)
+    if text.isdecimal():
+        return int(text) if len(text) < 3 and 0 < int(text) <= signal.SIGRTMAX else signal.SIGTERM
     name = text if text.startswith("SIG") else f"SIG{text}"
+    base, plus, offset = name.partition("+")
+    if base == "SIGRTMIN" and plus:
+        number = signal.SIGRTMIN + int(offset) if offset.isdecimal() and len(offset) < 3 else 0
+        return number if 0 < number <= signal.SIGRTMAX else signal.SIGTERM
     return signal.Signals[name] if name in signal.Signals.__members__ else signal.SIGTERM
 
 
