@@ -170,6 +170,9 @@ class SubprocessRuntime:
     async def list_containers(self, sandbox: SandboxId | None = None) -> Sequence[Container]:
         return [it for it in self.containers.values() if sandbox in {None, it.sandbox}]
 
+    async def list_sandboxes(self) -> Sequence[Any]:
+        return ()
+
     async def stats(self, **_: Any) -> Sequence[Any]:
         return []
 

@@ -258,7 +258,9 @@ class Cluster:
             )
         await asyncio.gather(*(kubelet.start() for kubelet in self.kubelets))
         for number, (kubelet, runtime_of) in enumerate(zip(self.kubelets, self.runtimes, strict=True)):
-            server = KubeletServer(kubelet, runtime_of, self._clock, node=kubelet.name)
+            server = KubeletServer(
+                kubelet, runtime_of, self._clock, node=kubelet.name, stats=kubelet.housekeeping.stats
+            )
             path = str(self._data.run / f"kubelet-{number}.sock")
             tls = None if listener is None else identity.kubelet_server_tls(kubelet.name, kubelet.settings.addresses)
             await server.start(path, tls=tls, sock=listener)

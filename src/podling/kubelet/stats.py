@@ -45,6 +45,10 @@ class Stats(Protocol):
         """Return every signal that can be seen here; cheap enough for every ten seconds."""
         ...
 
+    async def cpu_nanoseconds(self) -> int:
+        """Return the CPU time that the node has used so far."""
+        ...
+
     async def images(self) -> FileSystem:
         """Return the file system that images lie on."""
         ...
@@ -82,6 +86,9 @@ class SimulatedStats:
         if "ephemeral-storage" in capacity:
             seen[Signal.NODEFS] = seen[Signal.IMAGEFS] = _left(capacity["ephemeral-storage"], await self._disk(stats))
         return seen
+
+    async def cpu_nanoseconds(self) -> int:
+        return sum(each.cpu_nanoseconds for each in await self._runtime.stats(disk=False))
 
     async def images(self) -> FileSystem:
         capacity = parse(self._capacity().get("ephemeral-storage", "0")).value()

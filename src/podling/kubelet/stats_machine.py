@@ -69,6 +69,9 @@ class MachineStats:
             seen[Signal.PIDS] = Observation(most - running, most)
         return seen
 
+    async def cpu_nanoseconds(self) -> int:
+        return machine_cpu_nanoseconds()
+
     async def images(self) -> FileSystem:
         return file_system(self._images)
 
@@ -149,6 +152,13 @@ def machine_working_set() -> int:
         name, _, value = line.partition(":")
         fields[name] = int(value.split()[0]) * 1024
     return max(fields.get("MemTotal", 0) - fields.get("MemFree", 0) - fields.get("Inactive(file)", 0), 0)
+
+
+def machine_cpu_nanoseconds() -> int:
+    """Return the CPU time that was neither idle nor waiting, since the boot."""
+    ticks = [int(field) for field in (read_text("/proc/stat") or "cpu 0").splitlines()[0].split()[1:]]
+    busy = sum(ticks[:3]) + sum(ticks[5:8])
+    return busy * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def file_system(path: Path) -> FileSystem:

@@ -12,12 +12,14 @@ import msgspec
 from aiohttp import web
 
 from podling.api import codec
-from podling.api.times import from_wire, to_wire
+from podling.api.times import from_wire
 from podling.api.types.core_v1 import PodList
 from podling.kubelet.server import streaming
 from podling.kubelet.server.logs import LogOptions, read_log
 from podling.kubelet.server.lookup import Refusal, logged_container, pod_of, running_container
 from podling.kubelet.server.upgrades import wants_websocket
+from podling.kubelet.stats import SimulatedStats
+from podling.kubelet.stats_summary import resource_metrics, summary
 from podling.runtime.protocol import ContainerState, RuntimeFailure
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from podling.aio.clock import Clock
     from podling.api.types.core_v1 import Pod
     from podling.kubelet.server.lookup import PodLookup
+    from podling.kubelet.stats import Stats
     from podling.runtime.protocol import Runtime, Session
 
 _RUN_PATIENCE = 120.0
@@ -36,8 +39,16 @@ class Routes:
     """Answers requests about the Pods of one node."""
 
     def __init__(
-        self, pods: PodLookup, runtime: Runtime, clock: Clock, node: str, configuration: Mapping[str, Any]
+        self,
+        pods: PodLookup,
+        runtime: Runtime,
+        clock: Clock,
+        node: str,
+        configuration: Mapping[str, Any],
+        stats: Stats | None = None,
     ) -> None:
+        """Without `stats` the use of the node is what its runtime says of containers."""
+        self._stats: Stats = stats or SimulatedStats(runtime, dict, dict)
         self._pods = pods
         self._runtime = runtime
         self._clock = clock
@@ -57,7 +68,13 @@ class Routes:
             case ["metrics"]:
                 return web.Response(body=await self._metrics(), headers={"Content-Type": "text/plain; version=0.0.4"})
             case ["stats", "summary"]:
-                return _json(msgspec.json.encode(await self._summary()))
+                disk = not _truth(request.query.get("only_cpu_and_memory", ""))
+                pods, now = self._pods.pods(), self._clock.time()
+                told = await summary(self._node, pods, self._stats, self._runtime, now, disk=disk)
+                return _json(msgspec.json.encode(told))
+            case ["metrics", "resource"]:
+                text = await resource_metrics(self._pods.pods(), self._stats, self._runtime)
+                return web.Response(body=text.encode(), headers={"Content-Type": "text/plain; version=0.0.4"})
             case ["containerLogs", namespace, name, container]:
                 return await self._logs(request, namespace, name, container)
             case ["exec", namespace, name, container]:
@@ -159,36 +176,6 @@ class Routes:
             "",
         ]
         return "\n".join(lines).encode()
-
-    async def _summary(self) -> dict[str, Any]:
-        names = {it.id: (it.sandbox, it.name) for it in await self._runtime.list_containers()}
-        used: dict[str, list[dict[str, Any]]] = {}
-        for stats in await self._runtime.stats():
-            if stats.container not in names:
-                continue
-            sandbox, name = names[stats.container]
-            at = to_wire(stats.at)
-            used.setdefault(sandbox, []).append(
-                {
-                    "name": name,
-                    "cpu": {"time": at, "usageCoreNanoSeconds": stats.cpu_nanoseconds},
-                    "memory": {
-                        "time": at,
-                        "usageBytes": stats.memory_usage,
-                        "workingSetBytes": stats.memory_working_set,
-                    },
-                    "rootfs": {"time": at, "usedBytes": stats.writable_layer},
-                }
-            )
-        pods = [
-            {
-                "podRef": {"name": pod.metadata.name, "namespace": pod.metadata.namespace, "uid": pod.metadata.uid},
-                "startTime": pod.status.start_time,
-                "containers": used.get(self._pods.sandbox(pod.metadata.uid) or "", []),
-            }
-            for pod in self._pods.pods()
-        ]
-        return {"node": {"nodeName": self._node}, "pods": pods}
 
 
 def log_options(query: Mapping[str, str], now: float) -> LogOptions:

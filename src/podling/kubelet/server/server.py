@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from podling.aio.clock import Clock
     from podling.kubelet.server.lookup import PodLookup
     from podling.kubelet.server.routes import Routes
+    from podling.kubelet.stats import Stats
     from podling.runtime.protocol import Runtime
 
     Authorize = Callable[[str, tuple[str, ...], str, str], bool]
@@ -54,8 +55,13 @@ class KubeletServer:
         node: str = "",
         configuration: Mapping[str, Any] | None = None,
         authorize: Authorize = of_the_api_server,
+        stats: Stats | None = None,
     ) -> None:
-        """`configuration` is what `/configz` shows; `authorize` judges (user, groups, method, path)."""
+        """`configuration` is what `/configz` shows; `authorize` judges (user, groups, method, path).
+
+        `stats` is what `/stats/summary` tells of; without it, what the runtime says of containers.
+        """
+        self._stats = stats
         self._pods = pods
         self._runtime = runtime
         self._clock = clock
@@ -83,7 +89,7 @@ class KubeletServer:
 
         from podling.kubelet.server.routes import Routes
 
-        self._routes = Routes(self._pods, self._runtime, self._clock, self._node, self._configuration)
+        self._routes = Routes(self._pods, self._runtime, self._clock, self._node, self._configuration, self._stats)
         if unix_path:
             runner = await self._runner(trusted=True)
             await web.UnixSite(runner, unix_path).start()
