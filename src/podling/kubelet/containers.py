@@ -15,8 +15,9 @@ from podling.kubelet.files import domain, hostname, hosts_file, resolv_file, wri
 from podling.kubelet.objects import MissingReference
 from podling.kubelet.observation import BACK_OFF, IMAGE_ID, TERMINATION_FILE, TERMINATION_POLICY
 from podling.kubelet.security import security_of
+from podling.kubelet.volumes.subpath import sub_path
 from podling.lifecycle.cgroups import PERIOD, Limits, cgroup_parent, limits_of, pod_limits
-from podling.lifecycle.environment import expand, expand_all
+from podling.lifecycle.environment import expand_all
 from podling.lifecycle.qos import oom_score_adj
 from podling.placement.amounts import requests_of
 from podling.runtime.protocol import ContainerConfig, ImageId, Mount, Resources, SandboxConfig
@@ -108,7 +109,7 @@ class ContainerBuilder:
             annotations[IMAGE_ID] = image.digests[0]
         if termination:
             annotations[TERMINATION_FILE] = termination
-        mounts = [self._mount(pod, mount, volumes, variables) for mount in container.volume_mounts]
+        mounts = [self._mount(pod, container.name, mount, volumes, variables) for mount in container.volume_mounts]
         mounts += self._own_mounts(pod, container, addresses, termination)
         limits = limits_of(container.resources)
         return ContainerConfig(
@@ -144,17 +145,18 @@ class ContainerBuilder:
     def _oom_score(self, pod: Pod, container: AnyContainer) -> int | None:
         return oom_score_adj(pod, container.resources, self._memory_capacity)
 
-    def _mount(self, pod: Pod, mount: VolumeMount, volumes: Mapping[str, str], variables: Mapping[str, str]) -> Mount:
+    def _mount(
+        self, pod: Pod, name: str, mount: VolumeMount, volumes: Mapping[str, str], variables: Mapping[str, str]
+    ) -> Mount:
         read_only = bool(mount.read_only)
         volume = next((v for v in pod.spec.volumes if v.name == mount.name), None)
         if volume is None or mount.name not in volumes:
-            raise MissingReference(f'cannot find volume "{mount.name}" to mount into container')
+            raise MissingReference(f'cannot find volume "{mount.name}" to mount into container "{name}"')
         if volume.image is not None:
             return Mount(mount.mount_path, read_only=True, image=volume.image.reference, image_sub_path=mount.sub_path)
         host_path = volumes[mount.name]
-        sub_path = expand(mount.sub_path_expr, variables) if mount.sub_path_expr else mount.sub_path
-        if sub_path and host_path:
-            host_path = _below(host_path, sub_path, volume_is_directory=volume.host_path is None)
+        if host_path:
+            host_path = sub_path(mount, name, host_path, variables)
         projected = volume.config_map or volume.secret or volume.downward_api or volume.projected
         return Mount(
             mount.mount_path,
@@ -173,7 +175,7 @@ class ContainerBuilder:
         mounts = []
         if termination:
             mounts.append(Mount(container.termination_message_path or _TERMINATION_PATH, termination))
-        if "/etc/hosts" not in taken and not pod.spec.host_network:
+        if "/etc/hosts" not in taken:
             content = hosts_file(pod, addresses, self._settings.cluster_domain)
             mounts.append(Mount("/etc/hosts", write_once(folder / "etc-hosts", content)))
         if "/etc/resolv.conf" not in taken:
@@ -190,19 +192,6 @@ class ContainerBuilder:
         path.touch()
         path.chmod(0o666)
         return str(path)
-
-
-def _below(root: str, sub_path: str, *, volume_is_directory: bool) -> str:
-    """Return a path below a volume, made if it is missing; `MissingReference` where a link leads out of the volume."""
-    parts = PurePosixPath(sub_path).parts
-    if sub_path.startswith("/") or ".." in parts:
-        raise MissingReference(f"failed to prepare subPath for volumeMount: {sub_path} must not leave the volume")
-    path = Path(root, sub_path)
-    if not path.resolve().is_relative_to(Path(root).resolve()):
-        raise MissingReference(f"failed to prepare subPath for volumeMount: {sub_path} leads out of the volume")
-    if not path.exists() and volume_is_directory:
-        path.mkdir(parents=True)
-    return str(path.resolve() if path.exists() else path)
 
 
 def _whole(pod: Pod, settings: Settings) -> Limits:

@@ -5,16 +5,18 @@ Owns their content and place, `ROOT/UID/…`. Knows no mount.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from podling.api.types.core_v1 import Pod
     from podling.kubelet.settings import Settings
 
-_HOSTS = """# Kubernetes-managed hosts file.
+NODE_HOSTS: Final = Path("/etc/hosts")
+
+_HOSTS: Final = """# Kubernetes-managed hosts file.
 127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
 fe00::0\tip6-localnet
@@ -38,15 +40,25 @@ def domain(pod: Pod, cluster_domain: str) -> str:
     return f"{pod.spec.subdomain}.{pod.metadata.namespace}.svc.{cluster_domain}"
 
 
-def hosts_file(pod: Pod, addresses: Sequence[str], cluster_domain: str) -> str:
-    """Return the content of /etc/hosts: the Pod's own names, then its host aliases."""
-    name, suffix = hostname(pod), domain(pod, cluster_domain)
-    names = f"{name}.{suffix}\t{name}" if suffix else name
-    lines = [_HOSTS, *(f"{address}\t{names}\n" for address in addresses)]
+def hosts_file(pod: Pod, addresses: Sequence[str], cluster_domain: str, node_hosts: Path = NODE_HOSTS) -> str:
+    """Return the content of /etc/hosts: the Pod's own names, or on the host's network its file; then host aliases."""
+    if pod.spec.host_network:
+        lines = ["# Kubernetes-managed hosts file (host network).\n", _read(node_hosts)]
+    else:
+        name, suffix = hostname(pod), domain(pod, cluster_domain)
+        names = f"{name}.{suffix}\t{name}" if suffix else name
+        lines = [_HOSTS, *(f"{address}\t{names}\n" for address in addresses)]
     if pod.spec.host_aliases:
         lines.append("\n# Entries added by HostAliases.\n")
         lines += [f"{alias.ip}\t" + "\t".join(alias.hostnames) + "\n" for alias in pod.spec.host_aliases]
     return "".join(lines)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def resolv_file(pod: Pod, settings: Settings, host_resolv: str) -> str:
