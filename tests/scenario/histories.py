@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from podling.testing.cluster import SimulatedCluster
 
 GATE = "example.org/open"
+HEARD_WITHIN = 120.0
+"""Seconds: a node may be away, and a lost event is made up for by the next listing."""
 
 
 class Invariants:
@@ -27,6 +29,8 @@ class Invariants:
         self._counts: dict[tuple[str, str], int] = {}
         self._final: dict[str, str] = {}
         self._deleted: dict[str, str] = {}
+        self._opened: dict[str, None] = {}
+        self._shut: dict[str, float] = {}
         self.looks = 0
 
     def look(self) -> bool:
@@ -54,11 +58,24 @@ class Invariants:
         if marked is not None:
             self._deleted[uid] = marked
         conditions = {c.type: c.status for c in status.conditions}
-        if conditions.get("Ready") == "True":
-            open_ = all(conditions.get(gate.condition_type) == "True" for gate in pod.spec.readiness_gates)
-            assert open_, f"{who} is Ready though a gate of it is shut"
+        if conditions.get(GATE) == "True":
+            self._opened[uid] = None
+        if conditions.get("Ready") != "True":
+            self._shut.pop(uid, None)
+        else:
+            self._gates(who, uid, pod, conditions)
             unready = [told.name for told in status.container_statuses if not told.ready]
             assert not unready, f"{who} is Ready and {unready} are not"
+
+    def _gates(self, who: str, uid: str, pod: Pod, conditions: dict[str, str]) -> None:
+        """A gate that was never open keeps a Pod unready; one that is shut does so as soon as its node can have heard."""
+        now = self._cluster.clock.monotonic()
+        if all(conditions.get(gate.condition_type) == "True" for gate in pod.spec.readiness_gates):
+            self._shut.pop(uid, None)
+            return
+        since = self._shut.setdefault(uid, now)
+        late = now - since > HEARD_WITHIN
+        assert uid in self._opened and not late, f"{who} is Ready though a gate of it is shut"
 
     def _held(self, node: str, state: Any) -> None:
         running: dict[tuple[str, str], str] = {}
