@@ -97,7 +97,7 @@ SHOWN: Final[Mapping[PodStage, Shown]] = {
         "the runtime does not start it, or its postStart hook failed",
     ),
     PodStage.RUNNING: Shown((_R,), ("Running",), "every main container has begun and none waits"),
-    PodStage.NOT_READY: Shown((_R,), ("NotReady",), "some containers are done, others run, and it is not Ready"),
+    PodStage.NOT_READY: Shown((_R,), ("NotReady",), "some containers are done: the others are ready, it is not"),
     PodStage.ERROR: Shown((_P, _R), ("Error", "…"), "a container ended badly and is about to be started again"),
     PodStage.OOM_KILLED: Shown((_P, _R), ("OOMKilled",), "a container went over its memory limit"),
     PodStage.COMPLETED: Shown((_P, _R), ("Completed",), "a container ended well, the Pod has not"),
@@ -130,7 +130,7 @@ class PodEvent(Enum):
     CREATE_FAILED = "a container cannot be made"
     START_FAILED = "a container cannot be started"
     BEGUN = "every main container has begun"
-    UNREADY = "of a Pod partly done the rest is not ready"
+    UNREADY = "of a Pod partly done the rest is ready"
     ENDED_BADLY = "a container ended badly"
     OOM = "a container was killed for memory"
     ENDED_WELL = "a container ended well"

@@ -31,7 +31,7 @@ from podling.lifecycle.conditions import conditions, disrupted
 from podling.lifecycle.qos import qos_class
 from podling.lifecycle.resize import resize_conditions, resources_of
 from podling.lifecycle.restart import restarts, restarts_after_probe
-from podling.lifecycle.specs import TERMINAL_PHASES, has_begun, is_sidecar
+from podling.lifecycle.specs import TERMINAL_PHASES, every_container, has_begun, is_sidecar
 from podling.lifecycle.termination import Cause
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from podling.lifecycle.specs import AnyContainer
 
 _KILLED = 137
+_MESSAGES = 12 * 1024
+"""Characters that the termination messages of all containers of a Pod have together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ class _Teller:
         self._plan = plan
         self._node = node
         pod = view.pod
+        self._message_limit = _MESSAGES // max(sum(1 for _ in every_container(pod)), 1)
         self._told = {
             status.name: status
             for status in (
@@ -179,6 +182,7 @@ class _Teller:
             last_state=self._last_state(latest, told),
             volume_mounts=_mounts(container),
             user=_user(latest),
+            stop_signal=container.lifecycle.stop_signal if container.lifecycle is not None else None,
         )
         if latest.is_running:
             same = told if told is not None and told.container_id == status.container_id else None
@@ -251,7 +255,7 @@ class _Teller:
             exit_code=code,
             signal=instance.signal,
             reason=reason,
-            message=instance.message,
+            message=instance.message[: self._message_limit],
             started_at=to_wire(instance.started if instance.started is not None else 0.0),
             finished_at=to_wire(instance.finished if instance.finished is not None else 0.0),
             container_id=self._id(instance),
