@@ -29,6 +29,37 @@ def test_addresses_are_kept_and_reused_late(tmp_path: Path) -> None:
     assert len(set(again.held().values())) == len(again.held()) == 5
 
 
+def test_what_was_half_written_when_podling_was_killed_was_given_to_nobody(tmp_path: Path) -> None:
+    """The addresses before it are kept, and so is what is given out afterwards."""
+    path = tmp_path / "a.json"
+    addresses = Addresses(path)
+    addresses.set_range(IPv4Network("10.1.0.0/24"))
+    kept = addresses.allocate("kept")
+    before = path.read_bytes()
+    addresses.allocate("lost")
+    path.write_bytes(path.read_bytes()[:-9])
+    again = Addresses(path)
+    assert again.held() == {"kept": kept}
+    other = again.allocate("other")
+    assert path.read_bytes().startswith(before)
+    assert Addresses(path).held() == {"kept": kept, "other": other}
+
+
+def test_the_file_does_not_grow_for_ever(tmp_path: Path) -> None:
+    """Thousands of Pods come and go, and the file holds those that are there."""
+    path = tmp_path / "a.json"
+    addresses = Addresses(path)
+    addresses.set_range(IPv4Network("10.1.0.0/16"))
+    for number in range(1500):
+        addresses.allocate(f"pod-{number}")
+        addresses.release(f"pod-{number}")
+    last = addresses.allocate("last")
+    assert path.stat().st_size < 60_000
+    again = Addresses(path)
+    assert again.held() == {"last": last}
+    assert again.allocate("next") == last + 1
+
+
 def test_the_next_free_range_is_taken() -> None:
     """What overlaps a route of the machine is passed over; the default route overlaps nothing."""
     everything = IPv4Network("0.0.0.0/0")
