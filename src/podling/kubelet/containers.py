@@ -143,7 +143,7 @@ class ContainerBuilder:
         return self._settings.root.parent / "seccomp" if self._settings.root is not None else None
 
     def _oom_score(self, pod: Pod, container: AnyContainer) -> int | None:
-        return oom_score_adj(pod, container.resources, self._memory_capacity)
+        return oom_score_adj(pod, container, self._memory_capacity)
 
     def _mount(
         self, pod: Pod, name: str, mount: VolumeMount, volumes: Mapping[str, str], variables: Mapping[str, str]

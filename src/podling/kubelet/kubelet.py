@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from podling.api.errors import StatusError
+from podling.api.quantity import parse
 from podling.api.resources import NODES, PODS, SERVICES
 from podling.client.transport import Selection
 from podling.kubelet.admission import Admission
@@ -98,7 +99,7 @@ class Kubelet:
         payloads = Payloads(client, references, clock, settings.addresses, lambda: self.node.allocatable, changes)
         volumes: Volumes = SimulatedVolumes(payloads)
         if settings.root is not None:
-            volumes = DiskVolumes(settings.root, payloads, clock)
+            volumes = DiskVolumes(settings.root, payloads, clock, lambda: _memory_of(self.node))
         environment = EnvironmentBuilder(
             references, settings.addresses, lambda: self.node.allocatable, self._services.variables
         )
@@ -215,3 +216,9 @@ class Kubelet:
             resize=self._admission.resize,
             appeal=self._appeal,
         )
+
+
+def _memory_of(node: NodeAgent) -> int | None:
+    """Return the bytes of memory that Pods of a node can have."""
+    text = node.allocatable.get("memory")
+    return parse(text).value() if text is not None else None

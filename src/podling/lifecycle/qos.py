@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from podling.api.types.core_v1 import Pod, ResourceRequirements
+    from podling.lifecycle.specs import AnyContainer
 
 GUARANTEED: Final = "Guaranteed"
 BURSTABLE: Final = "Burstable"
@@ -21,6 +22,8 @@ BEST_EFFORT: Final = "BestEffort"
 
 _COUNTED: Final = ("cpu", "memory")
 _NODE_CRITICAL: Final = 2_000_001_000
+_FIRST: Final = 1000
+_LAST: Final = -997
 
 
 def qos_class(pod: Pod) -> str:
@@ -47,21 +50,34 @@ def _amounts(quantities: Mapping[str, str]) -> dict[str, int]:
     return {name: amount for name, amount in amounts.items() if amount > 0}
 
 
-def oom_score_adj(pod: Pod, resources: ResourceRequirements | None, memory_capacity: int) -> int:
+def oom_score_adj(pod: Pod, container: AnyContainer, memory_capacity: int) -> int:
     """Return a container's score, by which the kernel picks its victims: −997 is killed last, 1000 first.
 
-    Between them, a Burstable container the likelier the less of the node's memory it asked for.
+    Between them, a Burstable container the likelier the less of the node's memory it asked for. What the Pod asks for
+    beyond its containers is shared out among them. A sidecar is never likelier than the likeliest main container.
     """
     if pod.spec.priority is not None and pod.spec.priority >= _NODE_CRITICAL:
-        return -997
+        return _LAST
     kind = qos_class(pod)
     if kind == GUARANTEED:
-        return -997
+        return _LAST
     if kind == BEST_EFFORT or memory_capacity <= 0:
-        return 1000
-    asked = memory_request(resources)
-    score = 1000 - (1000 * asked) // memory_capacity
-    return min(max(score, 1000 + -997), 999)
+        return _FIRST
+    score = _FIRST - (_FIRST * (memory_request(container.resources) + _shared_out(pod))) // memory_capacity
+    if container in pod.spec.init_containers and container.restart_policy == "Always":
+        least = min((memory_request(main.resources) for main in pod.spec.containers), default=0)
+        score = min(score, _FIRST - (_FIRST * least) // memory_capacity)
+    return min(max(score, _FIRST + _LAST), _FIRST - 1)
+
+
+def _shared_out(pod: Pod) -> int:
+    """Return each container's part of what the Pod itself asks for beyond its containers."""
+    own = pod.spec.resources.requests.get("memory") if pod.spec.resources is not None else None
+    if own is None:
+        return 0
+    containers = (*pod.spec.containers, *(c for c in pod.spec.init_containers if c.restart_policy == "Always"))
+    rest = parse(own).value() - sum(memory_request(container.resources) for container in containers)
+    return max(rest, 0) // max(len(containers), 1)
 
 
 def memory_request(resources: ResourceRequirements | None) -> int:

@@ -77,3 +77,33 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def usage_of(directory: Path | str) -> tuple[int, int]:
+    """Return the bytes and inodes that a tree occupies on its file system; what is linked twice counts once."""
+    size = inodes = 0
+    linked: set[tuple[int, int]] = set()
+    try:
+        device = os.lstat(directory).st_dev
+    except FileNotFoundError:
+        return 0, 0
+    waiting = [str(directory)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    if status.st_dev != device or (status.st_dev, status.st_ino) in linked:
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    elif status.st_nlink > 1:
+                        linked.add((status.st_dev, status.st_ino))
+                    size += status.st_blocks * 512
+                    inodes += 1
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return size, inodes

@@ -57,10 +57,21 @@ def test_oom_scores_rank_the_classes():
     gigabytes = 8 * 2**30
     small, large = asks({"memory": "1Gi"}), asks({"memory": "4Gi"})
     scores = [
-        oom_score_adj(pod(container), container.resources, gigabytes)
+        oom_score_adj(pod(container), container, gigabytes)
         for container in (Container(name="web"), small, large, asks(FULL, FULL))
     ]
     assert scores == [1000, 875, 500, -997]
+
+
+def test_a_sidecar_is_not_killed_before_its_pod():
+    """A sidecar that asks for less scores as the main container that asks for least; a Pod's own request is shared."""
+    gigabytes = 8 * 2**30
+    sidecar = Container(name="s", restart_policy="Always")
+    mains = (asks({"memory": "1Gi"}), asks({"memory": "4Gi"}))
+    assert oom_score_adj(pod(*mains, init=(sidecar,)), sidecar, gigabytes) == 875
+    whole = ResourceRequirements(requests={"memory": "4Gi"})
+    alone = Container(name="web")
+    assert oom_score_adj(pod(alone, Container(name="log"), resources=whole), alone, gigabytes) == 750
 
 
 def test_cgroups_are_named_and_filled_as_upstreams():

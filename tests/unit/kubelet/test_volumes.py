@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
+import msgspec
 import pytest
 
 from podling.aio.clock import VirtualClock
@@ -20,6 +21,7 @@ from podling.api.types.core_v1 import (
     KeyToPath,
     Pod,
     PodSpec,
+    ResourceRequirements,
     Volume,
     VolumeMount,
 )
@@ -231,3 +233,18 @@ def test_sub_paths_stay_in_their_volume(tmp_path):
             sub_path(mount, "web", str(volume), values)
         assert str(refused.value) == message
     assert not (tmp_path / "y").exists()
+
+
+def test_a_volume_in_memory_holds_no_more_than_its_pod_may(tmp_path):
+    """The least of its own limit, the limit of the whole Pod, and what the node has for Pods."""
+    client = OneConfigMap()
+    clock = VirtualClock()
+    made = DiskVolumes(tmp_path, Payloads(client, References(client), clock, (), dict), clock, lambda: 1 << 30)
+    limits = ResourceRequirements(limits={"memory": "64Mi"})
+    free = pod()
+    bounded = msgspec.structs.replace(
+        free, spec=PodSpec(containers=(Container(name="web", resources=limits),), volumes=())
+    )
+    plain, small = EmptyDirVolumeSource(medium="Memory"), EmptyDirVolumeSource(medium="Memory", size_limit="1Mi")
+    sizes = [made._memory_size(who, source) for who in (free, bounded) for source in (plain, small)]
+    assert sizes == [1 << 30, 1 << 20, 64 << 20, 1 << 20]

@@ -17,9 +17,10 @@ from podling.api.quantity import parse
 from podling.api.times import to_wire_micro
 from podling.kubelet.objects import MissingReference
 from podling.kubelet.volumes.writer import write_projection
+from podling.lifecycle.limits import every_container_limits, pod_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from podling.aio.clock import Clock
     from podling.api.types.core_v1 import EmptyDirVolumeSource, HostPathVolumeSource, Pod, Volume
@@ -78,7 +79,11 @@ class SimulatedVolumes:
 class DiskVolumes:
     """Volumes as folders below `root`, and memory file systems where asked for."""
 
-    def __init__(self, root: Path, payloads: Payloads, clock: Clock) -> None:
+    def __init__(
+        self, root: Path, payloads: Payloads, clock: Clock, memory: Callable[[], int | None] = lambda: None
+    ) -> None:
+        """`memory` gives the bytes that Pods of this node can have: no volume in memory is larger."""
+        self._memory = memory
         self._root = root
         self._payloads = payloads
         self._clock = clock
@@ -101,7 +106,7 @@ class DiskVolumes:
         security = pod.spec.security_context
         group = security.fs_group if security is not None else None
         if volume.empty_dir is not None:
-            _empty_dir(path, volume.empty_dir, group)
+            _empty_dir(path, volume.empty_dir, group, self._memory_size(pod, volume.empty_dir))
             return str(path)
         files = await self._payloads.gather(pod, volume, addresses)
         if files is None:
@@ -109,6 +114,13 @@ class DiskVolumes:
         revision = to_wire_micro(self._clock.time()).translate({ord(c): "_" for c in "-T:"}).rstrip("Z")
         write_projection(path, files, revision, group)
         return str(path)
+
+    def _memory_size(self, pod: Pod, source: EmptyDirVolumeSource) -> int | None:
+        """Return what a volume in memory may hold: the least of its limit, the Pod's and what the node has for Pods."""
+        of_pod = pod_limit(pod, "memory") if every_container_limits(pod, "memory") else None
+        own = parse(source.size_limit).value() if source.size_limit else 0
+        bounds = (self._memory(), of_pod.value() if of_pod is not None else None, own)
+        return min((bound for bound in bounds if bound), default=None)
 
     def _path(self, pod: Pod, volume: Volume) -> Path:
         for kind, folder in _KINDS.items():
@@ -132,13 +144,13 @@ class DiskVolumes:
                 await asyncio.to_thread(files.remove_tree, folder)
 
 
-def _empty_dir(path: Path, source: EmptyDirVolumeSource, group: int | None) -> None:
+def _empty_dir(path: Path, source: EmptyDirVolumeSource, group: int | None, memory: int | None) -> None:
     if not path.exists():
         path.mkdir(parents=True)
         if source.medium == "Memory":
             from podling.linux import mounts
 
-            mounts.tmpfs(str(path), size=parse(source.size_limit).value() if source.size_limit else None, mode=0o777)
+            mounts.tmpfs(str(path), size=memory, mode=0o777)
     if group is not None:
         os.chown(path, -1, group)
         path.chmod(0o2777)

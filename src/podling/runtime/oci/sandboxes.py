@@ -260,6 +260,7 @@ class Sandboxes:
             "namespaces": joined,
             "shm": "/dev/shm" if pod.host_ipc else str(pin / "shm"),
             "hostname_file": str(pin / "hostname"),
+            "oom_group": self._hierarchies.unified,
             "seccomp": seccomp.profile(config.security),
         }
 

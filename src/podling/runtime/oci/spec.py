@@ -68,6 +68,8 @@ class Surroundings:
     capabilities: frozenset[str] = frozenset(ALL_CAPABILITIES)
     """Those that this process could hand on."""
     oom_score_floor: int = -1000
+    oom_group: bool = False
+    """Whether a process killed for want of memory takes its container along, as upstream has it on cgroup version 2."""
     devices: Sequence[Device] = ()
     seccomp: Mapping[str, Any] | None = None
     mount_sources: Mapping[str, str] = field(default_factory=dict)
@@ -136,6 +138,8 @@ def build(sandbox: SandboxConfig, config: ContainerConfig, image: Image, around:
         "namespaces": [{"type": kind, **({"path": path} if path else {})} for kind, path in around.namespaces.items()],
         "resources": resources(config.resources, devices=_device_rules(security.privileged, around.devices)),
     }
+    if around.oom_group:
+        linux["resources"]["unified"] = {"memory.oom.group": "1"}
     if around.devices:
         linux["devices"] = [
             {
