@@ -6,7 +6,7 @@ and keeps connections; answers are put together here, because its own way costs 
 for a GET.
 
 Invariants: no answer is buffered without bound (a watcher whose connection does not keep up is cut off); after
-`close` no connection of this listener is open.
+`close` no connection of this listener is open; a connection that does not finish a request's head is closed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
+from podling.aio.patience import PatientServer
 from podling.api.errors import StatusError, bad_request, internal, not_found, timeout, too_large, unauthorized
 from podling.apiserver.chain import MAX_BODY, attributes_of
 from podling.apiserver.http_answers import Line, Raw, join, or_abort, quoted, takes_gzip, write_initial
@@ -115,8 +116,9 @@ class HttpServer:
     ) -> int:
         """Listen on an address, a unix socket or a socket given; return the port (0 for a unix socket)."""
         if self._runner is None:
-            server = web.Server(
+            server = PatientServer(
                 self._handle,
+                self._clock,
                 request_factory=_request,
                 handler_cancellation=True,
                 access_log=None,

@@ -8,6 +8,7 @@ import logging
 from tests.served import PODS
 from tests.unit.apiserver.test_http import listening
 
+from podling.aio.patience import HEADERS
 from podling.apiserver.http import BODY_PATIENCE
 
 HEAD = b"POST %b HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\n" % PODS.encode()
@@ -46,6 +47,40 @@ def test_a_body_that_does_not_come_is_not_waited_for(run):
             writer.close()
             async with session.get(PODS) as answer:
                 assert (await answer.json())["items"] == []
+
+    run(main())
+
+
+def test_a_head_that_does_not_end_is_not_waited_for(run):
+    """Silence, half a head and half a second head each cost a connection after 32 s; who is served is not cut off."""
+
+    async def main():
+        async with listening() as (api, _, session):
+            silent, half, second, served = [await _open(session) for _ in range(4)]
+            half[1].write(HEAD[:-20])
+            request = HEAD.replace(b"POST", b"GET") + b"\r\n"
+            for reader, writer in (second, served):
+                writer.write(request)
+                assert b" 200 " in await reader.readline()
+            watch = await _open(session)
+            watch[1].write(request.replace(b" HTTP", b"?watch=true HTTP"))
+            assert b" 200 " in await watch[0].readline()
+            await asyncio.sleep(0.05)
+            second[1].write(request[:20])
+            await asyncio.sleep(0.05)
+            await api.clock.advance(HEADERS - 1)
+            half[1].write(HEAD[-20:-10])
+            await asyncio.sleep(0.05)
+            assert not any(reader.at_eof() for reader, _ in (silent, half, second, served, watch))
+            await api.clock.advance(2)
+            for reader, _ in (silent, half, second):
+                await asyncio.wait_for(reader.read(), 5)
+            served[1].write(request)
+            await asyncio.sleep(0.05)
+            assert b"HTTP/1.1 200 OK" in await served[0].read(100_000)
+            assert not watch[0].at_eof()
+            for _, writer in (silent, half, second, served, watch):
+                writer.close()
 
     run(main())
 

@@ -122,6 +122,8 @@ class KubeletServer:
     async def _runner(self, *, trusted: bool) -> web.ServerRunner:
         from aiohttp import web
 
+        from podling.aio.patience import PatientServer
+
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             task = asyncio.current_task()
             assert task is not None
@@ -131,7 +133,7 @@ class KubeletServer:
             finally:
                 self._handling.discard(task)
 
-        server = web.Server(handle, handler_cancellation=True, access_log=None, logger=log)
+        server = PatientServer(handle, self._clock, handler_cancellation=True, access_log=None, logger=log)
         runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_PATIENCE)
         await runner.setup()
         self._runners.append(runner)
