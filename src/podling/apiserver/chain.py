@@ -99,17 +99,21 @@ def attributes_of(request: Request, path: ResourcePath | None) -> Attributes:
     """Return what authorization judges of a request."""
     if path is None:
         return Attributes(request.user, request.method.lower(), path=request.path)
+    verb = verb_of(request.method, path, request.query)
+    fields = ""
+    if not path.name and verb in _SELECTING:
+        fields = next((value for key, value in request.query if key == "fieldSelector"), "")
     return Attributes(
         request.user,
-        verb_of(request.method, path, request.query),
+        verb,
         path.group,
         path.version,
         path.resource,
         path.subresource,
         path.namespace,
-        path.name or _selected_name(request),
+        path.name or _selected_name(fields),
         request.path,
-        "" if path.name else next((value for key, value in request.query if key == "fieldSelector"), ""),
+        fields,
     )
 
 
@@ -120,16 +124,18 @@ def attributes_for(
     version: str,
     plural: str,
     namespace: str = "",
-    name: str = "",
     fields: str = "",
 ) -> Attributes:
-    """Return what authorization judges of a call that comes without a path."""
-    return Attributes(user, verb, group, version, plural, "", namespace, name, "", fields)
+    """Return what authorization judges of a list or watch that comes without a path."""
+    return Attributes(user, verb, group, version, plural, "", namespace, _selected_name(fields), "", fields)
 
 
-def _selected_name(request: Request) -> str:
-    """Return the name that a list or watch selects by field: who may read one object may watch it so."""
-    for key, value in request.query:
-        if key == "fieldSelector" and value.startswith("metadata.name=") and "," not in value:
-            return value.removeprefix("metadata.name=").removeprefix("=")
+_SELECTING = frozenset({"list", "watch", "deletecollection"})
+"""The verbs that a selector narrows; of several selectors the first counts, here as where they are carried out."""
+
+
+def _selected_name(fields: str) -> str:
+    """Return the one name that a field selector selects: who may read one object may watch it so."""
+    if fields.startswith("metadata.name=") and "," not in fields:
+        return fields.removeprefix("metadata.name=").removeprefix("=")
     return ""

@@ -100,13 +100,8 @@ class FrontDoor:
         """Nothing is held open for a user."""
 
     def _authorize(self, verb: str, resource: Resource[Any], selection: Selection) -> None:
-        name = selection.fields.removeprefix("metadata.name=") if selection.fields.startswith("metadata.name=") else ""
-        self._chain.authorize(
-            attributes_for(
-                self.user, verb, resource.group, resource.version, resource.plural, selection.namespace,
-                "" if "," in name else name, selection.fields,
-            )
-        )  # fmt: skip
+        asked = (resource.group, resource.version, resource.plural, selection.namespace, selection.fields)
+        self._chain.authorize(attributes_for(self.user, verb, *asked))
 
 
 _shapes: dict[str, Shape] = {}

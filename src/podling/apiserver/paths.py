@@ -103,7 +103,8 @@ def verb_of(method: str, path: ResourcePath, query: Iterable[tuple[str, str]]) -
             return "watch"
         if path.name:
             return "get"
-        return "watch" if any(key == "watch" and truth(value) for key, value in query) else "list"
+        watch = next((value for key, value in query if key == "watch"), None)
+        return "watch" if watch is not None and truth(watch) else "list"
     if method == "DELETE":
         return "delete" if path.name else "deletecollection"
     return _VERBS.get(method, method.lower())
