@@ -235,3 +235,51 @@ def test_dead_containers_and_full_disks_are_cleaned(run) -> None:
             assert sum(c.name == "web" for c in await node.runtime.list_containers()) == 3
 
     run(main())
+
+
+def test_files_of_ended_and_gone_pods_are_given_back(run, tmp_path) -> None:
+    """Volumes go a minute after their Pod has ended, what tells of its end stays; logs go when nobody has the Pod."""
+
+    async def main() -> None:
+        root, logs = tmp_path / "pods", tmp_path / "logs" / "pods"
+        (logs / "default_gone_some-uid").mkdir(parents=True)
+        given = Settings(root=root, addresses=("192.0.2.1",), port=0)
+        async with OneNode(settings=given) as node:
+            volumes = [{"name": "scratch", "emptyDir": {}}]
+            await node.create("done", using(lasts=1), restartPolicy="Never", volumes=volumes)
+            await node.create("lives", using(), volumes=volumes)
+            await node.until(phase("Succeeded"), "done")
+            uids = [(await node.pod(name)).metadata.uid for name in ("done", "lives")]
+            kept = root / uids[0] / "containers"
+            assert kept.is_dir()
+            await node.clock.advance(61)
+            assert [(root / uid / "volumes").exists() for uid in uids] == [False, True]
+            assert kept.is_dir()
+            assert not (logs / "default_gone_some-uid").exists()
+
+    run(main())
+
+
+def test_a_node_at_rest_asks_no_pod_for_its_use(run) -> None:
+    """While no threshold calls and no Pod has a limit of its own, only the node's own numbers are read."""
+
+    async def main() -> None:
+        async with OneNode(settings=settings(hard={"memory.available": "100Mi"})) as node:
+            await node.create("web", using(memory=10 * MI))
+            await node.until(running)
+            stats = node.kubelet.housekeeping.stats
+            asked: list[int] = []
+            real = stats.pods
+
+            async def counted(pods: Any, *, disk: bool = True) -> Any:
+                asked.append(len(pods))
+                return await real(pods, disk=disk)
+
+            stats.pods = counted  # type: ignore[method-assign]
+            await node.clock.advance(600)
+            assert asked == []
+            await node.create("hungry", using(memory=950 * MI))
+            await node.until(phase("Failed"), "hungry")
+            assert asked == [2]
+
+    run(main())

@@ -25,6 +25,7 @@ from podling.lifecycle.facts import Eviction
 from podling.lifecycle.specs import is_terminal
 from podling.lifecycle.termination import LEAST_GRACE, grace_of
 from podling.placement.amounts import requests_of
+from podling.runtime.protocol import RuntimeFailure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -80,7 +81,11 @@ class Evictor:
     async def run(self) -> None:
         """Look every period, and at once when what was evicted is gone; for ever."""
         while True:
-            evicted = await self.look()
+            try:
+                evicted = await self.look()
+            except RuntimeFailure as failure:
+                log.warning("looking at what %s uses: %s", self._node.name, failure.message)
+                evicted = ()
             if evicted:
                 await self._until_cleaned_up(evicted)
             else:
