@@ -54,8 +54,22 @@ def cpu_seconds(pids: list[int]) -> float:
     return total
 
 
-def cpu_percent(pids: list[int], seconds: float) -> float:
-    """Percent of one core used over the next `seconds`."""
-    before, began = cpu_seconds(pids), time.monotonic()
+def wakings(pids: list[int]) -> int:
+    """How often threads have gone to sleep, and so been woken, so far."""
+    total = 0
+    for pid in pids:
+        for status in Path(f"/proc/{pid}/task").glob("*/status"):
+            try:
+                text = status.read_text()
+            except OSError:
+                continue
+            total += int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+    return total
+
+
+def at_rest(pids: list[int], seconds: float) -> tuple[float, float]:
+    """Percent of one core used over the next `seconds`, and wake-ups a second."""
+    cpu, woken, began = cpu_seconds(pids), wakings(pids), time.monotonic()
     time.sleep(seconds)
-    return 100 * (cpu_seconds(pids) - before) / (time.monotonic() - began)
+    took = time.monotonic() - began
+    return 100 * (cpu_seconds(pids) - cpu) / took, (wakings(pids) - woken) / took
