@@ -1,7 +1,8 @@
 """The one generic handler: a target and a verb become a call of the verb's module, and its result an answer.
 
-Owns nothing but that way. It has no branch on a kind: what is peculiar to one stands in its record. What it does not
-serve itself (streams to kubelets, tokens) goes to the `subresources` it was given.
+Owns nothing but that way. What is peculiar to a kind stands in its record; the two subresources of Pods that are verbs
+of their own (binding, eviction) are named here. What it does not serve itself (streams to kubelets, tokens) goes to the
+`subresources` it was given.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ class Handler:
     async def _delete(self, request: Request, target: Target, wish: Wish) -> Response:
         options, warnings = delete_options(request.query, request.body, request.content_type), list[str]()
         last, gone = await deleting.delete(self._registry, target, request.user, options, warnings)
-        if gone and target.record.resource.plural not in _DELETED_IN_FULL:
+        if gone and not target.record.deleted_in_full:
             return Response(200, _deleted(target, last), JSON, warnings)
         return self._object(target, wish, last, 200, warnings)
 
@@ -213,10 +214,6 @@ def _check_name(name: str) -> None:
         wrong = [f"may not contain '{character}'" for character in "/%" if character in name]
     if wrong:
         raise bad_request(f"Name parameter invalid: {quoted(name)}: {';'.join(wrong)}")
-
-
-_DELETED_IN_FULL = frozenset({"pods", "namespaces", "serviceaccounts", "services"})
-"""Upstream answers the deletion of these with the object, of all others with a Status."""
 
 
 def not_allowed() -> StatusError:

@@ -163,6 +163,8 @@ class Record:
     """What each subresource answers to, where that is not get, patch and update."""
     parts: frozenset[str] = frozenset({"status", "finalize"})
     """Those of `subresources` that are the object itself, of which their writers may touch a part."""
+    deleted_in_full: bool = False
+    """Whether a deletion that is over at once is answered with the object, as upstream does for four kinds."""
     shape: Shape = field(init=False, repr=False, compare=False)
     """Reads and writes the stored bytes."""
 

@@ -37,6 +37,7 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
             subresource_verbs={"finalize": ("update",)},
             fields={"status.phase": ("status", "phase"), "name": ("metadata", "name")},
             verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
+            deleted_in_full=True,
         ),
         Record(
             r.NODES,
@@ -85,6 +86,7 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
             },
             flags=frozenset({"spec.hostNetwork"}),
             index="spec.nodeName",
+            deleted_in_full=True,
         ),
         events,
         Record(
@@ -104,6 +106,7 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
             plain,
             subresources=("token",),
             subresource_verbs={"token": ("create",)},
+            deleted_in_full=True,
         ),
         Record(
             r.SERVICES,
@@ -113,6 +116,7 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
             subresource_verbs={"proxy": _PROXY},
             fields={"spec.clusterIP": ("spec", "clusterIP"), "spec.type": ("spec", "type")},
             allow_create_on_update=True,
+            deleted_in_full=True,
         ),
         Record(r.ENDPOINTS, "/registry/services/endpoints/", plain, allow_create_on_update=True),
         Record(r.LIMIT_RANGES, "/registry/limitranges/", plain, allow_create_on_update=True),
