@@ -146,6 +146,13 @@ def test_classes_go_in_order_and_priority_decides_among_equals() -> None:
     assert names == ["unknown", "greedy", "besteffort", "important", "guaranteed", "burstable"]
 
 
+def test_exactly_what_was_asked_for_is_not_too_much() -> None:
+    """A Pod at its request is within it: one a byte above goes first, whatever its priority."""
+    exact = uses(pod("exact", {"memory": "64Mi"}), 64 * MI, 64 * MI)
+    above = uses(pod("above", {"memory": "64Mi"}, priority=9), 64 * MI + 1, 64 * MI)
+    assert [c.pod.metadata.name for c in ranked([exact, above], Signal.MEMORY)] == ["above", "exact"]
+
+
 def test_pids_and_inodes_rank_by_what_they_count() -> None:
     """Processes: priority, then their number. Inodes: as storage, by what is held."""
     few, many = uses(pod("few"), 0, pids=3, inodes=9), uses(pod("many"), 0, pids=30, inodes=1)
