@@ -115,10 +115,10 @@ class Reviews:
         audiences = tuple(spec.get("audiences") or ())
         try:
             found = self._tokens.of_token(token, audiences)
-        except StatusError as error:
-            return {"user": {}, "error": error.message}
+        except StatusError:  # signed here, and not good or no longer: the caller learns no more than a thief may
+            found = None
         if found is None:
-            return {"user": {}}
+            return {"user": {}, "error": "invalid bearer token"}
         user, shared = found
         status: dict[str, Any] = {"authenticated": True, "user": user_info(user)}
         if shared:

@@ -39,12 +39,15 @@ _Kind = TypeVar("_Kind", "ConfigMap", "Secret")
 
 _DEFAULT_MODE: Final = 0o644
 _TOKEN_LIFE: Final = 3600
+_OLDEST: Final = 86_400.0
+"""Seconds after which a token is renewed however long it still lives."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Token:
     text: str
     refresh_at: float
+    expires: float
 
 
 class Payloads:
@@ -158,14 +161,21 @@ class Payloads:
         return files
 
     async def _token(self, pod: Pod, source: ServiceAccountTokenProjection, mode: int) -> dict[str, ProjectedFile]:
-        """Return a token bound to the Pod, asked for anew when four fifths of its life are over, as upstream does."""
+        """Return a token bound to the Pod, asked for anew when four fifths of its life are over, as upstream does.
+
+        One that cannot be renewed is shown for as long as it lives.
+        """
         life = source.expiration_seconds or _TOKEN_LIFE
         account = pod.spec.service_account_name or "default"
         key = (pod.metadata.uid, account, source.audience, life)
         held = self._tokens.get(key)
         now = self._clock.time()
         if held is None or now >= held.refresh_at:
-            held = self._tokens[key] = await self._request(pod, account, source.audience, life, now)
+            try:
+                held = self._tokens[key] = await self._request(pod, account, source.audience, life, now)
+            except MissingReference:
+                if held is None or now >= held.expires:
+                    raise
         security = pod.spec.security_context
         group_reads = security is not None and security.fs_group is not None
         user = _only_user(pod)
@@ -190,7 +200,7 @@ class Payloads:
             raise MissingReference(f"failed to fetch token: {refusal.message}") from refusal
         status = answer["status"]
         expires = from_wire(status["expirationTimestamp"])
-        return _Token(status["token"], now + 0.8 * (expires - now))
+        return _Token(status["token"], now + min(0.8 * (expires - now), _OLDEST), expires)
 
 
 def _only_user(pod: Pod) -> int | None:
