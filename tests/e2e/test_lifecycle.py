@@ -193,3 +193,32 @@ def test_a_termination_message(cluster: RunningCluster) -> None:
     ends = {s["name"]: s["state"]["terminated"] for s in cluster.get("pod", "wills")["status"]["containerStatuses"]}
     assert ends["main"]["message"] == "x" * 4096
     assert ends["other"]["message"] == "first\nlast words\n"
+
+
+def test_a_signal_of_its_own(cluster: RunningCluster) -> None:
+    """A container with a stopSignal hears that, and not SIGTERM."""
+    script = "trap 'echo usr1; exit 0' USR1; trap 'echo term; exit 1' TERM; while :; do sleep 0.1; done"
+    create(
+        cluster,
+        "signalled",
+        container("main", script, lifecycle={"stopSignal": "SIGUSR1"}),
+        terminationGracePeriodSeconds=10,
+        os={"name": "linux"},
+        restartPolicy="Never",
+        activeDeadlineSeconds=2,
+    )
+    eventually(lambda: cluster.get("pod", "signalled")["status"]["phase"] == "Failed", 20)
+    assert log(cluster, "signalled").split() == ["usr1"]
+    assert cluster.get("pod", "signalled")["status"]["reason"] == "DeadlineExceeded"
+
+
+def test_a_shared_process_namespace(cluster: RunningCluster) -> None:
+    """Containers that share it see each other's processes; those that do not, do not."""
+    for name, shares in (("shared", True), ("apart", False)):
+        first = container("main", "exec sleep 7654")
+        second = container("other", "exec sleep 600")
+        create(cluster, name, first, second, shareProcessNamespace=shares)
+    cluster.wait_ready("shared", "apart")
+    seen = {n: cluster.kubectl("exec", n, "-c", "other", "--", "ps").stdout for n in ("shared", "apart")}
+    assert "sleep 7654" in seen["shared"]
+    assert "sleep 7654" not in seen["apart"]

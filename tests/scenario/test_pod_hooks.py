@@ -173,6 +173,8 @@ def test_pre_stop_that_fails_is_told_and_nothing_more(run):
 
     run(main(SLEEP))
     run(main({"httpGet": {"port": 8080, "path": "/stop"}}))
+    run(main({"httpGet": {"port": "nobody", "path": "/stop"}}))
+    run(main({"tcpSocket": {"port": 8080}}))
 
 
 def test_less_grace_while_pre_stop_runs(run):

@@ -222,6 +222,8 @@ class PodWorker:
         self._prober.keep(view.containers)
         for instance in view.containers:
             container = container_named(view.pod, instance.name)
+            if instance.is_dead:
+                self._effects.hooks.forget(instance.id)
             if not instance.is_running or container is None or view.is_starting(instance):
                 continue
             told = self._told_of(view.pod, instance.id)
