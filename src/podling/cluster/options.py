@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-RUNTIMES = ("oci", "cri", "sim")
-
 
 @dataclass(frozen=True, slots=True)
 class Options:

@@ -57,7 +57,6 @@ class WatchCache:
         self._shelves = {
             kind.prefix: Shelf(kind.prefix, namespaced=kind.namespaced, index=kind.indexed) for kind in kinds
         }
-        self._prefixes: dict[str, str] = {}
         self._listeners: dict[str, list[Callable[[Notice], None]]] = {}
         self._changes: AsyncIterator[Sequence[Change]] | None = None
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []

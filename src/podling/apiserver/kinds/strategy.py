@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 class Plain:
     """A kind that is stored as it comes."""
 
-    def __init__(self, *, status: bool = False, generation: bool = False, status_keeps: tuple[str, ...] = ()) -> None:
+    def __init__(self, *, status: bool = False, generation: bool = False) -> None:
         self._status = status
         self._generation = generation
-        self._status_keeps = status_keeps
 
     def prepare_create(self, tree: dict[str, Any], context: Context) -> None:  # noqa: ARG002
         if self._status:

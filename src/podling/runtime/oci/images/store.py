@@ -63,7 +63,6 @@ class OciImages:
         self._configs: dict[str, dict[str, Any]] = {}
         self._lock = asyncio.Lock()
         self._pulls: dict[tuple[str, Credentials | None], asyncio.Task[ImageId]] = {}
-        self._unpacking: dict[str, asyncio.Future[int]] = {}
         self.in_use: Callable[[], set[str]] = set
         """Ids of images that containers stand on: told by the runtime, never removed by digest of a layer."""
 
