@@ -7,12 +7,11 @@ polls: every number is read when somebody wants it, and a Pod's files are walked
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from podling.api.quantity import parse
 from podling.lifecycle.eviction import Observation, Signal
 from podling.lifecycle.eviction_ranking import ContainerUsage, PodUsage
-from podling.runtime.protocol import RuntimeFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -58,6 +57,15 @@ class Stats(Protocol):
         ...
 
 
+@runtime_checkable
+class Summing(Protocol):
+    """A runtime that can tell at once what all its containers use together."""
+
+    def totals(self) -> tuple[int, int, int]:
+        """Return bytes of memory, bytes of disk, processes."""
+        ...
+
+
 class SimulatedStats:
     """The use of a simulated node: what the scripts of its containers say, against a capacity that was given."""
 
@@ -68,23 +76,19 @@ class SimulatedStats:
     ) -> None:
         """`limits` is what all Pods together may take: capacity less what is reserved."""
         self._runtime = runtime
+        self._sum = runtime.totals if isinstance(runtime, Summing) else None
         self._capacity = capacity
         self._limits = limits
 
     async def node(self) -> Mapping[Signal, Observation]:
         capacity, limits = self._capacity(), self._limits()
-        try:
-            stats = await self._runtime.stats()
-        except RuntimeFailure:
-            return {}
-        memory = sum(each.memory_working_set for each in stats)
-        pids = sum(each.pids for each in stats)
+        memory, disk, pids = await self._totals()
         seen = {Signal.PIDS: Observation(_SIMULATED_PIDS - pids, _SIMULATED_PIDS)}
         if "memory" in capacity:
             seen[Signal.MEMORY] = _left(capacity["memory"], memory)
             seen[Signal.ALLOCATABLE_MEMORY] = _left(limits["memory"], memory)
         if "ephemeral-storage" in capacity:
-            seen[Signal.NODEFS] = seen[Signal.IMAGEFS] = _left(capacity["ephemeral-storage"], await self._disk(stats))
+            seen[Signal.NODEFS] = seen[Signal.IMAGEFS] = _left(capacity["ephemeral-storage"], await self._disk(disk))
         return seen
 
     async def cpu_nanoseconds(self) -> int:
@@ -92,15 +96,26 @@ class SimulatedStats:
 
     async def images(self) -> FileSystem:
         capacity = parse(self._capacity().get("ephemeral-storage", "0")).value()
-        return FileSystem(capacity, capacity - await self._disk(await self._runtime.stats()))
+        _, disk, _ = await self._totals()
+        return FileSystem(capacity, capacity - await self._disk(disk))
 
     async def pods(self, pods: Sequence[Pod], *, disk: bool = True) -> Mapping[str, PodUsage]:
         by_pod = await running_stats(self._runtime, disk=disk)
         return {pod.metadata.uid: _usage(by_pod[pod.metadata.uid]) for pod in pods if pod.metadata.uid in by_pod}
 
-    async def _disk(self, stats: Sequence[ContainerStats]) -> int:
+    async def _totals(self) -> tuple[int, int, int]:
+        if self._sum is not None:
+            return self._sum()
+        stats = await self._runtime.stats()
+        return (
+            sum(each.memory_working_set for each in stats),
+            sum(each.writable_layer + sum(each.volumes.values()) for each in stats),
+            sum(each.pids for each in stats),
+        )
+
+    async def _disk(self, containers: int) -> int:
         images, _ = await self._runtime.images.usage()
-        return images + sum(each.writable_layer + sum(each.volumes.values()) for each in stats)
+        return images + containers
 
 
 async def running_stats(runtime: Runtime, *, disk: bool) -> dict[str, list[tuple[str, ContainerStats]]]:
