@@ -72,6 +72,8 @@ class Evictor:
         self._clean_up = clean_up
         self._pressure = Pressure()
         self._walk_from = 0.0
+        self._bounded: dict[str, bool] = {}
+        """Whether a Pod can break a limit of its own, by uid."""
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -95,15 +97,14 @@ class Evictor:
         """Look once; return the workers of the Pods that were told to go."""
         seen = await self._stats.node()
         self._pressure, urgent = observe(self._pressure, self._policy, seen, self._clock.time())
-        active = [worker for worker in self._workers if _is_active(worker)]
-        beyond = await self._hold_to_limits(active)
+        beyond = await self._hold_to_limits()
         if beyond or not urgent:
             return beyond
         cause = urgent[0]
         self._node.warn("EvictionThresholdMet", f"Attempting to reclaim {resource_of(cause.signal)}")
         if condition_of(cause.signal) == DISK_PRESSURE and await self._relieved():
             return ()
-        return await self._evict_one(active, urgent, seen)
+        return await self._evict_one([worker for worker in self._workers if _is_active(worker)], urgent, seen)
 
     async def _relieved(self) -> bool:
         await self._reclaim()
@@ -127,12 +128,18 @@ class Evictor:
         log.warning("%s is short of %s and has no Pod to evict", self._node.name, resource_of(cause.signal))
         return ()
 
-    async def _hold_to_limits(self, active: Sequence[PodWorker]) -> Sequence[PodWorker]:
-        limited = {
-            worker.pod.metadata.uid: worker
-            for worker in active
-            if worker.view.eviction is None and has_storage_limits(worker.pod) and not is_critical(worker.pod)
-        }
+    async def _hold_to_limits(self) -> Sequence[PodWorker]:
+        # None of these limits can be changed: each Pod is asked for them once.
+        known, self._bounded = self._bounded, {}
+        limited: dict[str, PodWorker] = {}
+        for uid, pod in self._workers.pods().items():
+            bounded = known.get(uid)
+            if bounded is None:
+                bounded = has_storage_limits(pod) and not is_critical(pod)
+            self._bounded[uid] = bounded
+            worker = self._workers.get(uid) if bounded else None
+            if worker is not None and worker.view.eviction is None and _is_active(worker):
+                limited[uid] = worker
         began = self._clock.monotonic()
         if not limited or began < self._walk_from:
             return ()
