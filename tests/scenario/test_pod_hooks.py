@@ -276,3 +276,17 @@ def test_a_sidecar_holds_up_until_it_has_started(run):
             assert await node.until(running) == 11.0
 
     run(main())
+
+
+def test_a_container_that_dies_during_its_post_start(run):
+    """Its hook is over with it, and its successor is begun at once."""
+
+    async def main():
+        async with OneNode() as node:
+            handler = {"sleep": {"seconds": 20}}
+            await node.create(script=script(web=[{"lasts": 3, "exitCode": 1}, {}]), containers=[web(postStart=handler)])
+            await node.until(attempt(1), limit=30)
+            begun = sorted(c.started - 1_700_000_000 for c in await node.runtime.list_containers())
+            assert begun == [0.0, 3.0]
+
+    run(main())

@@ -338,3 +338,25 @@ def test_no_task_outlives_a_pod(run):
             assert not [task for task in node.supervisor._jobs if "probe" in task.get_name()]
 
     run(main())
+
+
+def test_probes_go_on_after_their_pods_worker_has_failed(run):
+    """A worker that breaks is begun anew, and with it the probes of its containers, which stay what they were."""
+
+    async def main():
+        async with OneNode() as node:
+            probe = {**HTTP, "periodSeconds": 2, "failureThreshold": 1}
+            await node.create(script=script(sick(20), {}), containers=web(readinessProbe=probe, livenessProbe=probe))
+            await node.until(running)
+            (worker,) = node.kubelet.workers
+            observe, worker._effects.observe = worker._effects.observe, None
+            worker.kick()
+            await node.clock.advance(0.2)
+            worker._effects.observe = observe
+            assert node.supervisor.failures == 1
+            node.supervisor.failures = 0
+            await node.clock.advance(2)
+            assert running(await node.pod())
+            assert await node.until(attempt(1), limit=60) < 25
+
+    run(main())

@@ -223,6 +223,7 @@ class PodWorker:
         for instance in view.containers:
             container = container_named(view.pod, instance.name)
             if instance.is_dead:
+                self._effects.hooks.end_post_start(instance.id)
                 self._effects.hooks.forget(instance.id)
             if not instance.is_running or container is None or view.is_starting(instance):
                 continue

@@ -125,6 +125,32 @@ def test_a_server_that_floods_is_cut_off(run):
     run(main())
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+    ],
+)
+def test_a_server_that_does_not_hang_up(run, answer):
+    """A whole answer is enough, though the connection stays open."""
+
+    async def one(_request, writer):
+        writer.write(answer.encode())
+        await writer.drain()
+        await asyncio.sleep(30)
+
+    async def main():
+        async with serving(one) as port:
+            before = time.monotonic()
+            assert (await check(get(port))).outcome is Outcome.SUCCESS
+            assert time.monotonic() - before < 10
+
+    run(main())
+
+
 def test_an_endless_head_is_no_answer(run):
     """A head that does not end within 64 KiB is a failure, not a growing buffer."""
 

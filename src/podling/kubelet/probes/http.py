@@ -142,8 +142,11 @@ def _is_whole(data: bytearray) -> bool:
     body = len(data) - end - 4
     if body >= BODY_LIMIT:
         return True
-    at = bytes(data[:end]).lower().find(b"\r\ncontent-length:")
+    head = bytes(data[:end]).lower()
+    at = head.find(b"\r\ncontent-length:")
     if at < 0:
+        if b"\r\ntransfer-encoding:" in head:
+            return data.endswith(b"\r\n0\r\n\r\n") or bytes(data[end + 4 :]) == b"0\r\n\r\n"
         return bytes(data[9:12]) in (b"204", b"304")
     text = bytes(data[at + 17 : end + 1]).split(b"\r", 1)[0].strip()
     return text.isdigit() and body >= int(text)

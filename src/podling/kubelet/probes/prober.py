@@ -93,9 +93,10 @@ class Prober:
                 self._arm(instance)
 
     def close(self) -> None:
-        """Stop."""
+        """Stop, and forget: whoever goes on after this begins from what was told."""
         for instance in self._instances.values():
             instance.stop()
+        self._instances.clear()
 
     def _arm(self, instance: _Instance) -> None:
         deadline = None if instance.stopped else instance.state.deadline
