@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from podling.testing.cluster import SimulatedCluster
 
 GATE = "example.org/open"
+MOST_PODS = 60
 HEARD_WITHIN = 120.0
 """Seconds: a node may be away, and a lost event is made up for by the next listing."""
 
@@ -194,6 +195,8 @@ class History(Chaos):
         for _ in range(steps):
             try:
                 await self.pick(deeds)()
+                if len(self.cluster.list(PODS)) > MOST_PODS:
+                    await self.delete()
             except StatusError as refusal:
                 assert refusal.code in (403, 404, 409), refusal
             await self.pass_time(self.chance.below(6))
