@@ -8,6 +8,8 @@ container walks through `lifecycle.container`'s machine, so what cannot happen t
 from podling.runtime.sim.images import SimImages as SimImages
 from podling.runtime.sim.runtime import SimRuntime as SimRuntime
 from podling.runtime.sim.script import SCRIPT_ANNOTATION as SCRIPT_ANNOTATION
+from podling.runtime.sim.script import Answer as Answer
+from podling.runtime.sim.script import Exec as Exec
 from podling.runtime.sim.script import ImageScript as ImageScript
 from podling.runtime.sim.script import Run as Run
 from podling.runtime.sim.script import Script as Script

@@ -6,7 +6,12 @@ name or `*`:
 
     {"web": {"runs": [{"lasts": 5, "exitCode": 1}, {}]}, "*": {"runs": [{"startLatency": 0.2}]}}
 
-Times are seconds. Without a script a container starts at once, runs until it is stopped, and ends on SIGTERM with 143.
+Probes and hooks are answered by `execs` and `ports`; a list of answers changes with the container's age:
+
+    {"web": {"runs": [{"ports": {"8080/healthz": [{}, {"status": 500, "after": 20}]}}]}}
+
+Times are seconds. Without a script a container starts at once, runs until it is stopped, ends on SIGTERM with 143,
+and is well however it is asked.
 """
 
 from __future__ import annotations
