@@ -26,6 +26,7 @@ from podling.kubelet.objects import References
 from podling.kubelet.probes.checks import Checks
 from podling.kubelet.recovery import Recovery
 from podling.kubelet.services import ServiceVariables
+from podling.kubelet.static import StaticPods
 from podling.kubelet.status import StatusWriter
 from podling.kubelet.volumes import DiskVolumes, SimulatedVolumes
 from podling.kubelet.volumes.changes import VolumeChanges
@@ -85,6 +86,7 @@ class Kubelet:
         self.name = node_name
         self.runtime = runtime
         self.settings = settings
+        self._client = client
         self._clock = clock
         self._supervisor = supervisor
         self._facts = NodeFacts(tuple(settings.addresses), runtime.name)
@@ -198,6 +200,10 @@ class Kubelet:
         self._config.follow()
         self.housekeeping.start()
         self._supervisor.job(f"recovery {self.name}", self._recovery.sweep())
+        if self.settings.home is not None:
+            folder = self.settings.home / "manifests"
+            static = StaticPods(folder, self.name, lambda: self.node.node, self._client, self._pods, self._clock)
+            self._supervisor.component(f"static pods {self.name}", static.keep)
 
     def _worker(self, pod: Pod) -> PodWorker:
         self.housekeeping.weigh_soon()

@@ -22,15 +22,19 @@ _Q_OVERFLOW = 0x4000
 class DirectoryWatch:
     """Calls `callback(name)` on the running loop for each file written or moved into `path`.
 
-    With `growth` it is also called for each file made, and each time that one grows.
+    With `growth` it is also called for each file made, and each time that one grows; with `losses` for each that goes.
     """
 
-    def __init__(self, path: str, callback: Callable[[str], object], *, growth: bool = False) -> None:
+    def __init__(
+        self, path: str, callback: Callable[[str], object], *, growth: bool = False, losses: bool = False
+    ) -> None:
         self._callback = callback
         self._descriptor = syscalls.inotify_init()
         mask = syscalls.IN_CLOSE_WRITE | syscalls.IN_MOVED_TO
         if growth:
             mask |= syscalls.IN_MODIFY | syscalls.IN_CREATE
+        if losses:
+            mask |= syscalls.IN_DELETE | syscalls.IN_MOVED_FROM
         try:
             syscalls.inotify_add_watch(self._descriptor, path, mask)
         except OSError:
