@@ -1,7 +1,8 @@
 """The folder in which a cluster keeps everything, and the names that follow from it.
 
-Owns the layout (`lock`, `VERSION`, `store`, `pods`, `images`, `pki`, `logs`, `kubeconfig`), the lock that keeps a
-second process out, and the instance id that names every kernel object of this cluster.
+Owns the layout (`lock`, `VERSION`, `store`, `pods`, `images`, `pki`, `logs`, `kubeconfig`; the kubelet's `config.json`,
+`manifests` and `image_manager`), the lock that keeps a second process out, and the instance id that names every kernel
+object of this cluster.
 
 Invariants: one process holds the lock; a folder written by a newer layout is refused before anything in it is touched.
 """
