@@ -25,7 +25,8 @@ from podling.kubelet.effects import StepFailure
 from podling.kubelet.observation import container_facts, sandbox_facts, termination_message
 from podling.kubelet.probes.prober import Prober
 from podling.lifecycle import actions as act
-from podling.lifecycle.conditions import DISRUPTION_TARGET, OWNED, PASSING
+from podling.lifecycle.conditions import OWNED, PASSING
+from podling.lifecycle.disruption import DISRUPTION_TARGET
 from podling.lifecycle.facts import Failure, ImageReady, PodView
 from podling.lifecycle.pod import PodPlan, plan
 from podling.lifecycle.resize import resized

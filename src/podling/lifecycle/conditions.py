@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from podling.api.times import to_wire
 from podling.api.types.core_v1 import PodCondition
+from podling.lifecycle.disruption import DISRUPTION_TARGET
 from podling.lifecycle.resize import RESIZE_CONDITIONS
 from podling.lifecycle.specs import TERMINAL_PHASES, has_begun, is_sidecar
 
@@ -23,8 +24,6 @@ OWNED: Final = ("PodReadyToStartContainers", "Initialized", "Ready", "Containers
 """In the order in which upstream's kubelet writes them."""
 PASSING: Final = RESIZE_CONDITIONS
 """The kubelet's too, and gone when what they tell of is over."""
-DISRUPTION_TARGET: Final = "DisruptionTarget"
-"""Written by whoever is about to end a Pod for a reason not its own; the kubelet is one of them."""
 
 
 def conditions(
