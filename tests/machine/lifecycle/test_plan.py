@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podling.api.types.core_v1 import Container
 from podling.lifecycle import actions as act
+from podling.lifecycle.facts import ProbeFacts
 from podling.lifecycle.termination import Cause
 from tests.machine.lifecycle.world import World, pod
 
@@ -387,7 +390,11 @@ def test_no_history_breaks_the_rules(data):
     world = World(pod(Container(name="web"), Container(name="log"), init=init, restart=policy, grace=5))
     for _ in range(data.draw(st.integers(5, 40))):
         world.look()
-        choices = ["wait", "exit", "exit", "lose", "delete"] + ["perform"] * 6 * bool(world.pending) + ["fail"]
+        choices = (
+            ["wait", "exit", "exit", "condemn", "refuse", "lose", "delete"]
+            + ["perform"] * 6 * bool(world.pending)
+            + ["fail"]
+        )
         match data.draw(st.sampled_from(choices)):
             case "perform":
                 world.perform(data.draw(st.sampled_from(sorted(world.pending))))
@@ -400,6 +407,17 @@ def test_no_history_breaks_the_rules(data):
             case "exit":
                 name = data.draw(st.sampled_from(["web", "log", "setup", "proxy"]))
                 world.exits(name, data.draw(st.integers(0, 1)))
+            case "condemn":
+                alive = [c.id for c in world.view.containers if c.is_running and c.name != "setup"]
+                if alive:
+                    verdict = ProbeFacts(True, True, data.draw(st.sampled_from(["Liveness", "Startup"])))
+                    world.view = replace(
+                        world.view, probes={**world.view.probes, data.draw(st.sampled_from(alive)): verdict}
+                    )
+            case "refuse":
+                # Ready comes and goes, as a readiness probe has it.
+                facts = {c.id: ProbeFacts(True, data.draw(st.booleans())) for c in world.view.containers}
+                world.view = replace(world.view, probes={**facts, **world.view.probes})
             case "lose":
                 if data.draw(st.booleans()) and not world.pending:
                     world.lose_sandbox()
