@@ -117,7 +117,7 @@ def test_a_resource_whose_policy_is_restart(run):
             await node.until(lambda pod: running(pod) and pod.status.container_statuses[0].restart_count == 1, limit=1)
             status = (await node.pod()).status.container_statuses[0]
             assert status.resources.limits["memory"] == "256Mi"
-            words = "Container web resize requires restart, will be restarted"
+            words = "Container web resize requires restart"
             assert [e.message for e in await node.events() if e.reason == "Killing"] == [words]
 
     run(main())

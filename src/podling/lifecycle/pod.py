@@ -243,8 +243,10 @@ class _Due:
         for container in self._view.pod.spec.containers:
             instance = self._view.latest(container.name)
             if instance is not None and instance.is_running and _is_outdated(self._view, container, instance):
-                change = "resize requires restart" if instance.image == container.image else "definition changed"
-                message = f"Container {container.name} {change}, will be restarted"
+                change = "definition changed, will be restarted"
+                if instance.image == container.image:
+                    change = "resize requires restart"
+                message = f"Container {container.name} {change}"
                 deadline = kill_deadline(self._view, self._now)
                 self._do(KillContainer(container.name, instance.id, deadline, message))
 

@@ -40,7 +40,8 @@ def needs_restart(container: AnyContainer, instance: ContainerFacts) -> bool:
     assert old is not None
     changed = {
         "cpu": (old.cpu_shares, old.cpu_quota) != (new.cpu_shares, new.cpu_quota),
-        "memory": (old.memory_limit, old.memory_request) != (new.memory_limit, new.memory_request),
+        # A request of memory is the scheduler's business alone: the container does not notice.
+        "memory": old.memory_limit != new.memory_limit,
     }
     policies = getattr(container, "resize_policy", ())
     return any(changed.get(p.resource_name, False) and p.restart_policy == "RestartContainer" for p in policies)
