@@ -1,0 +1,432 @@
+"""What a Pod is given on real containers: environment, volumes, identity, files, messages; told by the Pod itself.
+
+All Pods that end by themselves are created at once; each case then reads one log. A case's expectation is the set of
+lines that the log must hold.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import missing_for_containers
+from tests.running import IMAGE, RunningCluster, busybox_archive, eventually, free_port
+
+pytestmark = pytest.mark.root
+
+CONFIG = {"data-1": "value-1", "data-2": "value-2", "with.dots": "dotted"}
+
+
+def pod(
+    name: str, script: str = "", *, container: dict | None = None, mounts: dict | None = None, **spec: object
+) -> dict:
+    """A Pod of one container that runs `script` once; `mounts` are mount paths by volume name."""
+    main = {"name": "main", "image": IMAGE, "command": ["sh", "-c", script or "sleep 3600"], **(container or {})}
+    main.setdefault("volumeMounts", [{"name": volume, "mountPath": path} for volume, path in (mounts or {}).items()])
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"key1": "value1", "key2": "value2"}, "annotations": {"builder": "bar", "mysubpath": "mypath"}},
+        "spec": {"terminationGracePeriodSeconds": 0, "restartPolicy": "Never", "containers": [main], **spec},
+    }  # fmt: skip
+
+
+def config_map(**more: object) -> dict:
+    return {"name": "v", "configMap": {"name": "conf", **more}}
+
+
+def secret(**more: object) -> dict:
+    return {"name": "v", "secret": {"secretName": "hidden", **more}}
+
+
+def downward(*items: tuple, **more: object) -> dict:
+    return {"items": [_item(*item) for item in items], **more}
+
+
+def _item(path: str, what: str, **more: object) -> dict:
+    if "." in what and what.partition(".")[0] in ("limits", "requests"):
+        return {"path": path, "resourceFieldRef": {"containerName": "main", "resource": what}, **more}
+    return {"path": path, "fieldRef": {"fieldPath": what}, **more}
+
+
+def projected(*sources: dict, **more: object) -> dict:
+    return {"name": "v", "projected": {"sources": list(sources), **more}}
+
+
+def variable(name: str, **source: object) -> dict:
+    return {"name": name, "valueFrom": source}
+
+
+def field(name: str, path: str) -> dict:
+    return variable(name, fieldRef={"fieldPath": path})
+
+
+def amount(name: str, resource: str, **more: object) -> dict:
+    return variable(name, resourceFieldRef={"resource": resource, **more})
+
+
+SOME = {"resources": {"requests": {"cpu": "250m", "memory": "32Mi"}, "limits": {"cpu": "1250m", "memory": "64Mi"}}}
+USER = {"runAsUser": 1000, "runAsGroup": 2000}
+SHOW = "for f in /v/* /v/*/*; do [ -f $f ] && echo $(stat -L -c '%a %u %g' $f) $f $(cat $f); done; true"
+WRITE = "umask 0; echo content > /v/f && chmod {mode} /v/f && stat -c '%a %u' /v/f && cat /v/f; stat -c 'dir %a' /v"
+DIR, TMPFS = {"name": "v", "emptyDir": {}}, {"name": "v", "emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}}
+V = {"v": "/v"}
+
+# name, Pod, lines of its log (a line that ends in … is a beginning)
+GIVEN = [
+    ("fields", pod("fields", "env; hostname", container={"env": [
+        field("POD_NAME", "metadata.name"), field("POD_NAMESPACE", "metadata.namespace"), field("NODE", "spec.nodeName"),
+        field("POD_IP", "status.podIP"), field("HOST_IP", "status.hostIP"), field("UID", "metadata.uid"),
+        field("ACCOUNT", "spec.serviceAccountName"), field("LABEL", "metadata.labels['key1']"),
+        field("NOTE", "metadata.annotations['builder']"), field("NONE", "metadata.labels['none']")]}),
+        ("POD_NAME=fields", "POD_NAMESPACE=default", "POD_IP=10.…", "HOST_IP=…", "ACCOUNT=default", "LABEL=value1",
+         "NOTE=bar", "NONE=", "fields", "KUBERNETES_SERVICE_HOST=10.96.0.1", "KUBERNETES_SERVICE_PORT=443")),
+    ("amounts", pod("amounts", "env", container={**SOME, "env": [
+        amount("CPU", "limits.cpu"), amount("MEMORY", "limits.memory"), amount("MI", "limits.memory", divisor="1Mi"),
+        amount("MILLI", "requests.cpu", divisor="1m"), amount("ASKED", "requests.memory")]}),
+        ("CPU=2", "MEMORY=67108864", "MI=64", "MILLI=250", "ASKED=33554432")),
+    ("references", pod("references", "tr '\\0' '\\n' < /proc/1/environ; true", container={
+        "env": [variable("C", configMapKeyRef={"name": "conf", "key": "data-1"}),
+                variable("S", secretKeyRef={"name": "hidden", "key": "data-1"}),
+                variable("O", configMapKeyRef={"name": "conf", "key": "none", "optional": True}),
+                variable("A", secretKeyRef={"name": "absent", "key": "none", "optional": True}),
+                {"name": "data-2", "value": "own"}],
+        "envFrom": [{"configMapRef": {"name": "conf"}}, {"prefix": "p-", "secretRef": {"name": "hidden"}},
+                    {"configMapRef": {"name": "absent", "optional": True}}]}),
+        ("C=value-1", "S=value-1", "data-1=value-1", "data-2=own", "p-data-2=value-2", "with.dots=dotted")),
+    ("expansion", pod("expansion", container={
+        "env": [{"name": "FOO", "value": "foo"}, {"name": "BAR", "value": "bar"}, {"name": "BOTH", "value": "$(FOO);;$(BAR)"},
+                {"name": "ESCAPED", "value": "$$(FOO)"}, {"name": "LATE", "value": "$(LATER)"}, {"name": "LATER", "value": "x"}],
+        "command": ["sh", "-c", 'env; echo "command $(BOTH)"; echo "args $0"'], "args": ["$(FOO)-$$(FOO)-$(NO)"]}),
+        ("BOTH=foo;;bar", "ESCAPED=$(FOO)", "LATE=$(LATER)", "command foo;;bar", "args foo-$(FOO)-$(NO)")),
+    ("config-map", pod("config-map", SHOW, mounts=V, volumes=[config_map()]),
+        ("644 0 0 /v/data-1 value-1", "644 0 0 /v/data-2 value-2", "644 0 0 /v/with.dots dotted")),
+    ("config-map-mode", pod("config-map-mode", SHOW, mounts=V, volumes=[config_map(defaultMode=0o400)]), ("400 0 0 /v/data-1 value-1",)),
+    ("config-map-items", pod("config-map-items", SHOW + "; ls /v", mounts=V, securityContext=USER, volumes=[
+        config_map(items=[{"key": "data-2", "path": "path/data-2", "mode": 0o444}])]), ("444 0 0 /v/path/data-2 value-2", "path")),
+    ("config-map-optional", pod("config-map-optional", "ls /v | wc -l", mounts=V, volumes=[
+        {"name": "v", "configMap": {"name": "absent", "optional": True}}]), ("0",)),
+    ("config-map-binary", pod("config-map-binary", "od -An -tx1 /v/blob", mounts=V, volumes=[{"name": "v", "configMap": {"name": "binary"}}]),
+        (" de ad be ef",)),
+    ("secret-mode", pod("secret-mode", SHOW, mounts=V, volumes=[secret(defaultMode=0o400)]), ("400 0 0 /v/data-1 value-1",)),
+    ("secret-group", pod("secret-group", SHOW, mounts=V, securityContext={"runAsUser": 1000, "fsGroup": 1001},
+        volumes=[secret(defaultMode=0o440)]), ("440 0 1001 /v/data-1 value-1",)),
+    ("secret-items", pod("secret-items", SHOW, mounts=V, volumes=[secret(items=[{"key": "data-1", "path": "new", "mode": 0o400}])]),
+        ("400 0 0 /v/new value-1",)),
+    ("twice", pod("twice", "cat /a/data-1 /b/data-1", mounts={"a": "/a", "b": "/b"}, volumes=[
+        {**secret(), "name": "a"}, {**secret(), "name": "b"}]), ("value-1value-1",)),
+    ("downward", pod("downward", SHOW, mounts=V, container=SOME, volumes=[{"name": "v", "downwardAPI": downward(
+        ("name", "metadata.name"), ("labels", "metadata.labels"), ("cpu", "limits.cpu"), ("asked", "requests.memory"), defaultMode=0o400)}]),
+        ("400 0 0 /v/name downward", '400 0 0 /v/labels key1="value1" key2="value2"', "400 0 0 /v/cpu 2", "400 0 0 /v/asked 33554432")),
+    ("projected", pod("projected", SHOW, mounts=V, volumes=[projected(
+        {"configMap": {"name": "conf", "items": [{"key": "data-1", "path": "c/one", "mode": 0o400}]}},
+        {"secret": {"name": "hidden", "items": [{"key": "data-2", "path": "s-two"}]}},
+        {"downwardAPI": downward(("name", "metadata.name"))}, {"secret": {"name": "absent", "optional": True}}, defaultMode=0o640)]),
+        ("400 0 0 /v/c/one value-1", "640 0 0 /v/s-two value-2", "640 0 0 /v/name projected")),
+    ("token", pod("token", "cd /var/run/secrets/kubernetes.io/serviceaccount; cat namespace; echo; ls; head -1 ca.crt; cut -c1-2 token"),
+        ("default", "ca.crt", "token", "-----BEGIN CERTIFICATE-----", "ey")),
+    ("no-token", pod("no-token", "ls -d /var/run/secrets/kubernetes.io || echo none", automountServiceAccountToken=False), ("none",)),
+    *[(f"empty-{who or 'root'}-{mode}-{'memory' if volume is TMPFS else 'disk'}",
+       pod(f"empty-{who or 'root'}-{mode}-{'memory' if volume is TMPFS else 'disk'}", WRITE.format(mode=mode), mounts=V,
+           volumes=[volume], securityContext={"runAsUser": who}), (f"{mode} {who}", "content", "dir 777"))
+      for who, mode, volume in ((0, 644, TMPFS), (1000, 666, TMPFS), (1000, 777, DIR), (0, 644, DIR))],
+    ("empty-group", pod("empty-group", "stat -c '%a %g' /v; echo x > /v/f; stat -c '%g' /v/f; id -G", mounts=V, volumes=[DIR],
+        securityContext={"runAsUser": 1000, "fsGroup": 123}), ("2777 123", "123", "0 123")),
+    ("memory", pod("memory", "grep ' /v ' /proc/mounts | cut -d' ' -f3; df -k /v | tail -1 | tr -s ' ' | cut -d' ' -f2", mounts=V, volumes=[TMPFS]),
+        ("tmpfs", "8192")),
+    ("shared", pod("shared", "until cat /v/f 2>/dev/null; do sleep 0.1; done", mounts=V, volumes=[DIR], initContainers=[
+        {"name": "first", "image": IMAGE, "command": ["sh", "-c", "echo from the first > /v/f"],
+         "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]), ("from the first",)),
+    ("sub-path", pod("sub-path", "cat /etc/one; echo mine > /s/f && cat /whole/mypath/sub-path/f; stat -c %a /whole/mypath", volumes=[
+        {**config_map(), "name": "c"}, DIR], securityContext={"runAsUser": 1000}, container={
+        "env": [field("NAME", "metadata.name"), field("NOTE", "metadata.annotations['mysubpath']")], "volumeMounts": [
+            {"name": "c", "mountPath": "/etc/one", "subPath": "data-1"}, {"name": "v", "mountPath": "/whole"},
+            {"name": "v", "mountPath": "/s", "subPathExpr": "$(NOTE)/$(NAME)"}]}), ("value-1mine", "777")),
+    ("user", pod("user", "id; touch /x || echo no", securityContext=USER), ("uid=1000 gid=2000…", "no")),
+    ("nobody", pod("nobody", "id -u", container={"securityContext": {"runAsUser": 65534}}, securityContext=USER), ("65534",)),
+    ("groups", pod("groups", "id -G", securityContext={**USER, "supplementalGroups": [7, 8], "fsGroup": 9}), ("2000 7 8 9",)),
+    ("read-only", pod("read-only", "touch /x || echo refused; touch /dev/shm/y && echo shm", container={"securityContext": {"readOnlyRootFilesystem": True}}),
+        ("refused", "shm")),
+    ("writable", pod("writable", "touch /x && echo written", container={"securityContext": {"readOnlyRootFilesystem": False}}), ("written",)),
+    ("no-escalation", pod("no-escalation", "grep NoNewPrivs /proc/self/status", container={
+        "securityContext": {"allowPrivilegeEscalation": False}}), ("NoNewPrivs:\t1",)),
+    ("escalation", pod("escalation", "grep NoNewPrivs /proc/self/status"), ("NoNewPrivs:\t0",)),
+    ("capable", pod("capable", "grep CapBnd /proc/self/status", container={
+        "securityContext": {"capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]}}}), ("CapBnd:\t0000000000001000",)),
+    ("usual", pod("usual", "grep CapBnd /proc/self/status; ip link set lo down 2>/dev/null || echo may not; test -w /proc/sysrq-trigger || echo masked"),
+        ("CapBnd:\t00000000a80425fb", "may not", "masked")),
+    ("privileged", pod("privileged", "ip link set lo down && echo may; test -e /dev/kmsg && echo devices", container={"securityContext": {"privileged": True}}),
+        ("may", "devices")),
+    ("sysctl", pod("sysctl", "cat /proc/sys/kernel/shm_rmid_forced", securityContext={"sysctls": [{"name": "kernel.shm_rmid_forced", "value": "1"}]}), ("1",)),
+    ("hosts", pod("hosts", "cat /etc/hosts; hostname; hostname -f", hostname="given", subdomain="sub", hostAliases=[{"ip": "123.45.67.89", "hostnames": ["foo", "bar"]}]),
+        ("# Kubernetes-managed hosts file.", "127.0.0.1\tlocalhost", "# Entries added by HostAliases.", "123.45.67.89\tfoo\tbar", "given")),
+    ("host-network", pod("host-network", "head -1 /etc/hosts", hostNetwork=True), ("# Kubernetes-managed hosts file (host network).",)),
+    ("own-hosts", pod("own-hosts", "grep -c managed /etc/hosts; true", mounts={"v": "/etc/hosts"}, volumes=[
+        {"name": "v", "hostPath": {"path": "/etc/hostname", "type": "File"}}]), ("0",)),
+    ("defaults", pod("defaults", container={"command": None, "args": ["echo", "from args"]}), ("from args",)),
+    ("directory", pod("directory", "pwd", container={"workingDir": "/bin"}), ("/bin",)),
+    ("own-processes", pod("own-processes", "[ $$ -eq 1 ] && echo first"), ("first",)),
+    ("shared-processes", pod("shared-processes", "[ $$ -ne 1 ] && echo not first", shareProcessNamespace=True), ("not first",)),
+]  # fmt: skip
+
+MESSAGES = [
+    ("file", "echo DONE > /dev/termination-log", {}, "DONE\n"),
+    ("own-file", "echo DONE > /dev/own", {"terminationMessagePath": "/dev/own", "securityContext": {"runAsUser": 1000}}, "DONE\n"),
+    ("log", "echo DONE; exit 1", {"terminationMessagePolicy": "FallbackToLogsOnError"}, "DONE\n"),
+    ("file-first", "echo from log; echo DONE > /dev/termination-log; exit 1", {"terminationMessagePolicy": "FallbackToLogsOnError"}, "DONE\n"),
+    ("no-need", "echo DONE", {"terminationMessagePolicy": "FallbackToLogsOnError"}, None),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
+    """A cluster in which everything that ends by itself runs at once."""
+    why = missing_for_containers()
+    if why:
+        pytest.skip(why)
+    data = tmp_path_factory.mktemp("given") / "data"
+    running = RunningCluster(data, free_port(), "oci")
+    try:
+        running.up()
+        running.podling("image", "load", str(busybox_archive(data.parent)))
+        create(
+            running,
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "conf"}, "data": CONFIG},
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "binary"},
+                "binaryData": {"blob": "3q2+7w=="},
+            },
+            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hidden"}, "stringData": CONFIG},
+        )
+        told = [pod(f"message-{name}", script, container=more) for name, script, more, _ in MESSAGES]
+        create(running, *(manifest for _, manifest, _ in GIVEN), *told)
+        yield running
+    finally:
+        running.podling("down", check=False)
+
+
+def create(cluster: RunningCluster, *items: dict) -> None:
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+
+
+def ended(cluster: RunningCluster, name: str) -> dict:
+    """Return a Pod's status once the Pod has ended."""
+
+    def status() -> dict | None:
+        found = cluster.get("pod", name)["status"]
+        return found if found["phase"] in ("Succeeded", "Failed") else None
+
+    return eventually(status, seconds=60)
+
+
+@pytest.mark.parametrize(("name", "manifest", "lines"), GIVEN, ids=[name for name, _, _ in GIVEN])
+def test_a_pod_is_given_what_it_asks_for(cluster, name, manifest, lines):
+    """The Pod's own words, in its log, hold what its specification promises it."""
+    assert ended(cluster, name)["phase"] == "Succeeded", cluster.kubectl("logs", name, check=False).stdout
+    log = cluster.kubectl("logs", name).stdout.splitlines()
+    for line in lines:
+        found = any(told.startswith(line[:-1]) for told in log) if line.endswith("…") else line in log
+        assert found, f"{line!r} not in {log}"
+    assert not any(told.startswith(("O=", "A=")) for told in log)
+
+
+@pytest.mark.parametrize(("name", "message"), [(name, message) for name, _, _, message in MESSAGES])
+def test_a_container_leaves_a_message(cluster, name, message):
+    """From its file, else from its log if it failed and may; none if it succeeded and only the log has one."""
+    (status,) = ended(cluster, f"message-{name}")["containerStatuses"]
+    assert status["state"]["terminated"].get("message") == message
+
+
+REFUSED = [
+    ("absolute", {"POD": "/tmp"}, "error SubPath `/tmp` must not be an absolute path"),
+    ("backsteps", {"POD": ".."}, "unable to provision SubPath `..`: must not contain '..'"),
+    ("unset", {}, "missing value for POD"),
+]
+
+
+def waits_for_config(cluster: RunningCluster, name: str) -> str:
+    """Return why a Pod's container cannot be configured, once it is told."""
+
+    def message() -> str:
+        statuses = cluster.get("pod", name)["status"].get("containerStatuses", [{"state": {}}])
+        waiting = statuses[0]["state"].get("waiting", {})
+        return waiting["message"] if waiting.get("reason") == "CreateContainerConfigError" else ""
+
+    return eventually(message)
+
+
+@pytest.mark.parametrize(("name", "values", "message"), REFUSED, ids=[name for name, *_ in REFUSED])
+def test_sub_paths_that_lead_out_are_refused(cluster, name, values, message):
+    """The container waits with CreateContainerConfigError and upstream's sentence, and is never started."""
+    env = [{"name": key, "value": value} for key, value in values.items()]
+    mount = {"name": "v", "mountPath": "/v", "subPathExpr": "$(POD)"}
+    create(cluster, pod(f"out-{name}", container={"env": env, "volumeMounts": [mount]}, volumes=[DIR]))
+    assert waits_for_config(cluster, f"out-{name}") == message
+    cluster.kubectl("delete", "pod", f"out-{name}", "--now")
+
+
+def test_a_sub_path_that_failed_may_come_right(cluster):
+    """A subPathExpr of an annotation that is missing keeps the container waiting until the annotation is there."""
+    mount = {"name": "v", "mountPath": "/v", "subPathExpr": "$(WHERE)/$(NAME)"}
+    env = [field("WHERE", "metadata.annotations['later']"), field("NAME", "metadata.name")]
+    create(cluster, pod("comes-right", container={"env": env, "volumeMounts": [mount]}, volumes=[DIR]))
+    assert waits_for_config(cluster, "comes-right") == "missing value for WHERE"
+    cluster.kubectl("annotate", "pod", "comes-right", "later=there")
+    cluster.wait_ready("comes-right")
+    cluster.kubectl("delete", "pod", "comes-right", "--now")
+
+
+def test_volumes_follow_what_they_show(cluster):
+    """What changes in ConfigMap, Secret, labels, annotations reaches a running container within two seconds."""
+    moving = {"name": "moving", "items": [{"key": "k", "path": "s"}]}
+    shown = [
+        {"name": "c", "configMap": {"name": "moving"}},
+        {"name": "s", "secret": {"secretName": "moving"}},
+        {"name": "d", "downwardAPI": downward(("labels", "metadata.labels"), ("notes", "metadata.annotations"))},
+        {"name": "o", "configMap": {"name": "coming", "optional": True}},
+        {"name": "p", "projected": {"sources": [
+            {"configMap": {"name": "moving"}}, {"secret": moving}, {"downwardAPI": downward(("labels", "metadata.labels"))}]}},
+    ]  # fmt: skip
+    for kind in (("configmap",), ("secret", "generic")):
+        cluster.kubectl("create", *kind, "moving", "--from-literal=k=old", "--from-literal=gone=x")
+    create(cluster, pod("follower", mounts={volume["name"]: f"/{volume['name']}" for volume in shown}, volumes=shown))
+    cluster.wait_ready("follower")
+
+    def sees(command: str, wanted: str) -> None:
+        began = time.monotonic()
+        eventually(lambda: cluster.kubectl("exec", "follower", "--", "sh", "-c", command, check=False).stdout == wanted)
+        assert time.monotonic() - began < 4  # two seconds, and as much again for the commands themselves
+
+    moved = json.dumps({"data": {"k": "new", "gone": None, "more": "1"}})
+    cluster.kubectl("patch", "configmap", "moving", "-p", moved)
+    sees("cat /c/k /p/k; echo; ls /c", "newnew\nk\nmore\n")
+    cluster.kubectl("patch", "secret", "moving", "-p", json.dumps({"stringData": {"k": "new"}}))
+    sees("cat /s/k /p/s", "newnew")
+    cluster.kubectl("label", "pod", "follower", "key1-")
+    cluster.kubectl("annotate", "pod", "follower", "builder=foo", "--overwrite")
+    sees("cat /d/labels /p/labels; echo; grep builder /d/notes", 'key2="value2"key2="value2"\nbuilder="foo"\n')
+    cluster.kubectl("create", "configmap", "coming", "--from-literal=k=here")
+    sees("cat /o/k", "here")
+    cluster.kubectl("delete", "configmap", "coming")
+    sees("ls /o", "")
+    cluster.kubectl("delete", "pod", "follower", "--now")
+
+
+def inits(*commands: str) -> list[dict]:
+    return [{"name": f"init{n}", "image": IMAGE, "command": ["sh", "-c", c]} for n, c in enumerate(commands, 1)]
+
+
+def initialized(status: dict) -> tuple[str, str, str]:
+    (found,) = (c for c in status["conditions"] if c["type"] == "Initialized")
+    return found["status"], found.get("reason", ""), found.get("message", "")
+
+
+def test_init_containers_hold_the_others_up(cluster):
+    """In order, once; where one fails for good the Pod fails, where it may be restarted the others wait for it."""
+    create(
+        cluster,
+        pod("init-once", "true", initContainers=inits("true", "true")),
+        pod("init-stays", restartPolicy="Always", initContainers=inits("true", "true")),
+        pod("init-fails", initContainers=inits("true", "false")),
+        pod("init-again", restartPolicy="Always", initContainers=inits("false", "true")),
+    )
+    once = ended(cluster, "init-once")
+    assert [(s["ready"], s["state"]["terminated"]["exitCode"]) for s in once["initContainerStatuses"]] == [
+        (True, 0)
+    ] * 2
+    assert initialized(once)[0] == "True"
+    cluster.wait_ready("init-stays")
+    failed = ended(cluster, "init-fails")
+    (main,) = failed["containerStatuses"]
+    assert (failed["phase"], main["state"]["waiting"]["reason"], main["started"]) == (
+        "Failed",
+        "PodInitializing",
+        False,
+    )
+    why = "containers with incomplete status: "
+    assert initialized(failed) == ("False", "ContainersNotInitialized", f"{why}[init2]")
+
+    def restarted() -> dict | None:
+        status = cluster.get("pod", "init-again")["status"]
+        return status if status["initContainerStatuses"][0]["restartCount"] >= 1 else None
+
+    again = eventually(restarted, seconds=40)
+    assert (again["phase"], again["containerStatuses"][0]["state"]["waiting"]["reason"]) == (
+        "Pending",
+        "PodInitializing",
+    )
+    assert initialized(again)[2] == f"{why}[init1 init2]"
+    cluster.kubectl("delete", "pods", "init-once", "init-stays", "init-fails", "init-again", "--now")
+
+
+def test_a_deadline_may_be_set_while_the_pod_runs(cluster):
+    """The Pod fails with DeadlineExceeded; the deadline can be shortened and not lengthened."""
+    create(cluster, pod("deadline", activeDeadlineSeconds=60))
+    cluster.wait_ready("deadline")
+    cluster.kubectl("patch", "pod", "deadline", "-p", json.dumps({"spec": {"activeDeadlineSeconds": 1}}))
+    status = ended(cluster, "deadline")
+    assert (status["phase"], status["reason"]) == ("Failed", "DeadlineExceeded")
+    longer = json.dumps({"spec": {"activeDeadlineSeconds": 90}})
+    refused = cluster.kubectl("patch", "pod", "deadline", "-p", longer, check=False)
+    assert "must be less than or equal to previous value" in refused.stderr
+
+
+SYSCTLS = [{"name": name, "value": "1"} for name in ("foo-", "kernel.shmmax", "bar..")]
+FORBIDDEN = [
+    ({"securityContext": {"sysctls": SYSCTLS}}, ('Invalid value: "foo-"', 'Invalid value: "bar.."')),
+    ({"runtimeClassName": "absent"}, ('pod rejected: RuntimeClass "absent" not found',)),
+]
+
+
+@pytest.mark.parametrize(("spec", "sentences"), FORBIDDEN, ids=["sysctls", "runtime-class"])
+def test_the_api_refuses_what_no_node_could_give(cluster, spec, sentences):
+    """Sysctls with bad names and RuntimeClasses that are missing are refused at once, in upstream's words."""
+    refused = cluster.kubectl("create", "-f", "-", stdin=json.dumps(pod("forbidden", **spec)), check=False)
+    assert refused.returncode != 0
+    assert all(sentence in refused.stderr for sentence in sentences), refused.stderr
+    assert "kernel.shmmax" not in refused.stderr
+
+
+def test_sysctls_that_are_not_safe_fail_the_pod(cluster):
+    """The node refuses the Pod: Failed with SysctlForbidden."""
+    create(cluster, pod("unsafe", securityContext={"sysctls": [{"name": "kernel.msgmax", "value": "65536"}]}))
+    status = ended(cluster, "unsafe")
+    assert (status["phase"], status["reason"]) == ("Failed", "SysctlForbidden")
+
+
+def test_nodes_give_all_they_have_where_nothing_is_asked(cluster):
+    """A limit that is not set is the node's allocatable, in variables and in volumes."""
+    script = "env | grep -E '^(CPU|MEMORY)='; echo DISK=$(cat /v/disk)"
+    disk = {"name": "v", "downwardAPI": downward(("disk", "limits.ephemeral-storage"))}
+    env = [amount("CPU", "limits.cpu"), amount("MEMORY", "limits.memory")]
+    create(cluster, pod("unlimited", script, container={"env": env}, mounts=V, volumes=[disk]))
+    ended(cluster, "unlimited")
+    told = dict(line.split("=") for line in cluster.kubectl("logs", "unlimited").stdout.splitlines())
+    given = cluster.get("nodes")["items"][0]["status"]["allocatable"]
+    assert int(told["CPU"]) == int(given["cpu"])
+    assert int(told["MEMORY"]) == int(given["memory"].removesuffix("Ki")) * 1024
+    assert int(told["DISK"]) > 0
+
+
+def test_a_status_may_be_written_and_pods_deleted_together(cluster):
+    """Conditions written to pods/status stay; a collection is deleted by label, and nothing else with it."""
+    many = [pod(f"many-{n}") for n in range(3)]
+    for manifest in many:
+        manifest["metadata"]["labels"] = {"type": "Testing"}
+    create(cluster, *many, pod("other"))
+    cluster.wait_ready("many-0", "many-1", "many-2", "other")
+    condition = {"type": "example.com/seen", "status": "True", "reason": "Test", "message": "by a test"}
+    patch = json.dumps({"status": {"conditions": [condition]}})
+    cluster.kubectl("patch", "pod", "many-0", "--subresource=status", "-p", patch)
+    cluster.kubectl("label", "pod", "many-0", "again=true")
+    time.sleep(1)  # for the node to tell its own of the Pod again
+    assert [c["status"] for c in cluster.get("pod", "many-0")["status"]["conditions"] if c["type"] == condition["type"]]
+    cluster.kubectl("delete", "pods", "-l", "type=Testing", "--now")
+    eventually(lambda: not cluster.get("pods", "-l", "type=Testing")["items"])
+    assert cluster.get("pod", "other")["status"]["phase"] == "Running"
+    cluster.kubectl("delete", "pod", "other", "--now")
