@@ -168,8 +168,8 @@ GIVEN = [
         {"name": "v", "hostPath": {"path": "/etc/hostname", "type": "File"}}]), ("0",)),
     ("defaults", pod("defaults", container={"command": None, "args": ["echo", "from args"]}), ("from args",)),
     ("directory", pod("directory", "pwd", container={"workingDir": "/bin"}), ("/bin",)),
-    ("own-processes", pod("own-processes", "[ $$ -eq 1 ] && echo first"), ("first",)),
-    ("shared-processes", pod("shared-processes", "[ $$ -ne 1 ] && echo not first", shareProcessNamespace=True), ("not first",)),
+    ("own-processes", pod("own-processes", "grep PPid /proc/self/status; true"), ("PPid:\t1",)),
+    ("shared-processes", pod("shared-processes", "grep PPid /proc/self/status | grep -v '\\s1$' && echo not first", shareProcessNamespace=True), ("not first",)),
 ]  # fmt: skip
 
 MESSAGES = [
