@@ -45,7 +45,9 @@ class Served:
         await self.post("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self.server.close()
         for task in self._tasks:
             task.cancel()

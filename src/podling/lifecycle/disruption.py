@@ -1,7 +1,7 @@
 """What others than its kubelet say in a Pod's status: that it is about to be deleted, or not ready any more. Pure.
 
-Owns the form of the patches: strategic merges by type, bound to the Pod's uid, so that a namesake is never told what was
-meant for another.
+Owns the form of the patches: strategic merges by type, bound to the Pod's uid, so that a namesake is never told what
+was meant for another.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.served import PODS, Served, pod
 
 from podling.aio.chance import Chance
 from podling.api.errors import StatusError
@@ -12,7 +13,6 @@ from podling.apiserver.kinds import records
 from podling.apiserver.record import User
 from podling.apiserver.service_addresses import ServiceAddresses
 from podling.client.transport import Call
-from tests.served import PODS, Served, pod
 
 NODE = User("system:node:n", ("system:nodes", "system:authenticated"))
 
@@ -33,12 +33,19 @@ def test_keys_are_upstreams():
 def test_stored_values_are_what_upstream_reads():
     """A stored value is JSON with kind and apiVersion and without a resourceVersion."""
     record = next(it for it in records(ServiceAddresses("10.96.0.0/16", Chance(1))) if it.resource.plural == "pods")
-    tree = {"spec": {"nodeName": "n"}, "metadata": {"name": "a", "namespace": "b", "resourceVersion": "7", "managedFields": []}}
+    tree = {
+        "spec": {"nodeName": "n"},
+        "metadata": {"name": "a", "namespace": "b", "resourceVersion": "7", "managedFields": []},
+    }
     raw = record.shape.encode(tree)
     assert raw == b'{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","namespace":"b"},"spec":{"nodeName":"n"}}'
     read = record.shape.read(raw, 9, 8)
     assert (read.name, read.namespace, read.revision, read.created) == ("a", "b", 9, 8)
-    assert (read.fields["spec.nodeName"], read.fields["spec.hostNetwork"], read.fields["status.phase"]) == ("n", "false", "")
+    assert (read.fields["spec.nodeName"], read.fields["spec.hostNetwork"], read.fields["status.phase"]) == (
+        "n",
+        "false",
+        "",
+    )
     assert read.wire().startswith(b'{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"9","name":"a"')
 
 
@@ -54,13 +61,19 @@ def test_priority_follows_from_the_class(run):
             await api.post(path, {"metadata": {"name": "usual"}, "value": 5, "globalDefault": True})
             spec = (await api.post(PODS, pod("other")))["spec"]
             assert (spec["priority"], spec["priorityClassName"]) == (5, "usual")
-            with pytest.raises(StatusError, match=r"the integer value of priority \(3\) must not be provided in pod spec"):
+            with pytest.raises(
+                StatusError, match=r"the integer value of priority \(3\) must not be provided in pod spec"
+            ):
                 await api.post(PODS, pod("third", priority=3))
             with pytest.raises(StatusError, match="PriorityClass usual is already marked as default"):
                 await api.post(path, {"metadata": {"name": "second"}, "value": 6, "globalDefault": True})
-            critical = await api.post("/api/v1/namespaces/kube-system/serviceaccounts", {"metadata": {"name": "default"}})
+            critical = await api.post(
+                "/api/v1/namespaces/kube-system/serviceaccounts", {"metadata": {"name": "default"}}
+            )
             assert critical["metadata"]["name"] == "default"
-            spec = (await api.post("/api/v1/namespaces/kube-system/pods", pod(priorityClassName="system-node-critical")))["spec"]
+            spec = (
+                await api.post("/api/v1/namespaces/kube-system/pods", pod(priorityClassName="system-node-critical"))
+            )["spec"]
             assert spec["priority"] == 2_000_001_000
 
     run(main())
@@ -83,13 +96,17 @@ def test_runtime_classes_add_overhead_and_constraints(run):
             assert {"key": "k", "operator": "Exists"} in spec["tolerations"]
             with pytest.raises(StatusError, match="pod rejected: conflict: "):
                 await api.post(PODS, pod("x", runtimeClassName="small", nodeSelector={"a": "c"}))
-            with pytest.raises(StatusError, match="pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"):
+            with pytest.raises(
+                StatusError, match="pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
+            ):
                 await api.post(PODS, pod("x", overhead={"cpu": "1"}))
 
     run(main())
 
 
-@pytest.mark.parametrize(("of_pod", "of_account", "mounts"), [(False, None, 0), (None, False, 0), (True, False, 1), (None, None, 1)])
+@pytest.mark.parametrize(
+    ("of_pod", "of_account", "mounts"), [(False, None, 0), (None, False, 0), (True, False, 1), (None, None, 1)]
+)
 def test_tokens_are_mounted_unless_told_otherwise(run, of_pod, of_account, mounts):
     """The Pod's word about its token counts more than the account's."""
 
@@ -113,10 +130,16 @@ def test_nodes_change_only_what_is_theirs(run):
     async def main():
         async with Served() as api:
             node = api.server.transport(NODE)
-            await node.call(Call("POST", "/api/v1/nodes", body=b'{"metadata":{"name":"n","labels":{"kubernetes.io/hostname":"n"}}}'))
+            await node.call(
+                Call("POST", "/api/v1/nodes", body=b'{"metadata":{"name":"n","labels":{"kubernetes.io/hostname":"n"}}}')
+            )
             for name, labels, why in (
                 ("m", "{}", 'node "n" is not allowed to modify node "m"'),
-                ("n", '{"node-restriction.kubernetes.io/x":"y"}', "is not allowed to modify labels: node-restriction.kubernetes.io/x"),
+                (
+                    "n",
+                    '{"node-restriction.kubernetes.io/x":"y"}',
+                    "is not allowed to modify labels: node-restriction.kubernetes.io/x",
+                ),
             ):
                 body = f'{{"metadata":{{"name":"{name}","labels":{labels}}}}}'.encode()
                 call = Call("PATCH", "/api/v1/nodes/n", body=body, content_type="application/merge-patch+json")
@@ -127,10 +150,17 @@ def test_nodes_change_only_what_is_theirs(run):
                 assert why in refused.value.message
             lease = b'{"metadata":{"name":"m"},"spec":{}}'
             with pytest.raises(StatusError) as refused:
-                await node.call(Call("POST", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases", body=lease))
+                await node.call(
+                    Call("POST", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases", body=lease)
+                )
             assert refused.value.is_forbidden
             await api.post(PODS, pod())
-            status = Call("PATCH", f"{PODS}/web/status", body=b'{"status":{"phase":"Running"}}', content_type="application/merge-patch+json")
+            status = Call(
+                "PATCH",
+                f"{PODS}/web/status",
+                body=b'{"status":{"phase":"Running"}}',
+                content_type="application/merge-patch+json",
+            )
             with pytest.raises(StatusError) as refused:
                 await node.call(status)
             assert refused.value.is_forbidden
@@ -164,14 +194,20 @@ def test_services_change_their_type(run):
     async def main():
         async with Served() as api:
             path = "/api/v1/namespaces/default/services"
-            body = {"metadata": {"name": "s"}, "spec": {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "ports": [{"port": 80}]}}
+            body = {
+                "metadata": {"name": "s"},
+                "spec": {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "ports": [{"port": 80}]},
+            }
             made = (await api.post(path, body))["spec"]
             assert made["healthCheckNodePort"]
             assert made["ports"][0]["nodePort"]
             plain = (await api.put(f"{path}/s", {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}}))["spec"]
             assert plain["clusterIP"] == made["clusterIP"]
             assert "nodePort" not in plain["ports"][0]
-            outside = await api.put(f"{path}/s", {"metadata": {"name": "s"}, "spec": {"type": "ExternalName", "externalName": "example.com"}})
+            outside = await api.put(
+                f"{path}/s",
+                {"metadata": {"name": "s"}, "spec": {"type": "ExternalName", "externalName": "example.com"}},
+            )
             assert "clusterIP" not in outside["spec"]
             other = {"metadata": {"name": "t"}, "spec": {"clusterIP": made["clusterIP"], "ports": [{"port": 80}]}}
             assert (await api.post(path, other))["spec"]["clusterIP"] == made["clusterIP"]

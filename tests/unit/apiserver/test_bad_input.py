@@ -7,11 +7,11 @@ import copy
 import random
 
 import pytest
+from tests.served import PODS, Served, pod
 
 from podling.api import resources as r
 from podling.api.errors import StatusError
 from podling.store.memory import MemoryStore
-from tests.served import PODS, Served, pod
 
 _SEEDS = {
     r.PODS: pod("p", volumes=[{"name": "v", "emptyDir": {"sizeLimit": "1Gi"}}], tolerations=[{"key": "a", "operator": "Exists"}]),
@@ -95,7 +95,10 @@ def test_writers_who_meet(run):
             made = await asyncio.gather(*(outcome(api.ask("POST", PODS, pod())) for _ in range(5)))
             assert sorted(made) == [201, 409, 409, 409, 409]
             merge = "application/merge-patch+json"
-            patches = (api.ask("PATCH", f"{PODS}/web", {"metadata": {"labels": {f"l{n}": "x"}}}, content_type=merge) for n in range(5))
+            patches = (
+                api.ask("PATCH", f"{PODS}/web", {"metadata": {"labels": {f"l{n}": "x"}}}, content_type=merge)
+                for n in range(5)
+            )
             assert await asyncio.gather(*(outcome(it) for it in patches)) == [200] * 5
             current = await api.get(f"{PODS}/web")
             assert len(current["metadata"]["labels"]) == 5
@@ -107,6 +110,10 @@ def test_writers_who_meet(run):
             assert sorted(await asyncio.gather(*updates)) == [200, 409, 409]
             services = "/api/v1/namespaces/default/services"
             wanted = {"metadata": {"generateName": "s-"}, "spec": {"clusterIP": "10.96.9.9", "ports": [{"port": 1}]}}
-            assert sorted(await asyncio.gather(*(outcome(api.ask("POST", services, wanted)) for _ in range(3)))) == [201, 422, 422]
+            assert sorted(await asyncio.gather(*(outcome(api.ask("POST", services, wanted)) for _ in range(3)))) == [
+                201,
+                422,
+                422,
+            ]
 
     run(main())

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.served import PODS, Served, pod
 
 from podling.api.errors import StatusError
 from podling.apiserver.event_retention import EventLimits
-from tests.served import PODS, Served, pod
 
 
 async def _running(api: Served, name: str = "web", **spec: object) -> None:
@@ -97,7 +97,9 @@ def test_preconditions_and_propagation(run):
                 await api.delete(f"{path}/c", {"preconditions": {"resourceVersion": "1"}})
             with pytest.raises(StatusError, match='Unsupported value: "Never"'):
                 await api.delete(f"{path}/c", {"propagationPolicy": "Never"})
-            kept = await api.delete(f"{path}/c", {"propagationPolicy": "Foreground", "preconditions": {"uid": made["metadata"]["uid"]}})
+            kept = await api.delete(
+                f"{path}/c", {"propagationPolicy": "Foreground", "preconditions": {"uid": made["metadata"]["uid"]}}
+            )
             assert kept["metadata"]["finalizers"] == ["foregroundDeletion"]
             status = await api.delete(f"{path}/c", {"propagationPolicy": "Background"})
             assert (status["kind"], status["status"], status["details"]["name"]) == ("Status", "Success", "c")
@@ -120,7 +122,9 @@ def test_a_namespace_goes_when_it_is_finalized(run):
             await api.put("/api/v1/namespaces/x/finalize", gone)
             with pytest.raises(StatusError, match='namespaces "x" not found'):
                 await api.get("/api/v1/namespaces/x")
-            with pytest.raises(StatusError, match='namespaces "default" is forbidden: this namespace may not be deleted'):
+            with pytest.raises(
+                StatusError, match='namespaces "default" is forbidden: this namespace may not be deleted'
+            ):
                 await api.delete("/api/v1/namespaces/default")
 
     run(main())
@@ -147,10 +151,14 @@ def test_eviction_deletes_with_grace(run):
     async def main():
         async with Served() as api:
             await _running(api)
-            await api.post(f"{PODS}/web/eviction", {"metadata": {"name": "web"}, "deleteOptions": {"gracePeriodSeconds": 7}})
+            await api.post(
+                f"{PODS}/web/eviction", {"metadata": {"name": "web"}, "deleteOptions": {"gracePeriodSeconds": 7}}
+            )
             evicted = await api.get(f"{PODS}/web")
             assert evicted["metadata"]["deletionGracePeriodSeconds"] == 7
-            assert [it["reason"] for it in evicted["status"]["conditions"] if it["type"] == "DisruptionTarget"] == ["EvictionByEvictionAPI"]
+            assert [it["reason"] for it in evicted["status"]["conditions"] if it["type"] == "DisruptionTarget"] == [
+                "EvictionByEvictionAPI"
+            ]
 
     run(main())
 
@@ -191,7 +199,9 @@ def test_events_outlive_their_object(run):
             path = "/api/v1/namespaces/default/events"
 
             async def tell(called: str, **about: str) -> None:
-                await api.post(path, {"metadata": {"name": called}, "involvedObject": {"namespace": "default", **about}})
+                await api.post(
+                    path, {"metadata": {"name": called}, "involvedObject": {"namespace": "default", **about}}
+                )
 
             async def names() -> list[str]:
                 await api.clock.settle()
@@ -226,10 +236,11 @@ def test_a_new_server_finds_everything(run):
         async with Served() as api:
             import asyncio
 
+            from tests.served import ADMIN
+
             from podling.aio.chance import Chance
             from podling.apiserver.server import ApiServer
             from podling.client.transport import Call
-            from tests.served import ADMIN
 
             await api.post(PODS, pod())
             other = ApiServer(api.store, api.clock, Chance(seed=2))

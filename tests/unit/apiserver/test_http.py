@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 import aiohttp
 import aiohttp.web
 import pytest
+from tests.served import PODS, Served, pod
 
 from podling.aio.clock import SystemClock
 from podling.apiserver.identity.authentication import Authentication, TokenFile
 from podling.apiserver.record import User
-from tests.served import PODS, Served, pod
 
 BEARER = {"Authorization": "Bearer secret"}
 
@@ -61,8 +61,13 @@ def test_refusals_are_statuses(run):
                 assert (answer.status, (await answer.json())["message"]) == (404, 'pods "gone" not found')
             async with session.get(PODS, headers={"Authorization": "Bearer wrong"}) as answer:
                 assert (answer.status, (await answer.json())["reason"]) == (401, "Unauthorized")
-            async with session.post(PODS, data=b"x", headers={"Content-Length": "4000000", "Content-Type": "application/json"}) as answer:
-                assert (answer.status, (await answer.json())["message"]) == (413, "Request entity too large: limit is 3145728")
+            async with session.post(
+                PODS, data=b"x", headers={"Content-Length": "4000000", "Content-Type": "application/json"}
+            ) as answer:
+                assert (answer.status, (await answer.json())["message"]) == (
+                    413,
+                    "Request entity too large: limit is 3145728",
+                )
             async with session.post(PODS, data=b"<a/>", headers={"Content-Type": "application/xml"}) as answer:
                 assert answer.status == 415
             async with session.get("/nothing") as answer:
@@ -93,7 +98,10 @@ def test_nobody_sees_health_and_version_alone(run):
             async with session.get("/metrics") as answer:
                 text = await answer.text()
                 assert 'apiserver_storage_objects{resource="namespaces"} 4' in text
-                assert 'apiserver_request_total{verb="GET",group="",version="",resource="",subresource="",scope="cluster",code="200"}' in text
+                assert (
+                    'apiserver_request_total{verb="GET",group="",version="",resource="",subresource="",scope="cluster",code="200"}'
+                    in text
+                )
 
     run(main())
 
@@ -105,7 +113,10 @@ def test_long_lists_come_in_pieces(run, encoding):
     async def main():
         async with listening() as (api, _, session):
             for number in range(20):
-                await api.post("/api/v1/namespaces/default/configmaps", {"metadata": {"name": f"c{number:02}"}, "data": {"a": "x" * 50_000}})
+                await api.post(
+                    "/api/v1/namespaces/default/configmaps",
+                    {"metadata": {"name": f"c{number:02}"}, "data": {"a": "x" * 50_000}},
+                )
             async with session.get("/api/v1/configmaps", headers={"Accept-Encoding": encoding}) as answer:
                 assert answer.headers["Transfer-Encoding"] == "chunked"
                 assert answer.headers.get("Content-Encoding", "identity") == encoding
@@ -122,7 +133,9 @@ def test_a_watch_is_told_as_it_happens(run):
     async def main():
         async with listening() as (api, http, session):
             await api.post(PODS, pod("a"))
-            async with session.get(f"{PODS}?watch=1&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan") as answer:
+            async with session.get(
+                f"{PODS}?watch=1&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
+            ) as answer:
                 lines = [json.loads(await answer.content.readline()) for _ in range(2)]
                 assert [it["type"] for it in lines] == ["ADDED", "BOOKMARK"]
                 assert lines[1]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
@@ -139,7 +152,12 @@ def test_a_watch_is_told_as_it_happens(run):
 @pytest.mark.parametrize(
     ("path", "accept", "kind", "version"),
     [
-        ("/api/v1/pods", "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", "PartialObjectMetadata", "meta.k8s.io/v1"),
+        (
+            "/api/v1/pods",
+            "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+            "PartialObjectMetadata",
+            "meta.k8s.io/v1",
+        ),
         ("/api/v1/pods", "application/json;as=Table;v=v1;g=meta.k8s.io", "Table", "meta.k8s.io/v1"),
         ("/api/v1/pods", "application/json", "Pod", "v1"),
         ("/apis/events.k8s.io/v1/events", "application/json", "Event", "events.k8s.io/v1"),
@@ -209,11 +227,10 @@ def test_watches_end_when_their_time_is_over(run):
     """timeoutSeconds ends a watch with a whole answer."""
 
     async def main():
-        async with listening() as (api, _, session):
-            async with session.get(f"{PODS}?watch=1&timeoutSeconds=5") as answer:
-                reading = asyncio.create_task(answer.content.read())
-                await api.clock.advance(5)
-                assert await reading == b""
+        async with listening() as (api, _, session), session.get(f"{PODS}?watch=1&timeoutSeconds=5") as answer:
+            reading = asyncio.create_task(answer.content.read())
+            await api.clock.advance(5)
+            assert await reading == b""
 
     run(main())
 
@@ -225,9 +242,12 @@ def test_a_unix_socket_serves_as_well(run, tmp_path):
         async with listening() as (_, http, _):
             path = str(tmp_path / "s")
             await http.listen(unix=path)
-            async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(path), headers=BEARER) as session:
-                async with session.get("http://localhost/api/v1/namespaces/default") as answer:
-                    assert (await answer.json())["status"] == {"phase": "Active"}
+            connector = aiohttp.UnixConnector(path)
+            async with (
+                aiohttp.ClientSession(connector=connector, headers=BEARER) as session,
+                session.get("http://localhost/api/v1/namespaces/default") as answer,
+            ):
+                assert (await answer.json())["status"] == {"phase": "Active"}
 
     run(main())
 
@@ -255,10 +275,14 @@ def test_streams_go_to_the_kubelet_once_they_are_allowed(run):
                 assert await answer.text() == "kubernetes proxy admin "
             async with session.get(f"{PODS}/gone/log") as answer:
                 assert (answer.status, (await answer.json())["message"]) == (404, 'pods "gone" not found')
-            async with aiohttp.ClientSession(str(session._base_url)) as nobody:
-                async with nobody.get(f"{PODS}/web/log") as answer:
-                    message = (await answer.json())["message"]
-                    assert message.startswith('pods "web" is forbidden: User "system:anonymous" cannot get resource "pods/log"')
+            async with (
+                aiohttp.ClientSession(str(session._base_url)) as nobody,
+                nobody.get(f"{PODS}/web/log") as answer,
+            ):
+                message = (await answer.json())["message"]
+                assert message.startswith(
+                    'pods "web" is forbidden: User "system:anonymous" cannot get resource "pods/log"'
+                )
 
     run(main())
 
@@ -277,7 +301,9 @@ def test_a_write_is_made_though_its_caller_has_left(run):
                 return await put(key, value, expected=expected)
 
             api.store.put = slow
-            asked = asyncio.create_task(session.post("/api/v1/namespaces/default/configmaps", json={"metadata": {"name": "c"}}))
+            asked = asyncio.create_task(
+                session.post("/api/v1/namespaces/default/configmaps", json={"metadata": {"name": "c"}})
+            )
             await entered.wait()
             asked.cancel()
             await asyncio.wait([asked])

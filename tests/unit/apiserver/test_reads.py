@@ -7,6 +7,7 @@ import base64
 import json
 
 import pytest
+from tests.served import PODS, Served, pod
 
 from podling.api import resources as r
 from podling.api.errors import StatusError
@@ -15,7 +16,6 @@ from podling.apiserver.verbs.selecting import scope_of
 from podling.apiserver.verbs.watching import open_watch
 from podling.client.transport import Selection
 from podling.store.recent import History
-from tests.served import PODS, Served, pod
 
 
 async def _bind(api: Served, name: str, node: str) -> None:
@@ -34,7 +34,11 @@ def test_lists_come_in_pages_of_one_revision(run):
             assert first["metadata"]["remainingItemCount"] == 3
             token = first["metadata"]["continue"]
             told = json.loads(base64.urlsafe_b64decode(token + "=="))
-            assert told == {"v": "meta.k8s.io/v1", "rv": int(first["metadata"]["resourceVersion"]), "start": "default/b\0"}
+            assert told == {
+                "v": "meta.k8s.io/v1",
+                "rv": int(first["metadata"]["resourceVersion"]),
+                "start": "default/b\0",
+            }
             await api.delete(f"{PODS}/c")
             await api.post(PODS, pod("bb"))
             second = await api.get(f"{PODS}?limit=2&continue={token}")
@@ -69,7 +73,9 @@ def test_revisions_of_lists(run):
             assert len(newer["items"]) == 2
             with pytest.raises(StatusError, match='resourceVersion: Invalid value: "x": strconv.ParseUint'):
                 await api.get(f"{PODS}?resourceVersion=x")
-            with pytest.raises(StatusError, match="resourceVersionMatch is forbidden unless resourceVersion is provided"):
+            with pytest.raises(
+                StatusError, match="resourceVersionMatch is forbidden unless resourceVersion is provided"
+            ):
                 await api.get(f"{PODS}?resourceVersionMatch=Exact")
             asked = asyncio.create_task(api.get(f"{PODS}?resourceVersion=1000"))
             await api.clock.advance(3.0)
@@ -135,7 +141,9 @@ def test_events_are_shared_between_watchers(run):
     async def main():
         async with Served() as api:
             record = api.server.registry.record(r.PODS)
-            streams = [await open_watch(api.server.registry, record, scope_of(record, ""), ListOptions()) for _ in range(2)]
+            streams = [
+                await open_watch(api.server.registry, record, scope_of(record, ""), ListOptions()) for _ in range(2)
+            ]
             await api.post(PODS, pod("a"))
             (one, kind), (other, _) = [await anext(aiter(stream.watcher)) for stream in streams]
             assert one is other
@@ -184,7 +192,9 @@ def test_initial_events_end_with_an_annotated_bookmark(run):
             assert [it.name for it in stream.initial] == ["a"]
             assert stream.initial_end
             stream.watcher.close()
-            with pytest.raises(StatusError, match="sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"):
+            with pytest.raises(
+                StatusError, match="sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            ):
                 await api.get(f"{PODS}?watch=1&sendInitialEvents=true")
 
     run(main())

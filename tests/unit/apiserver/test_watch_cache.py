@@ -31,7 +31,9 @@ def test_a_reload_tells_only_what_has_changed(run, clock):
     async def main():
         store, cache = made(clock)
         heard = []
-        cache.listen(PREFIX, lambda it: heard.append((it.key.rpartition("/")[2], it.old is not None, it.new is not None)))
+        cache.listen(
+            PREFIX, lambda it: heard.append((it.key.rpartition("/")[2], it.old is not None, it.new is not None))
+        )
         first = await store.put(f"{PREFIX}d/a", raw("a"), expected=0)
         await store.put(f"{PREFIX}d/b", raw("b"), expected=0)
         await store.put(f"{PREFIX}d/same", raw("same"), expected=0)

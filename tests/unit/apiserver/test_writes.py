@@ -182,7 +182,9 @@ def test_lease_is_created_by_update_and_wants_a_version(run):
             path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/it"
             body = {"metadata": {"name": "it"}, "spec": {"holderIdentity": "me"}}
             assert (await api.ask("PUT", path, body)).code == 201
-            with pytest.raises(StatusError, match="metadata.resourceVersion: Invalid value: 0x0: must be specified for an update"):
+            with pytest.raises(
+                StatusError, match="metadata.resourceVersion: Invalid value: 0x0: must be specified for an update"
+            ):
                 await api.put(path, body)
 
     run(main())
@@ -208,13 +210,18 @@ def test_services_draw_addresses_and_ports(run):
                 f'Service "b" is invalid: spec.clusterIPs: Invalid value: ["{address}"]: failed to allocate IP {address}: '
                 "provided IP is already allocated"
             )
-            wanted = {"metadata": {"name": "c"}, "spec": {"type": "NodePort", "ports": [{"port": 80, "nodePort": port}]}}
+            wanted = {
+                "metadata": {"name": "c"},
+                "spec": {"type": "NodePort", "ports": [{"port": 80, "nodePort": port}]},
+            }
             with pytest.raises(StatusError, match="provided port is already allocated"):
                 await api.post(path, wanted)
             await api.delete(f"{path}/a")
             await api.post(path, other)
             await api.post(path, wanted)
-            headless = await api.post(path, {"metadata": {"name": "d"}, "spec": {"clusterIP": "None", "ports": [{"port": 80}]}})
+            headless = await api.post(
+                path, {"metadata": {"name": "d"}, "spec": {"clusterIP": "None", "ports": [{"port": 80}]}}
+            )
             assert headless["spec"]["clusterIPs"] == ["None"]
 
     run(main())
@@ -227,7 +234,10 @@ def test_events_have_two_faces(run):
         async with Served() as api:
             core, newer = "/api/v1/namespaces/default/events", "/apis/events.k8s.io/v1/namespaces/default/events"
             about = {"kind": "Pod", "name": "web", "namespace": "default"}
-            await api.post(core, {"metadata": {"name": "a"}, "involvedObject": about, "message": "m", "reason": "R", "type": "Normal"})
+            await api.post(
+                core,
+                {"metadata": {"name": "a"}, "involvedObject": about, "message": "m", "reason": "R", "type": "Normal"},
+            )
             seen = await api.get(f"{newer}/a")
             assert (seen["apiVersion"], seen["note"], seen["regarding"]["name"]) == ("events.k8s.io/v1", "m", "web")
             listed = await api.get(f"{newer}?fieldSelector=regarding.name=web")
@@ -242,7 +252,9 @@ def test_secrets_take_plain_text(run):
 
     async def main():
         async with Served() as api:
-            made = await api.post("/api/v1/namespaces/default/secrets", {"metadata": {"name": "s"}, "stringData": {"a": "b"}})
+            made = await api.post(
+                "/api/v1/namespaces/default/secrets", {"metadata": {"name": "s"}, "stringData": {"a": "b"}}
+            )
             assert (made["data"], "stringData" in made) == ({"a": "Yg=="}, False)
 
     run(main())

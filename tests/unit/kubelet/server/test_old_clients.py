@@ -110,7 +110,9 @@ def test_versions_that_are_not_known(tmp_path: Path, run: Any) -> None:
         path = f"{WEB}/exec?command=ls&stdout=true"
         head, reader, writer = await _head(node, path, "X-Stream-Protocol-Version: v9.channel.k8s.io")
         assert head.startswith("HTTP/1.1 403 ")
-        assert b"client supports [v9.channel.k8s.io], server accepts [v4.channel.k8s.io" in await reader.readuntil(b" channel.k8s.io]")
+        assert b"client supports [v9.channel.k8s.io], server accepts [v4.channel.k8s.io" in await reader.readuntil(
+            b" channel.k8s.io]"
+        )
         writer.close()
         head, _, writer = await _head(node, f"{WEB}/exec?command=ls")
         assert head.startswith("HTTP/1.1 400 ")
