@@ -26,21 +26,23 @@ def status_patch(known: Mapping[str, Any], wanted: Mapping[str, Any], merged_by_
             continue
         if key == "conditions":
             held = {condition["type"]: condition for condition in before or ()}
-            changed = [_condition(c, held.get(c["type"])) for c in value if held.get(c["type"]) != c]
+            changed = [_replaced(c, held.get(c["type"])) for c in value if held.get(c["type"]) != c]
             kept = {condition["type"] for condition in value}
             changed += [{"$patch": "delete", "type": type_} for type_ in held if type_ in PASSING and type_ not in kept]
             if changed:
                 changes[key] = changed
         elif key in merged_by_key and before:
             changes[key] = [{"$patch": "replace"}, *value]
+        elif isinstance(value, dict) and isinstance(before, dict):
+            changes[key] = _replaced(value, before)
         else:
             changes[key] = value
     changes.update({key: None for key in known if key not in wanted})
     return changes
 
 
-def _condition(wanted: dict[str, Any], known: dict[str, Any] | None) -> dict[str, Any]:
-    """Return a condition as a patch: what it no longer says is nulled."""
+def _replaced(wanted: dict[str, Any], known: dict[str, Any] | None) -> dict[str, Any]:
+    """Return a condition or a map as a patch: what it no longer says is nulled."""
     if known is None:
         return wanted
     return {**{key: None for key in known if key not in wanted}, **wanted}

@@ -93,6 +93,7 @@ class Kubelet:
         self.node = NodeAgent(node_name, client, runtime, machine, clock, recorder, settings)
         self._pods = informers.of(PODS, Selection(fields=f"spec.nodeName={node_name}"))
         self._nodes = informers.of(NODES, Selection(fields=f"metadata.name={node_name}"))
+        self.node.heard = lambda: self._nodes.get(node_name)
         self._services = ServiceVariables(informers.of(SERVICES))
         self._events = PodEvents(recorder)
         self._status = StatusWriter(client, clock, supervisor)

@@ -112,6 +112,8 @@ class NodeAgent:
         """Why the node cannot run Pods, as of the last look at the runtime; empty while it can."""
         self.pressures: Callable[[], Collection[str]] = tuple
         """Gives the pressures that the node is under."""
+        self.heard: Callable[[], Node | None] = lambda: None
+        """Gives the Node as last heard of from the API, where somebody listens."""
 
     @property
     def node(self) -> Node:
@@ -189,7 +191,7 @@ class NodeAgent:
         """Write the status if it changed, or if the last report is too old."""
         assert self._node is not None
         now = self._clock.time()
-        before = self._node
+        before = self._newest(self._node)
         try:
             images = await self._images()
             self.problem = ""
@@ -207,6 +209,11 @@ class NodeAgent:
             )
         self._reported = now
         self._say_changes(wanted)
+
+    def _newest(self, known: Node) -> Node:
+        heard = self.heard()
+        newer = heard is not None and int(heard.metadata.resource_version) > int(known.metadata.resource_version or 0)
+        return heard if heard is not None and newer else known
 
     async def keep_lease(self) -> None:
         """Renew the node's lease, for ever."""
@@ -257,10 +264,13 @@ class NodeAgent:
     def _status(self, node: Node, images: tuple[ContainerImage, ...], now: float) -> NodeStatus:
         machine, settings = self._machine, self._settings
         addresses = [NodeAddress(type="InternalIP", address=address) for address in settings.addresses]
+        # Extended resources are whoever's who wrote them; Pods can have all there is of them.
+        own = self.capacity
+        others = {name: text for name, text in node.status.capacity.items() if "/" in name and name not in own}
         return msgspec.structs.replace(
             node.status,
-            capacity=dict(sorted(self.capacity.items())),
-            allocatable=dict(sorted(self.allocatable.items())),
+            capacity=dict(sorted({**others, **own}.items())),
+            allocatable=dict(sorted({**others, **self.allocatable}.items())),
             conditions=self._conditions(node, now),
             addresses=(*addresses, NodeAddress(type="Hostname", address=self.name)),
             daemon_endpoints=NodeDaemonEndpoints(kubelet_endpoint=DaemonEndpoint(port=settings.port)),

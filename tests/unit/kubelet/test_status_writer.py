@@ -11,6 +11,7 @@ from podling.api.codec import from_tree, to_tree
 from podling.api.errors import conflict, not_found, service_unavailable
 from podling.api.types.core_v1 import Container, Pod, PodCondition, PodIP, PodSpec, PodStatus
 from podling.api.types.meta_v1 import ObjectMeta
+from podling.kubelet.differences import status_patch
 from podling.kubelet.status import StatusWriter
 
 
@@ -148,3 +149,10 @@ def test_release_waits_for_the_last_status(run, clock):
         await release
 
     scenario(clock, run, body)
+
+
+def test_what_leaves_a_map_is_nulled():
+    """A merge keeps what it is not told of, so that a resource that is gone is named."""
+    known = {"allocatable": {"cpu": "2", "example.com/fake": "5"}, "capacity": {"cpu": "2"}}
+    wanted = {"allocatable": {"cpu": "2"}, "capacity": {"cpu": "2"}}
+    assert status_patch(known, wanted, ()) == {"allocatable": {"cpu": "2", "example.com/fake": None}}
