@@ -91,7 +91,9 @@ def _since(time: bytes, instant: float) -> bool:
 
 
 def _nanoseconds(time: bytes) -> bytes:
-    """Return an RFC 3339 time with nine digits of a second, as upstream prints them."""
+    """Return an RFC 3339 time with nine digits of a second, as upstream prints them; no offset is `Z`."""
+    if time.endswith(b"+00:00"):
+        time = time[:-6] + b"Z"
     head, point, rest = time.partition(b".")
     if not point:
         zone = head[19:] or b"Z"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from podling.api.types.core_v1 import Pod
-from podling.kubelet.server.logs import LogOptions, LogText, tail_offset
+from podling.kubelet.server.logs import LogOptions, LogText, _nanoseconds, tail_offset
 from podling.kubelet.server.lookup import Refusal, logged_container
 
 _LOG = (
@@ -107,3 +107,9 @@ def test_which_container_a_log_is_of(
     except Refusal as refusal:
         assert expected in refusal.message
         assert refusal.code == 400
+
+
+def test_timestamps_without_an_offset_end_in_z() -> None:
+    """conmon writes `+00:00`; clients are shown what upstream shows."""
+    assert _nanoseconds(b"2026-11-23T17:25:22.4+00:00") == b"2026-11-23T17:25:22.400000000Z"
+    assert _nanoseconds(b"2026-11-23T17:25:22+02:00") == b"2026-11-23T17:25:22.000000000+02:00"
