@@ -209,9 +209,9 @@ class SimRuntime:
         await self._lives.start(container)
 
     async def stop_container(self, container: ContainerId, grace: float) -> None:
-        if container not in self._state.containers:
-            return
         await self._fault("stop_container")
+        if container not in self._state.containers:
+            return  # gone before, or while the verb was held up
         self._lives.stop(container, grace)
         if not self._lives.is_over(container):
             await self._lives.death(container).wait()

@@ -222,6 +222,23 @@ def test_faults_strike_the_next_calls(run, clock, chance):
     run(scenario())
 
 
+def test_a_stop_held_up_until_its_container_is_gone_is_no_failure(run, clock, chance):
+    """Another may remove the container while a stop is late; then there is nothing left to stop."""
+
+    async def scenario():
+        runtime = SimRuntime(clock, chance)
+        _, container = await started(runtime)
+        runtime.faults["stop_container"] = Fault(1, latency=5)
+        stopping = asyncio.create_task(runtime.stop_container(container, 1))
+        await clock.settle()
+        await runtime.remove_container(container)
+        await clock.advance(5)
+        await stopping
+        assert await runtime.container(container) is None
+
+    run(scenario())
+
+
 def test_logs_are_in_the_format_of_the_cri(run, clock, chance, tmp_path):
     """Lines of a script stand in the container's log file with time, stream and full-line mark."""
 
