@@ -120,11 +120,6 @@ class Supervisor:
         for number in range(count):
             self.component(f"{name}-{number}" if count > 1 else name, drain)
 
-    @property
-    def stopping(self) -> bool:
-        """Whether no more work can be started: a component that hands out jobs only waits to be cancelled."""
-        return self._stopping
-
     async def stop(self) -> None:
         """Cancel the jobs, then the components in the reverse order of their start, awaiting each."""
         self._stopping = True

@@ -17,6 +17,7 @@ from podling.api.times import from_wire, to_wire
 from podling.client.cache import key_of, split_key
 from podling.controllers.disruption_budget import failed, plan, selector_of
 from podling.lifecycle.disruption import DISRUPTION_TARGET, condition
+from podling.lifecycle.specs import TERMINAL_PHASES
 
 if TYPE_CHECKING:
     from podling.api.encoded import Encoded
@@ -42,7 +43,7 @@ def stale_in(pod: Pod, now: float) -> float | None:
     held = condition(pod, DISRUPTION_TARGET)
     if held is None or held.status != "True" or held.reason == _BY_KUBELET:
         return None
-    if pod.metadata.deletion_timestamp is not None or pod.status.phase in ("Succeeded", "Failed"):
+    if pod.metadata.deletion_timestamp is not None or pod.status.phase in TERMINAL_PHASES:
         return None
     return max(from_wire(held.last_transition_time) + STALE_AFTER - now, 0.0) if held.last_transition_time else 0.0
 

@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from podling.api.annotations import MIRROR, SOURCE
 from podling.api.errors import StatusError
 from podling.api.resources import PODS
 from podling.api.times import to_wire
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("podling.kubelet.static")
 
-MIRROR: Final = "kubernetes.io/config.mirror"
 _STAYS: Final = {"operator": "Exists", "effect": "NoExecute"}
 _LARGEST: Final = 1 << 20
 _PERIOD: Final = 20.0
@@ -110,7 +110,7 @@ def read_manifest(content: bytes, file: str, node_name: str, now: float) -> Mani
         "kubernetes.io/config.hash": hashed,
         MIRROR: hashed,
         "kubernetes.io/config.seen": to_wire(now),
-        "kubernetes.io/config.source": "file",
+        SOURCE: "file",
     }
     mirror = {
         "apiVersion": "v1",

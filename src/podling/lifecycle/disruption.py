@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from podling.api.times import to_wire
+from podling.lifecycle.specs import TERMINAL_PHASES
 
 if TYPE_CHECKING:
     from podling.api.types.core_v1 import Pod, PodCondition
@@ -35,7 +36,7 @@ def disrupted(pod: Pod, reason: str, message: str, now: float, *, failed: bool =
     `None` where all of it is said already. Without a reason only the phase is written.
     """
     changes: dict[str, Any] = {}
-    if failed and pod.status.phase not in ("Succeeded", "Failed"):
+    if failed and pod.status.phase not in TERMINAL_PHASES:
         changes["phase"] = "Failed"
     held = condition(pod, DISRUPTION_TARGET)
     if reason and (held is None or (held.status, held.reason, held.message) != ("True", reason, message)):

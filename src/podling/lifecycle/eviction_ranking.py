@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from podling.api.annotations import MIRROR, SOURCE
 from podling.api.quantity import BINARY_SI, Quantity, parse
 from podling.lifecycle.eviction import MEMORY_PRESSURE, Signal, quantity, resource_of
 from podling.lifecycle.facts import Rejection
@@ -63,7 +64,7 @@ class Candidate:
 def is_critical(pod: Pod) -> bool:
     """Whether the node cannot do without the Pod: static, a mirror, or of a system priority."""
     annotations = pod.metadata.annotations
-    if annotations.get("kubernetes.io/config.source", "api") != "api" or "kubernetes.io/config.mirror" in annotations:
+    if annotations.get(SOURCE, "api") != "api" or MIRROR in annotations:
         return True
     return pod.spec.priority is not None and pod.spec.priority >= _SYSTEM_CRITICAL
 

@@ -19,6 +19,7 @@ from podling.api.errors import StatusError
 from podling.api.resources import NAMESPACES, NODES, POD_DISRUPTION_BUDGETS, PODS, SERVICES
 from podling.api.selectors import from_label_selector
 from podling.lifecycle.disruption import disrupted
+from podling.lifecycle.specs import TERMINAL_PHASES
 from podling.placement.changes import (
     AssignedPodAdded,
     AssignedPodRemoved,
@@ -138,7 +139,7 @@ class Scheduler:
                 remove()
 
     def _may_start(self) -> bool:
-        return self._jobs < _JOBS and not self._supervisor.stopping
+        return self._jobs < _JOBS and not self._supervisor.is_stopping
 
     async def _rest(self) -> None:
         """Wait until something happens or a deadline comes."""
@@ -194,7 +195,7 @@ class Scheduler:
         if new is None:
             return
         pod = self._pods.view(new)
-        if pod.status.phase in ("Succeeded", "Failed"):
+        if pod.status.phase in TERMINAL_PHASES:
             self._gone(new.uid)
         elif pod.spec.node_name:
             self._assigned(PodInfo(pod), pod.spec.node_name)
@@ -295,7 +296,7 @@ class Scheduler:
         self._queue.refused(queued, diagnosis.plugins, self._clock.monotonic())
         self._recorder.event(pod.pod, "Warning", "FailedScheduling", _note(message))
         self._explain(pod.pod, UNSCHEDULABLE, message, nominated)
-        if chosen is not None and not self._supervisor.stopping:
+        if chosen is not None and not self._supervisor.is_stopping:
             self._preempting[pod.uid] = None
             self._job(f"preempt for {pod.key}", self._make_room(pod, chosen))
 
@@ -374,7 +375,7 @@ class Scheduler:
 
     def _explain(self, pod: Pod, reason: str, message: str, nominated: str | None = None) -> None:
         patch = not_scheduled(pod, reason, message, self._clock.time(), nominated)
-        if patch is not None and not self._supervisor.stopping:
+        if patch is not None and not self._supervisor.is_stopping:
             name, namespace = pod.metadata.name, pod.metadata.namespace
             self._job(f"explain {namespace}/{name}", self._patch_status(name, namespace, patch))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from podling.api.annotations import MIRROR
 from podling.api.names import out_of_range, too_long
 from podling.api.types.core_v1 import PodSecurityContext, ResourceRequirements
 from podling.api.validation import (
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     )
 
 MAX_INT32 = 2**31 - 1
-MIRROR = "kubernetes.io/config.mirror"
 _DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from podling.api.annotations import MIRROR
 from podling.api.types.core_v1 import ResourceRequirements
 from podling.api.validation import meta, pod
 from podling.api.validation.difference import comparable
@@ -28,7 +29,7 @@ _NOTHING = ResourceRequirements()
 
 def check_resize(new: Pod, old: Pod, causes: list[Cause]) -> None:
     """Check a change of a Pod's resources; all but these is in `new` as in `old`."""
-    if pod.MIRROR in old.metadata.annotations:
+    if MIRROR in old.metadata.annotations:
         causes.append(forbidden(ROOT, "static pods cannot be resized"))
         return
     if old.spec.os is not None and old.spec.os.name == "windows":

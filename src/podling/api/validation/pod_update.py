@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from podling.api.annotations import MIRROR
 from podling.api.names import out_of_range
 from podling.api.types.core_v1 import Affinity
 from podling.api.validation import meta, pod, tolerations
@@ -68,7 +69,7 @@ def check_update(new: Pod, old: Pod, causes: list[Cause]) -> None:
 
 def check_ephemeral_containers_update(new: Pod, old: Pod, causes: list[Cause]) -> None:
     """Check a change through the subresource `ephemeralcontainers`: containers may be added, never changed."""
-    if pod.MIRROR in old.metadata.annotations:
+    if MIRROR in old.metadata.annotations:
         causes.append(forbidden(ROOT, "static pods do not support ephemeral containers"))
         return
     meta.check_update(new.metadata, old.metadata, causes)
@@ -96,14 +97,14 @@ def check_annotation_update(new: Pod, old: Pod, causes: list[Cause]) -> None:
             continue
         if key.startswith(APP_ARMOR):
             causes.append(forbidden(path.key(key), "may not remove or update AppArmor annotations"))
-        if key == pod.MIRROR:
+        if key == MIRROR:
             causes.append(forbidden(path.key(key), "may not remove or update mirror pod annotation"))
     for key in new.metadata.annotations:
         if key in old.metadata.annotations:
             continue
         if key.startswith(APP_ARMOR):
             causes.append(forbidden(path.key(key), "may not add AppArmor annotations"))
-        if key == pod.MIRROR:
+        if key == MIRROR:
             causes.append(forbidden(path.key(key), "may not add mirror pod annotation"))
     if new.metadata.annotations:
         pod.check_annotations(new.metadata.annotations, new.spec, path, causes)

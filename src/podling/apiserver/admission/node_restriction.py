@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from podling.api.annotations import MIRROR
 from podling.api.errors import StatusError, forbidden
 from podling.api.resources import PODS
 from podling.apiserver.identity.nodes import node_of
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from podling.apiserver.admission.operation import Operation
     from podling.apiserver.registry import Registry
 
-_MIRROR = "kubernetes.io/config.mirror"
 _OWN_LABELS = frozenset(
     {
         "kubernetes.io/hostname",
@@ -76,9 +76,9 @@ class NodeRestriction:
 
     def _admit_mirror_pod(self, operation: Operation, node: str) -> None:
         tree = operation.tree
-        if _MIRROR not in (tree["metadata"].get("annotations") or {}):
+        if MIRROR not in (tree["metadata"].get("annotations") or {}):
             raise _refuse(
-                operation, f'pod does not have "{_MIRROR}" annotation, node "{node}" can only create mirror pods'
+                operation, f'pod does not have "{MIRROR}" annotation, node "{node}" can only create mirror pods'
             )
         if tree.get("spec", {}).get("nodeName", "") != node:
             raise _refuse(operation, f'node "{node}" can only create pods with spec.nodeName set to itself')

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from podling.api.annotations import MIRROR
 from podling.api.errors import forbidden
 from podling.api.resources import SERVICE_ACCOUNTS
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from podling.apiserver.registry import Registry
 
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
-_MIRROR = "kubernetes.io/config.mirror"
 
 
 class ServiceAccount:
@@ -28,7 +28,7 @@ class ServiceAccount:
             return
         tree = operation.tree
         spec = tree["spec"]
-        if _MIRROR in (tree["metadata"].get("annotations") or {}):
+        if MIRROR in (tree["metadata"].get("annotations") or {}):
             if spec.get("serviceAccountName"):
                 raise forbidden("", "pods", operation.name, "a mirror pod may not reference service accounts")
             return
