@@ -256,6 +256,19 @@ class Cluster:
                     cgroups=cgroups,
                 )
             )
+            from podling.cluster import networks
+
+            context = networks.network_context(
+                name,
+                self._data.instance,
+                self._data.path,
+                plane,
+                self._clock,
+                self._supervisor,
+                self._host,
+                self._network,
+            )
+            await networks.start(context)
         await asyncio.gather(*(kubelet.start() for kubelet in self.kubelets))
         for number, (kubelet, runtime_of) in enumerate(zip(self.kubelets, self.runtimes, strict=True)):
             server = KubeletServer(

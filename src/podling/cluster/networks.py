@@ -1,0 +1,43 @@
+"""The network of a node, composed: what starts beside its Pod network, and in which order.
+
+Owns the list. Each component is built from a `NetworkContext`, started, and ended by the supervisor.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from podling.apiserver.record import User
+from podling.network.context import NetworkContext
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from podling.aio.clock import Clock
+    from podling.aio.supervisor import Supervisor
+    from podling.cluster.control_plane import ControlPlane
+    from podling.linux.host import Host
+    from podling.network.podnetwork import RoutedPodNetwork
+
+PROXY = User("system:kube-proxy", ("system:authenticated",))
+
+
+def network_context(
+    node: str,
+    instance: str,
+    data: Path,
+    plane: ControlPlane,
+    clock: Clock,
+    supervisor: Supervisor,
+    host: Host,
+    pods: RoutedPodNetwork,
+) -> NetworkContext:
+    """Return what the network components of `node` are built from; they call as upstream's proxy does."""
+    client = plane.client(PROXY)
+    informers = plane.informers(PROXY, supervisor)
+    return NetworkContext(node, instance, data, client, informers, clock, supervisor, host, pods)
+
+
+async def start(context: NetworkContext) -> None:
+    """Start the network of one node; returns when its rules are in force for what is known by then."""
+    # In this order: the proxy (Services), then policies, then flows. Each adds itself here.

@@ -1,0 +1,36 @@
+"""What every component of a node's network is given: the proxy, the policies, the flows.
+
+Owns nothing. They see the cluster through the client and the informers, and the kernel through the node's `Host`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from podling.aio.clock import Clock
+    from podling.aio.supervisor import Supervisor
+    from podling.client.client import Client
+    from podling.client.informer import Informers
+    from podling.linux.host import Host
+    from podling.network.podnetwork import RoutedPodNetwork
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkContext:
+    """One node, the cluster around it, and who runs tasks."""
+
+    node: str
+    instance: str
+    """Names every table: `podling-<instance>…`."""
+    data: Path
+    """The node's own folder, for what must outlive the process."""
+    client: Client
+    informers: Informers
+    clock: Clock
+    supervisor: Supervisor
+    host: Host
+    pods: RoutedPodNetwork
