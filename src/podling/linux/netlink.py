@@ -72,7 +72,8 @@ def _attribute(kind: int, data: bytes) -> bytes:
     return struct.pack("=HH", length, kind) + data + b"\0" * (-length % 4)
 
 
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield (kind, data) of each attribute; what is cut short ends it."""
     offset = 0
     while offset + 4 <= len(data):
         length, kind = struct.unpack_from("=HH", data, offset)
@@ -131,7 +132,7 @@ class Netlink:
         links = []
         for _, body in self._ask(_GETLINK, _DUMP, _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0), "list links"):
             _, _, index, flags, _ = _LINK.unpack_from(body)
-            found = dict(_attributes(body[_LINK.size :]))
+            found = dict(attributes(body[_LINK.size :]))
             name = found.get(3, b"").rstrip(b"\0").decode()
             mtu = struct.unpack("=I", found[4])[0] if 4 in found else 1500
             links.append(Link(index, name, mtu, found.get(1, b""), bool(flags & _IFF_UP)))
@@ -145,7 +146,7 @@ class Netlink:
             family, length, _, _, table, protocol, _, _, _ = _ROUTE.unpack_from(body)
             if family != socket.AF_INET or table != 254:
                 continue
-            found = dict(_attributes(body[_ROUTE.size :]))
+            found = dict(attributes(body[_ROUTE.size :]))
             routes.append(
                 Route(
                     IPv4Network((found.get(1, b"\0\0\0\0"), length)),

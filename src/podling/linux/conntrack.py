@@ -1,0 +1,259 @@
+"""The kernel's table of connections: read whole, followed as it changes, and freed of entries.
+
+Owns the ctnetlink messages of one network namespace: that in which its socket was opened. An entry is a value; its
+`original` tuple is what the caller asked for (a Service's address, say), its `reply` tuple who answers. Knows neither
+Pods nor Services. Invariants: nothing is polled; where the kernel had to drop events the follower is told, and can
+read the table anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from podling.linux import namespaces
+from podling.linux.netlink import attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_NETFILTER: Final = 12
+_SOL_NETLINK: Final = 270
+_ADD_MEMBERSHIP: Final = 1
+_SUBSYSTEM: Final = 1 << 8
+_NEW, _GET, _DELETE = _SUBSYSTEM, _SUBSYSTEM | 1, _SUBSYSTEM | 2
+_GROUPS: Final = {"new": 1, "update": 2, "destroy": 3}
+_REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
+_ERROR, _DONE = 2, 3
+_HEADER: Final = struct.Struct("=IHHII")
+_FAMILY: Final = struct.Struct(">BBH")
+_BUFFER: Final = 4 << 20
+_SO_RCVBUFFORCE: Final = 33
+_BATCH: Final = 64
+"""Reads for one turn of the loop: the rest waits for the next, so that a storm of connections starves nobody."""
+
+TCP, UDP, SCTP, ICMP = 6, 17, 132, 1
+
+SEEN_REPLY: Final = 1 << 1
+"""Of `Entry.status`: a packet came back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuple:
+    """One direction of a connection."""
+
+    source: str
+    destination: str
+    protocol: int
+    source_port: int = 0
+    destination_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One connection, as the kernel has it."""
+
+    id: int
+    original: Tuple
+    reply: Tuple
+    status: int = 0
+    sent: int = 0
+    """Bytes of the original direction; counted only where `nf_conntrack_acct` is on."""
+    received: int = 0
+    answers: int = 0
+    """Packets that came back; counted as the bytes are."""
+    started: float = 0.0
+    """Seconds since the epoch; 0 where `nf_conntrack_timestamp` is off."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether anything but a refusal came back."""
+        return bool(self.status & SEEN_REPLY)
+
+
+def _tuple(data: bytes) -> Tuple | None:
+    source = destination = ""
+    protocol = source_port = destination_port = 0
+    for kind, part in attributes(data):
+        if kind == 1:
+            for which, address in attributes(part):
+                text = socket.inet_ntoa(address) if len(address) == 4 else socket.inet_ntop(socket.AF_INET6, address)
+                if which in (1, 3):
+                    source = text
+                else:
+                    destination = text
+        elif kind == 2:
+            for which, value in attributes(part):
+                if which == 1:
+                    protocol = value[0]
+                elif which == 2:
+                    source_port = value[0] << 8 | value[1]
+                elif which == 3:
+                    destination_port = value[0] << 8 | value[1]
+    if not source or not destination:
+        return None
+    return Tuple(source, destination, protocol, source_port, destination_port)
+
+
+def _counters(data: bytes) -> tuple[int, int]:
+    found = dict(attributes(data))
+    return int.from_bytes(found.get(1, b""), "big"), int.from_bytes(found.get(2, b""), "big")
+
+
+def parse(message: bytes) -> Entry | None:
+    """Return the entry that a message (behind its netlink header) is about; `None` for what is no connection."""
+    original = reply = None
+    number = status = sent = received = answers = 0
+    started = 0.0
+    for kind, data in attributes(message[_FAMILY.size :]):
+        if kind == 1:
+            original = _tuple(data)
+        elif kind == 2:
+            reply = _tuple(data)
+        elif kind == 3:
+            status = int.from_bytes(data, "big")
+        elif kind == 9:
+            sent = _counters(data)[1]
+        elif kind == 10:
+            answers, received = _counters(data)
+        elif kind == 12:
+            number = int.from_bytes(data, "big")
+        elif kind == 20:
+            started = int.from_bytes(dict(attributes(data)).get(1, b""), "big") / 1e9
+    if original is None or reply is None:
+        return None
+    return Entry(number, original, reply, status, sent, received, answers, started)
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        length, kind, _, _, _ = _HEADER.unpack_from(data, offset)
+        if length < _HEADER.size:
+            return
+        yield kind, data[offset + _HEADER.size : offset + length]
+        offset += (length + 3) & ~3
+
+
+def _open(namespace: str, *groups: int) -> socket.socket:
+    def open_socket() -> socket.socket:
+        opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
+        try:
+            try:
+                opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+            except PermissionError:
+                opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+            opened.bind((0, 0))
+            for group in groups:
+                opened.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
+    return namespaces.inside(namespace, open_socket)
+
+
+class Follower:
+    """Calls `changed(what, entry)` on the running loop for each connection that is made (`new`) or ends (`destroy`)."""
+
+    def __init__(
+        self, namespace: str, changed: Callable[[str, Entry], object], overrun: Callable[[], object], *what: str
+    ) -> None:
+        """Follow `what` of new, update, destroy; `overrun` is called where the kernel had to drop events."""
+        self._changed = changed
+        self._overrun = overrun
+        self._socket = _open(namespace, *(_GROUPS[name] for name in what or ("new", "destroy")))
+        self._socket.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._socket, self._readable)
+
+    def _readable(self) -> None:
+        for _ in range(_BATCH):
+            try:
+                data = self._socket.recv(1 << 17)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                self._overrun()
+                continue
+            for kind, body in _messages(data):
+                entry = parse(body)
+                if entry is not None:
+                    self._changed("new" if kind == _NEW else "destroy", entry)
+
+    def close(self) -> None:
+        """Stop following."""
+        if self._socket.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+
+
+class Conntrack:
+    """Questions and orders about the table of one namespace. Blocks; not for several threads at once."""
+
+    def __init__(self, namespace: str = "") -> None:
+        self._socket = _open(namespace)
+        self._sequence = 0
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def entries(self, family: int = socket.AF_INET) -> Iterator[Entry]:
+        """Yield every connection of the table."""
+        for body in self._ask(_GET, _DUMP, _FAMILY.pack(family, 0, 0)):
+            entry = parse(body)
+            if entry is not None:
+                yield entry
+
+    def delete(self, entry: Entry) -> bool:
+        """Forget a connection, so that its next packet is judged anew; say whether it was there."""
+        family = socket.AF_INET6 if ":" in entry.original.source else socket.AF_INET
+        payload = _FAMILY.pack(family, 0, 0) + _nested(1, _packed(entry.original))
+        payload += _nested(12, entry.id.to_bytes(4, "big"), flag=0)
+        try:
+            self._ask(_DELETE, _ACK, payload)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            return False
+        return True
+
+    def _ask(self, kind: int, flags: int, payload: bytes) -> list[bytes]:
+        self._sequence += 1
+        head = _HEADER.pack(_HEADER.size + len(payload), kind, flags | _REQUEST, self._sequence, 0)
+        self._socket.send(head + payload)
+        answers: list[bytes] = []
+        while True:
+            for answer, body in _messages(self._socket.recv(1 << 17)):
+                if answer == _DONE:
+                    return answers
+                if answer == _ERROR:
+                    code = -struct.unpack_from("=i", body)[0]
+                    if code:
+                        raise OSError(code, f"conntrack: {os.strerror(code)}")
+                    return answers
+                answers.append(body)
+
+
+def _nested(kind: int, data: bytes, *, flag: int = 0x8000) -> bytes:
+    length = 4 + len(data)
+    return struct.pack("=HH", length, kind | flag) + data + b"\0" * (-length % 4)
+
+
+def _packed(one: Tuple) -> bytes:
+    family, which = (socket.AF_INET6, (3, 4)) if ":" in one.source else (socket.AF_INET, (1, 2))
+    addresses = b"".join(
+        _nested(kind, socket.inet_pton(family, address), flag=0)
+        for kind, address in zip(which, (one.source, one.destination), strict=True)
+    )
+    numbers = _nested(1, bytes((one.protocol,)), flag=0)
+    for kind, port in ((2, one.source_port), (3, one.destination_port)):
+        numbers += _nested(kind, port.to_bytes(2, "big"), flag=0)
+    return _nested(1, addresses) + _nested(2, numbers)
