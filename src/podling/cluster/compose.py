@@ -12,7 +12,6 @@ import os
 import resource
 import shutil
 import socket
-from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import podling
@@ -36,15 +35,14 @@ if TYPE_CHECKING:
     from podling.aio.clock import Clock
     from podling.apiserver.kubelet_proxy import ConnectionProxy
     from podling.cluster.data_dir import DataDir
+    from podling.cluster.nodes import ComposedNode
     from podling.cluster.options import Options
+    from podling.cluster.real_nodes import RealNodes
     from podling.kubelet.kubelet import Kubelet
-    from podling.network.podnetwork import RoutedPodNetwork
     from podling.runtime.protocol import Runtime
     from podling.store.protocol import Store
 
 _PATIENCE = 60.0
-KUBELET_PORT = 10250
-"""Where the kubelet of a real node listens, on the node's own address: upstream's."""
 
 
 class StartFailed(Exception):  # an outcome that the command words for its user
@@ -77,7 +75,7 @@ class Cluster:
         self._supervisor = Supervisor(clock)
         self._store: Store | None = None
         self._plane: ControlPlane | None = None
-        self._network: RoutedPodNetwork | None = None
+        self._real: RealNodes | None = None
         self.kubelets: list[Kubelet] = []
         self.runtimes: list[Runtime] = []
         self.port = 0
@@ -105,10 +103,11 @@ class Cluster:
                 await server.close()
         finally:
             await self._supervisor.__aexit__(kind, error, trace)
-            for runtime in self.runtimes:
-                await runtime.close()
-            if self._network is not None:
-                await self._network.close()
+            if self._real is not None:
+                await self._real.close()
+            else:
+                for runtime in self.runtimes:
+                    await runtime.close()
             if self._store is not None:
                 await self._store.close()
             self._host.close()
@@ -144,12 +143,12 @@ class Cluster:
 
         addresses = ["127.0.0.1", *options.listen]
         if kind == "oci":
-            from podling.network.podnetwork import RoutedPodNetwork
+            from podling.cluster.real_nodes import RealNodes
 
             yield "Preparing the Pod network"
-            self._network = RoutedPodNetwork(self._data.path, self._data.instance)
-            await self._network.start()
-            addresses.append(str(self._network.gateway))
+            self._real = RealNodes(self._data, options, clock, self._chance, self._supervisor)
+            await self._real.prepare()
+            addresses.append(self._real.address)
 
         yield "Opening the store"
         try:
@@ -167,7 +166,7 @@ class Cluster:
         plane.start_components(identity.root_ca())
 
         yield f"Starting {'the node' if options.nodes == 1 else f'{options.nodes} nodes'}"
-        await self._start_nodes(plane, kind, identity)
+        await self._start_nodes(plane, identity)
         client = plane.client(ADMIN)
         for kubelet in self.kubelets:
             await wait_for(client, NODES, kubelet.name, "", ready(), clock, _PATIENCE)
@@ -202,80 +201,39 @@ class Cluster:
         if addresses[-1] != "127.0.0.1":  # nobody but this machine can reach a loopback address: there is no endpoint
             await plane.server.publish_endpoints(addresses[-1], self.port)
 
-    async def _start_nodes(self, plane: ControlPlane, kind: str, identity: Identity) -> None:
+    async def _start_nodes(self, plane: ControlPlane, identity: Identity) -> None:
         from podling.cluster import nodes
 
         try:
             settings = nodes.read_settings(self._options.kubelet_config, Settings())
         except ValueError as error:
             raise StartFailed(f"--kubelet-config: {error}", "see KubeletConfiguration in Kubernetes's docs") from error
-        listener = None
-        if kind == "sim":
-            for number in range(self._options.nodes):
-                name = self._options.node_name if number == 0 else ""
-                kubelet, simulated = nodes.make_simulated(
-                    number, plane, self._clock, self._chance, self._supervisor, name=name, settings=settings
-                )
-                self.kubelets.append(kubelet)
-                self.runtimes.append(simulated)
+        if self._real is not None:
+            composed = await self._real.compose(plane, settings)
         else:
-            from podling.kubelet.machine import read_machine
-            from podling.kubelet.probes.wire import HostWire
-            from podling.kubelet.resources import NodeCgroups
-            from podling.kubelet.stats_machine import MachineStats
-            from podling.linux.cgroup import detect
-            from podling.runtime.oci.runtime import OciRuntime
-
-            assert self._network is not None
-            runtime = OciRuntime(self._data.path, instance=self._data.instance, clock=self._clock, chance=self._chance)
-            self.runtimes.append(runtime)
-            name = self._options.node_name or socket.gethostname().lower()
-            listener = self._host.listen(str(self._network.gateway), KUBELET_PORT)
-            settings = replace(
-                settings,
-                root=self._data.path / "pods",
-                addresses=(str(self._network.gateway),),
-                pod_cidr=str(self._network.pod_range),
-                cgroup_root=f"/podling-{self._data.instance}/kubepods",
-                thresholds_reserve=True,
-            )
-            machine = read_machine(self._data.path)
-            cgroups = NodeCgroups(settings.cgroup_root, detect())
-            self.kubelets.append(
-                nodes.make_kubelet(
-                    name,
-                    plane,
-                    runtime,
-                    self._network,
-                    machine,
-                    self._clock,
-                    self._supervisor,
-                    settings,
-                    wire=HostWire(self._host, self._clock),
-                    stats=MachineStats(runtime, settings, runtime.layout.images, cgroups, machine.memory, shared=False),
-                    cgroups=cgroups,
-                )
-            )
-            from podling.cluster import networks
-
-            context = networks.network_context(
-                name,
-                self._data.instance,
-                self._data.path,
-                plane,
-                self._clock,
-                self._supervisor,
-                self._host,
-                self._network,
-            )
-            await networks.start(context)
+            composed = [self._simulated(number, plane, settings) for number in range(self._options.nodes)]
+        self.kubelets = [node.kubelet for node in composed]
+        self.runtimes = [node.runtime for node in composed]
         await asyncio.gather(*(kubelet.start() for kubelet in self.kubelets))
-        for number, (kubelet, runtime_of) in enumerate(zip(self.kubelets, self.runtimes, strict=True)):
+        for number, node in enumerate(composed):
+            kubelet = node.kubelet
             server = KubeletServer(
-                kubelet, runtime_of, self._clock, node=kubelet.name, stats=kubelet.housekeeping.stats
+                kubelet, node.runtime, self._clock, node=kubelet.name, stats=kubelet.housekeeping.stats
             )
             path = str(self._data.run / f"kubelet-{number}.sock")
-            tls = None if listener is None else identity.kubelet_server_tls(kubelet.name, kubelet.settings.addresses)
-            await server.start(path, tls=tls, sock=listener)
+            tls = (
+                None if node.listener is None else identity.kubelet_server_tls(kubelet.name, kubelet.settings.addresses)
+            )
+            await server.start(path, tls=tls, sock=node.listener)
             self._kubelet_servers.append(server)
             self._kubelet_sockets[kubelet.name] = path
+
+    def _simulated(self, number: int, plane: ControlPlane, settings: Settings) -> ComposedNode:
+        from podling.cluster import nodes
+
+        name = self._options.node_name if number == 0 else ""
+        return nodes.ComposedNode(
+            *nodes.make_simulated(
+                number, plane, self._clock, self._chance, self._supervisor, name=name, settings=settings
+            )
+        )

@@ -1,6 +1,7 @@
 """The network of a node, composed: what starts beside its Pod network, and in which order.
 
-Owns the list. Each component is built from a `NetworkContext`, started, and ended by the supervisor.
+Owns the list. Each component is built from a `NetworkContext` and started. Its tasks are the supervisor's to end; what
+it holds beside them, it hands to `closing`, which is closed after those, the last one first.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from podling.apiserver.record import User
 from podling.network.context import NetworkContext
 
 if TYPE_CHECKING:
+    from contextlib import AsyncExitStack
     from pathlib import Path
 
     from podling.aio.clock import Clock
@@ -38,6 +40,6 @@ def network_context(
     return NetworkContext(node, instance, data, client, informers, clock, supervisor, host, pods)
 
 
-async def start(context: NetworkContext) -> None:
+async def start(context: NetworkContext, closing: AsyncExitStack) -> None:
     """Start the network of one node; returns when its rules are in force for what is known by then."""
     # In this order: the proxy (Services), then policies, then flows. Each adds itself here.

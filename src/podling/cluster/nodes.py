@@ -1,13 +1,13 @@
 """Nodes, composed: a kubelet with the runtime and network that its kind of node has.
 
-Owns the two kinds: a real node (oci runtime, routed Pod network, the machine's own facts) and simulated ones (sim
-runtime, no network to wire, a capacity that is given). Knows nothing of how the control plane is reached beyond the
-client it is handed.
+Owns what all kinds of nodes have in common, and the simulated kind (sim runtime, no network to wire, a capacity that is
+given); the real kind is `real_nodes.py`'s. Knows nothing of how the control plane is reached beyond the client it is
+handed.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from podling.cluster.control_plane import node_user
@@ -16,6 +16,7 @@ from podling.kubelet.machine import Machine
 from podling.kubelet.settings import Settings
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
@@ -32,6 +33,16 @@ if TYPE_CHECKING:
     from podling.runtime.sim.script import ImageScript
 
 SIMULATED_CAPACITY = {"cpu": "4", "memory": "8Gi", "ephemeral-storage": "100Gi"}
+
+
+@dataclass(frozen=True, slots=True)
+class ComposedNode:
+    """A node that is ready to start."""
+
+    kubelet: Kubelet
+    runtime: Runtime
+    listener: socket.socket | None = None
+    """Where its kubelet's server listens beside its unix socket."""
 
 
 class NoWiring:

@@ -1,0 +1,126 @@
+"""Real nodes, composed: what each is made of, in the order in which it starts and is let go.
+
+Owns the parts of a node with real containers: its hands on the machine, its Pod network, its runtime, its share of the
+machine, its kubelet, and what else its network runs (`networks.py`). Knows nothing of how the control plane is made.
+Invariant: what was begun is let go by `close`, also after half a start; containers, links and rules are no part of it.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from podling.cluster import networks
+from podling.cluster.nodes import ComposedNode, make_kubelet
+from podling.kubelet.machine import read_machine
+from podling.kubelet.probes.wire import HostWire
+from podling.kubelet.resources import NodeCgroups
+from podling.kubelet.stats_machine import MachineStats
+from podling.linux.cgroup import detect
+from podling.linux.local import LocalHost
+from podling.network.podnetwork import RoutedPodNetwork
+from podling.runtime.oci.runtime import OciRuntime
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from podling.aio.chance import Chance
+    from podling.aio.clock import Clock
+    from podling.aio.supervisor import Supervisor
+    from podling.cluster.control_plane import ControlPlane
+    from podling.cluster.data_dir import DataDir
+    from podling.cluster.options import Options
+    from podling.kubelet.settings import Settings
+
+KUBELET_PORT = 10250
+"""Where the kubelet of a real node listens, on the node's own address: upstream's."""
+
+
+@dataclass(slots=True)
+class _RealNode:
+    name: str
+    data: Path
+    """Its own folder: the cluster's for the first node."""
+    host: LocalHost
+    network: RoutedPodNetwork
+    closing: AsyncExitStack = field(default_factory=AsyncExitStack)
+    """What its network components hold, beside their tasks."""
+    runtime: OciRuntime | None = None
+
+    @property
+    def address(self) -> str:
+        return str(self.network.gateway)
+
+
+class RealNodes:
+    """The nodes of a cluster whose containers are real."""
+
+    def __init__(self, data: DataDir, options: Options, clock: Clock, chance: Chance, supervisor: Supervisor) -> None:
+        self._data = data
+        self._options = options
+        self._clock = clock
+        self._chance = chance
+        self._supervisor = supervisor
+        self._nodes: list[_RealNode] = []
+
+    async def prepare(self) -> None:
+        """Put up the Pod networks: from then on the nodes have addresses."""
+        name = self._options.node_name or socket.gethostname().lower()
+        network = RoutedPodNetwork(self._data.path, self._data.instance)
+        self._nodes.append(_RealNode(name, self._data.path, LocalHost(name, clock=self._clock), network))
+        await network.start()
+
+    @property
+    def address(self) -> str:
+        """Where Pods of every node reach what runs on the first one."""
+        return self._nodes[0].address
+
+    async def compose(self, plane: ControlPlane, settings: Settings) -> Sequence[ComposedNode]:
+        """Return the nodes, their networks' components running and their kubelets not yet."""
+        return [await self._compose(node, plane, settings) for node in self._nodes]
+
+    async def _compose(self, node: _RealNode, plane: ControlPlane, settings: Settings) -> ComposedNode:
+        data = self._data
+        runtime = node.runtime = OciRuntime(
+            node.data, instance=data.instance, clock=self._clock, chance=self._chance
+        )  # fmt: skip
+        settings = replace(
+            settings,
+            root=node.data / "pods",
+            addresses=(node.address,),
+            pod_cidr=str(node.network.pod_range),
+            cgroup_root=f"{runtime.layout.cgroup}/kubepods",
+            thresholds_reserve=True,
+        )
+        machine = read_machine(node.data)
+        cgroups = NodeCgroups(settings.cgroup_root, detect())
+        kubelet = make_kubelet(
+            node.name,
+            plane,
+            runtime,
+            node.network,
+            machine,
+            self._clock,
+            self._supervisor,
+            settings,
+            wire=HostWire(node.host, self._clock),
+            stats=MachineStats(runtime, settings, runtime.layout.images, cgroups, machine.memory, shared=False),
+            cgroups=cgroups,
+        )
+        context = networks.network_context(
+            node.name, data.instance, node.data, plane, self._clock, self._supervisor, node.host, node.network
+        )
+        await networks.start(context, node.closing)
+        return ComposedNode(kubelet, runtime, node.host.listen(node.address, KUBELET_PORT))
+
+    async def close(self) -> None:
+        """Let everything go, in the reverse order; the tasks have ended before."""
+        for node in reversed(self._nodes):
+            await node.closing.aclose()
+            if node.runtime is not None:
+                await node.runtime.close()
+            await node.network.close()
+            node.host.close()
