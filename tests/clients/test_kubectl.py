@@ -53,6 +53,30 @@ def test_get_in_every_form(cluster: RunningCluster, pod: str) -> None:
     assert "kube-system" in cluster.kubectl("get", "ns").stdout
 
 
+def test_policies_are_listed_and_described(cluster: RunningCluster, name: str) -> None:
+    """`netpol` is listed by its selector and described rule by rule; an impossible range is refused in upstream's words."""
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "podSelector": {"matchLabels": {"app": name}},
+            "ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": 80, "endPort": 90}]}],
+        },
+    }
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(policy))
+    head, row = cluster.kubectl("get", "netpol", name).stdout.splitlines()
+    assert (head.split(), row.split()[:2]) == (["NAME", "POD-SELECTOR", "AGE"], [name, f"app={name}"])
+    text = cluster.kubectl("describe", "netpol", name).stdout
+    for words in ("To Port: 80", "CIDR: 10.0.0.0/8", "Policy Types: Ingress"):
+        assert words in text
+    policy["spec"]["ingress"][0]["ports"][0]["endPort"] = 70  # type: ignore[index]
+    refused = cluster.kubectl("apply", "-f", "-", stdin=json.dumps(policy), check=False)
+    assert "spec.ingress[0].ports[0].endPort" in refused.stderr
+    assert "must be greater than or equal to `port`" in refused.stderr
+    cluster.kubectl("delete", "netpol", name)
+
+
 def test_describe_tells_the_whole_story(cluster: RunningCluster, pod: str) -> None:
     """describe shows state, conditions and the events from Scheduled to Started."""
     text = cluster.kubectl("describe", "pod", pod).stdout

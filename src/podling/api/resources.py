@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         core_v1,
         discovery_v1,
         events_v1,
+        networking_v1,
         node_v1,
         policy_v1,
         rbac_v1,
@@ -107,6 +108,9 @@ PRIORITY_CLASSES: Resource[scheduling_v1.PriorityClass] = _of(
 POD_DISRUPTION_BUDGETS: Resource[policy_v1.PodDisruptionBudget] = _of(
     "policy", "poddisruptionbudgets", "PodDisruptionBudget", "pdb"
 )
+NETWORK_POLICIES: Resource[networking_v1.NetworkPolicy] = _of(
+    "networking.k8s.io", "networkpolicies", "NetworkPolicy", "netpol"
+)
 RUNTIME_CLASSES: Resource[node_v1.RuntimeClass] = _of("node.k8s.io", "runtimeclasses", "RuntimeClass", namespaced=False)
 ROLES: Resource[rbac_v1.Role] = _of("rbac.authorization.k8s.io", "roles", "Role")
 ROLE_BINDINGS: Resource[rbac_v1.RoleBinding] = _of("rbac.authorization.k8s.io", "rolebindings", "RoleBinding")
@@ -132,6 +136,7 @@ STORED: tuple[Resource[Any], ...] = (
     LEASES,
     PRIORITY_CLASSES,
     POD_DISRUPTION_BUDGETS,
+    NETWORK_POLICIES,
     RUNTIME_CLASSES,
     ROLES,
     ROLE_BINDINGS,

@@ -175,7 +175,7 @@ def from_label_selector(selector: LabelSelector | None) -> Selector:
     """
     if selector is None:
         return NOTHING
-    found = [requirement(key, IN, (value,)) for key, value in selector.match_labels.items()]
+    found = [requirement(key, EQUALS, (value,)) for key, value in selector.match_labels.items()]
     operators = {"In": IN, "NotIn": NOT_IN, "Exists": EXISTS, "DoesNotExist": DOES_NOT_EXIST}
     for expression in selector.match_expressions:
         operator = operators.get(expression.operator)

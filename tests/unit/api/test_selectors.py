@@ -85,7 +85,7 @@ def test_the_struct_form_selects_alike() -> None:
             LabelSelectorRequirement(key="e", operator="Exists"),
         ),
     )
-    assert str(from_label_selector(struct)) == "a in (b),c notin (d),e"
+    assert str(from_label_selector(struct)) == "a=b,c notin (d),e"
     with pytest.raises(ValueError, match='"Near" is not a valid label selector operator'):
         from_label_selector(LabelSelector(match_expressions=(LabelSelectorRequirement(key="c", operator="Near"),)))
     assert from_labels({"b": "1", "a": "2"}).required_value("a") == "2"

@@ -21,6 +21,7 @@ _SEEDS = {
     r.SECRETS: {"metadata": {"name": "s"}, "data": {"a": "Yg=="}, "stringData": {"a": "b"}},
     r.ROLE_BINDINGS: {"metadata": {"name": "b"}, "roleRef": {"kind": "Role", "name": "x"}, "subjects": [{"kind": "User", "name": "u"}]},
     r.RUNTIME_CLASSES: {"metadata": {"name": "r"}, "handler": "h", "scheduling": {"nodeSelector": {"a": "b"}}},
+    r.NETWORK_POLICIES: {"metadata": {"name": "n"}, "spec": {"podSelector": {"matchLabels": {"a": "b"}}, "ingress": [{"ports": [{"port": 80, "endPort": 90}], "from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}]}]}},
     r.PRIORITY_CLASSES: {"metadata": {"name": "c"}, "value": 1, "globalDefault": False},
     r.EVENTS_V1: {"metadata": {"name": "e"}, "regarding": {"kind": "Pod"}, "eventTime": "2023-01-01T00:00:00.000000Z", "series": {"count": 2}},
 }  # fmt: skip

@@ -48,6 +48,12 @@ ROWS: list[tuple[Resource[Any], dict[str, Any], dict[str, Any]]] = [
          "Nominated Node": "<none>", "Readiness Gates": "<none>"},
     ),
     (
+        resources.NETWORK_POLICIES,
+        {"spec": {"podSelector": {"matchLabels": {"app": "db"}, "matchExpressions": [{"key": "t", "operator": "In", "values": ["b", "a"]}]}}},
+        {"Name": "x", "Pod-Selector": "app=db,t in (a,b)", "Age": "60m"},
+    ),
+    (resources.NETWORK_POLICIES, {"spec": {"podSelector": {}}}, {"Name": "x", "Pod-Selector": "<none>", "Age": "60m"}),
+    (
         resources.NODES,
         {
             "metadata": {"labels": {"node-role.kubernetes.io/control-plane": "", "kubernetes.io/role": "a"}},

@@ -71,6 +71,20 @@ def _priority_class(tree: _Tree) -> None:
         tree["preemptionPolicy"] = "PreemptLowerPriority"
 
 
+def _network_policy(tree: _Tree) -> None:
+    """Name the directions that a policy is about, ingress always, and TCP where a port names no protocol."""
+    spec = tree.get("spec")
+    if spec is None:
+        spec = tree["spec"] = {}
+    if not spec.get("policyTypes"):
+        spec["policyTypes"] = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
+    for direction in ("ingress", "egress"):
+        for rule in spec.get(direction) or ():
+            for port in rule.get("ports") or ():
+                if port.get("protocol") is None:
+                    port["protocol"] = "TCP"
+
+
 def _runtime_class(tree: _Tree) -> None:
     overhead = (tree.get("overhead") or {}).get("podFixed")
     if overhead:
@@ -111,6 +125,7 @@ BY_KIND: dict[tuple[str, str], Callable[[_Tree], None]] = {
     ("", "LimitRange"): _limit_range,
     ("discovery.k8s.io", "EndpointSlice"): _endpoint_slice,
     ("scheduling.k8s.io", "PriorityClass"): _priority_class,
+    ("networking.k8s.io", "NetworkPolicy"): _network_policy,
     ("node.k8s.io", "RuntimeClass"): _runtime_class,
     (_RBAC, "RoleBinding"): _role_binding,
     (_RBAC, "ClusterRoleBinding"): _role_binding,

@@ -67,6 +67,7 @@ _RULES: dict[tuple[str, str], _Rules] = {
     ("coordination.k8s.io", "Lease"): _named("classes", "lease"),
     ("scheduling.k8s.io", "PriorityClass"): _named("classes", "priority_class"),
     ("policy", "PodDisruptionBudget"): _Rules("disruption", status_update="check_status_update"),
+    ("networking.k8s.io", "NetworkPolicy"): _Rules("network_policy"),
     ("node.k8s.io", "RuntimeClass"): _named("classes", "runtime_class"),
     (_RBAC, "Role"): _named("rbac", "role"),
     (_RBAC, "RoleBinding"): _named("rbac", "role_binding"),
@@ -77,6 +78,12 @@ _ELSEWHERE = {
     ("Pod", "check_update"): "pod_update",
     ("Pod", "check_status_update"): "pod_status",
 }
+
+_ADVISED = {
+    **dict.fromkeys(("Pod", "Service", "Node", "ServiceAccount", "Endpoints"), ""),
+    "NetworkPolicy": "networking.k8s.io",
+}
+"""Kinds whose writers are warned, and their group."""
 
 _checks: dict[tuple[str, str, str], Callable[..., None]] = {}
 
@@ -161,7 +168,7 @@ def binding(new: Binding | dict[str, Any]) -> list[Cause]:
 
 def warnings(resource: Resource[Any], new: Any, old: Any = None) -> list[str]:
     """Return what upstream warns a writer of, for `Warning` headers; `old` is None on create."""
-    if resource.group or resource.kind not in {"Pod", "Service", "Node", "ServiceAccount", "Endpoints"}:
+    if resource.kind not in _ADVISED or resource.group != _ADVISED[resource.kind]:
         return []
     from podling.api.validation import advice
 

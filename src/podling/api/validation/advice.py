@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from podling.api.types.core_v1 import Endpoints, Node, Service, ServiceAccount
+    from podling.api.types.networking_v1 import NetworkPolicy
 
 _HINTS = "service.kubernetes.io/topology-aware-hints"
 _TOPOLOGY_MODE = "service.kubernetes.io/topology-mode"
@@ -77,10 +78,32 @@ def for_endpoints(endpoints: Endpoints, _old: Endpoints | None) -> list[str]:
     return ["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"]
 
 
+def for_network_policy(policy: NetworkPolicy, _old: NetworkPolicy | None) -> list[str]:
+    warnings: list[str] = []
+    peers = [
+        ((SPEC / direction)[i] / word, peers)
+        for direction, word, rules in (
+            ("ingress", "from", [rule.from_ for rule in policy.spec.ingress]),
+            ("egress", "to", [rule.to for rule in policy.spec.egress]),
+        )
+        for i, peers in enumerate(rules)
+    ]
+    for path, given in peers:
+        for i, peer in enumerate(given):
+            block = peer.ip_block
+            if block is not None:
+                where = path[i] / "ipBlock"
+                warnings += cidr_warnings(block.cidr, where / "cidr")
+                for j, text in enumerate(block.except_):
+                    warnings += cidr_warnings(text, (where / "except")[j])
+    return warnings
+
+
 BY_KIND: dict[str, Callable[[Any, Any], list[str]]] = {
     "Pod": for_pod,
     "Service": for_service,
     "Node": for_node,
     "ServiceAccount": for_service_account,
     "Endpoints": for_endpoints,
+    "NetworkPolicy": for_network_policy,
 }

@@ -215,6 +215,10 @@ _CLUSTER_ROLES: Final[dict[str, tuple[_Rule, ...]]] = {
         ("list watch", "discovery.k8s.io", "endpointslices"),
         ("list watch", "networking.k8s.io", "servicecidrs"),
     ),
+    "podling:network-policy": (
+        ("list watch", "core", "namespaces pods"),
+        ("list watch", "networking.k8s.io", "networkpolicies"),
+    ),
     "system:kube-scheduler": (
         _EVENTS,
         ("create", "coordination.k8s.io", "leases"),
@@ -431,6 +435,7 @@ _BINDINGS: Final[dict[str, tuple[str, ...]]] = {
     "system:basic-user": ("g:system:authenticated",),
     "system:public-info-viewer": ("g:system:authenticated", "g:system:unauthenticated"),
     "system:node-proxier": ("u:system:kube-proxy",),
+    "podling:network-policy": ("u:podling:network-policy",),
     "system:kube-controller-manager": ("u:system:kube-controller-manager",),
     "system:kube-dns": ("s:kube-system/kube-dns",),
     "system:kube-scheduler": ("u:system:kube-scheduler",),

@@ -130,6 +130,7 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
             subresources=("status",),
             unconditional_update=False,
         ),
+        Record(r.NETWORK_POLICIES, "/registry/networkpolicies/", Plain(generation=True)),
         Record(r.RUNTIME_CLASSES, "/registry/runtimeclasses/", Plain(generation=True), unconditional_update=False),
         Record(r.ROLES, "/registry/roles/", plain, allow_create_on_update=True),
         Record(r.ROLE_BINDINGS, "/registry/rolebindings/", plain, allow_create_on_update=True),

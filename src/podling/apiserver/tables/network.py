@@ -1,14 +1,16 @@
-"""Owns how Services and what stands behind them are shown in tables: upstream's columns and cells."""
+"""Owns how Services, what stands behind them and policies are shown in tables: upstream's columns and cells."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from podling.api.selectors import from_label_selector
 from podling.apiserver.tables.columns import AGE, NAME, NONE, UNKNOWN, UNSET, Column, Layout, age, first
 
 if TYPE_CHECKING:
     from podling.api.types.core_v1 import Endpoints, Service, ServicePort
     from podling.api.types.discovery_v1 import EndpointSlice
+    from podling.api.types.networking_v1 import NetworkPolicy
 
 
 def _service(service: Service, now: float) -> list[Any]:
@@ -124,4 +126,29 @@ ENDPOINT_SLICES: Final = Layout(
         AGE,
     ),
     _slice,
+)
+
+
+def _policy(policy: NetworkPolicy, now: float) -> list[Any]:
+    selector = policy.spec.pod_selector
+    return [
+        policy.metadata.name,
+        (str(from_label_selector(selector)) if selector is not None else "") or NONE,
+        age(policy.metadata.creation_timestamp, now),
+    ]
+
+
+NETWORK_POLICIES: Final = Layout(
+    (
+        NAME,
+        Column(
+            "Pod-Selector",
+            "podSelector selects the pods to which this NetworkPolicy object applies. The array of rules is applied to "
+            "any pods selected by this field. An empty selector matches all pods in the policy's namespace. Multiple "
+            "network policies can select the same set of pods. In this case, the ingress rules for each are combined "
+            "additively. This field is optional. If it is not specified, it defaults to an empty selector.",
+        ),
+        AGE,
+    ),
+    _policy,
 )

@@ -39,6 +39,7 @@ LAYOUTS: Final[Mapping[tuple[str, str], Layout]] = {
         (resources.LEASES, plain.LEASES),
         (resources.PRIORITY_CLASSES, plain.PRIORITY_CLASSES),
         (resources.POD_DISRUPTION_BUDGETS, plain.POD_DISRUPTION_BUDGETS),
+        (resources.NETWORK_POLICIES, network.NETWORK_POLICIES),
         (resources.RUNTIME_CLASSES, plain.RUNTIME_CLASSES),
         (resources.ROLES, plain.ROLES),
         (resources.CLUSTER_ROLES, plain.ROLES),

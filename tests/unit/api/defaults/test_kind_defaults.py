@@ -38,6 +38,22 @@ from podling.api import defaults, resources
             {"subsets": [{"ports": [{"port": 1, "protocol": "TCP"}]}]},
         ),
         (resources.ENDPOINT_SLICES, {"ports": [{"port": 1}]}, {"ports": [{"port": 1, "name": "", "protocol": "TCP"}]}),
+        (resources.NETWORK_POLICIES, {}, {"spec": {"policyTypes": ["Ingress"]}}),
+        (
+            resources.NETWORK_POLICIES,
+            {"spec": {"egress": [{"ports": [{"port": 53}, {"protocol": "UDP"}]}]}},
+            {
+                "spec": {
+                    "policyTypes": ["Ingress", "Egress"],
+                    "egress": [{"ports": [{"port": 53, "protocol": "TCP"}, {"protocol": "UDP"}]}],
+                }
+            },
+        ),
+        (
+            resources.NETWORK_POLICIES,
+            {"spec": {"egress": [{}], "policyTypes": ["Ingress"]}},
+            {"spec": {"egress": [{}], "policyTypes": ["Ingress"]}},
+        ),
         (resources.PRIORITY_CLASSES, {}, {"preemptionPolicy": "PreemptLowerPriority"}),
         (
             resources.ROLE_BINDINGS,

@@ -49,6 +49,7 @@ SOUND: list[tuple[Any, dict]] = [
     ),
     (resources.LEASES, {"spec": {"leaseDurationSeconds": 40}}),
     (resources.PRIORITY_CLASSES, {"value": 1000}),
+    (resources.NETWORK_POLICIES, {"spec": {"podSelector": {"matchLabels": {"a": "b"}}, "ingress": [{}]}}),
     (resources.RUNTIME_CLASSES, {"handler": "runc"}),
     (resources.ROLES, {"rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]}),
     (resources.CLUSTER_ROLES, {"rules": [{"verbs": ["get"], "nonResourceURLs": ["/healthz"]}]}),
