@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from podling.api.resources import PODS, SERVICES
+from podling.api.resources import NETWORK_POLICIES, PODS, SERVICES
 from podling.api.schema import Schema
 from podling.apiserver.gaps import UNENFORCED, unenforced
 
-RESOURCES = {resource.kind: resource for resource in (PODS, SERVICES)}
+RESOURCES = {resource.kind: resource for resource in (NETWORK_POLICIES, PODS, SERVICES)}
 
 
 @pytest.mark.parametrize(("kind", "path"), [(kind, path) for kind, table in UNENFORCED.items() for path in table])
