@@ -2,7 +2,8 @@
 
 Reads the definitions in the `kubernetes-validate` package and writes the typed view (`api/types/*.py`), the walkable
 schema (`api/data/schema.json`) and the published definitions (`api/data/openapi.json.gz`). What the published schema
-does not say (which Go strings are pointers, which empty structs upstream prints) stands in `generate_api_tables.py`.
+does not say (which Go strings are pointers, which empty structs upstream prints) stands in `generate_api_tables.py`,
+what is Podling's own in `podling_definitions.py`.
 
 Run it without arguments to write, with `--check` to fail when the written files are not what it would write.
 """
@@ -27,6 +28,7 @@ from generate_api_tables import (
     REQUIRED_FIELDS,
     REQUIRED_POINTERS,
 )
+from podling_definitions import DEFINITIONS, INSIGHT
 
 Definition = dict[str, Any]
 
@@ -58,6 +60,7 @@ PREFIXES: Final[dict[str, str]] = {
     "meta_v1": META,
     **{m: APIEXTENSIONS if m == "apiextensions_v1" else f"io.k8s.api.{m.replace('_', '.')}." for m in GROUPS},
 }
+PREFIXES["insight_v1alpha1"] = INSIGHT
 PARTIAL: Final = {"scheduling_v1alpha3": "io.k8s.api.scheduling.v1alpha3."}  # only what the others refer to
 SCALAR_DEFINITIONS: Final[dict[str, str]] = {
     "io.k8s.apimachinery.pkg.api.resource.Quantity": "quantity",
@@ -105,7 +108,7 @@ def published() -> dict[str, Definition]:
     ):
         plain[name].pop("oneOf", None)
         plain[name].update(form)
-    return plain
+    return plain | DEFINITIONS
 
 
 def _plain(node: Any) -> Any:

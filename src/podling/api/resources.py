@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         core_v1,
         discovery_v1,
         events_v1,
+        insight_v1alpha1,
         networking_v1,
         node_v1,
         policy_v1,
@@ -68,6 +69,8 @@ class Resource(Generic[_Kind]):
     @cached_property
     def schema_name(self) -> str:
         """The name of the kind's definition in the published schema: `io.k8s.api.core.v1.Pod`."""
+        if self.group.endswith(".podling.dev"):
+            return f"{'.'.join(reversed(self.group.split('.')))}.{self.version}.{self.kind}"
         package = self.group.split(".", maxsplit=1)[0] or "core"
         return f"io.k8s.api.{package}.{self.version}.{self.kind}"
 
@@ -120,6 +123,9 @@ CLUSTER_ROLES: Resource[rbac_v1.ClusterRole] = _of(
 CLUSTER_ROLE_BINDINGS: Resource[rbac_v1.ClusterRoleBinding] = _of(
     "rbac.authorization.k8s.io", "clusterrolebindings", "ClusterRoleBinding", namespaced=False
 )
+CALLS: Resource[insight_v1alpha1.Call] = Resource(
+    "insight.podling.dev", "v1alpha1", "calls", "Call", True, (), (), "call"
+)
 
 STORED: tuple[Resource[Any], ...] = (
     NAMESPACES,
@@ -142,6 +148,7 @@ STORED: tuple[Resource[Any], ...] = (
     ROLE_BINDINGS,
     CLUSTER_ROLES,
     CLUSTER_ROLE_BINDINGS,
+    CALLS,
 )
 """What the store holds. `EVENTS_V1` is another face of `EVENTS`."""
 

@@ -208,6 +208,7 @@ _CLUSTER_ROLES: Final[dict[str, tuple[_Rule, ...]]] = {
         for signer in ("legacy-unknown", "kubelet-serving", "kube-apiserver-client", "kube-apiserver-client-kubelet")
     },
     "system:service-account-issuer-discovery": (("get", "/.well-known/openid-configuration /openid/v1/jwks"),),
+    "podling:aggregate-to-view": ((_READ, "insight.podling.dev", "calls"),),
     "system:node-proxier": (
         ("list watch", "core", "services"),
         (_READ, "core", "nodes"),
@@ -414,6 +415,12 @@ _CONTROLLERS: Final[dict[str, tuple[_Rule, ...]]] = {
         ("delete update", "core", "persistentvolumeclaims"),
         ("update", "core", "pods/finalizers"),
         _EVENTS,
+    ),
+    "podling-insight": (
+        ("list watch", "core", "namespaces nodes pods services"),
+        ("list watch", "discovery.k8s.io", "endpointslices"),
+        ("list watch", "networking.k8s.io", "networkpolicies"),
+        ("create delete get list patch update watch", "insight.podling.dev", "calls"),
     ),
     "ttl-after-finished-controller": (("delete get list watch", "batch", "jobs"), _EVENTS),
     "ttl-controller": (("list patch update watch", "core", "nodes"), _EVENTS),

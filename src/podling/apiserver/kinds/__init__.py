@@ -136,4 +136,5 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
         Record(r.ROLE_BINDINGS, "/registry/rolebindings/", plain, allow_create_on_update=True),
         Record(r.CLUSTER_ROLES, "/registry/clusterroles/", plain, allow_create_on_update=True),
         Record(r.CLUSTER_ROLE_BINDINGS, "/registry/clusterrolebindings/", plain, allow_create_on_update=True),
+        Record(r.CALLS, "/registry/insight.podling.dev/calls/", plain),
     )

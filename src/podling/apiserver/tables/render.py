@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from podling.api import resources
-from podling.apiserver.tables import network, plain, workloads
+from podling.apiserver.tables import calls, network, plain, workloads
 from podling.apiserver.tables.columns import CREATED_AT, NAME, Column, Layout
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ LAYOUTS: Final[Mapping[tuple[str, str], Layout]] = {
         (resources.CLUSTER_ROLES, plain.ROLES),
         (resources.ROLE_BINDINGS, plain.BINDINGS),
         (resources.CLUSTER_ROLE_BINDINGS, plain.BINDINGS),
+        (resources.CALLS, calls.CALLS),
     )
 }
 """How each kind is shown; a kind that is not here has its name and creation time."""
