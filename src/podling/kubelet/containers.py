@@ -7,6 +7,7 @@ CreateContainerConfigError.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
@@ -15,7 +16,7 @@ from podling.kubelet.files import domain, hostname, hosts_file, resolv_file, wri
 from podling.kubelet.objects import MissingReference
 from podling.kubelet.observation import BACK_OFF, IMAGE_ID, TERMINATION_FILE, TERMINATION_POLICY
 from podling.kubelet.security import security_of
-from podling.kubelet.volumes.subpath import sub_path
+from podling.kubelet.volumes.subpath import FOLDER, show_part, wanted_path
 from podling.lifecycle.cgroups import PERIOD, Limits, cgroup_parent, limits_of, pod_limits
 from podling.lifecycle.environment import expand_all
 from podling.lifecycle.qos import oom_score_adj
@@ -25,7 +26,7 @@ from podling.runtime.protocol import ContainerConfig, ImageId, Mount, Resources,
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from podling.api.types.core_v1 import Pod, VolumeMount
+    from podling.api.types.core_v1 import Pod
     from podling.kubelet.environment import EnvironmentBuilder
     from podling.kubelet.settings import Settings
     from podling.lifecycle.actions import CreateContainer
@@ -109,7 +110,10 @@ class ContainerBuilder:
             annotations[IMAGE_ID] = image.digests[0]
         if termination:
             annotations[TERMINATION_FILE] = termination
-        mounts = [self._mount(pod, container.name, mount, volumes, variables) for mount in container.volume_mounts]
+        mounts = [
+            await self._mount(pod, container, number, volumes, variables)
+            for number in range(len(container.volume_mounts))
+        ]
         mounts += self._own_mounts(pod, container, addresses, termination)
         limits = limits_of(container.resources)
         return ContainerConfig(
@@ -145,18 +149,26 @@ class ContainerBuilder:
     def _oom_score(self, pod: Pod, container: AnyContainer) -> int | None:
         return oom_score_adj(pod, container, self._memory_capacity)
 
-    def _mount(
-        self, pod: Pod, name: str, mount: VolumeMount, volumes: Mapping[str, str], variables: Mapping[str, str]
+    async def _mount(
+        self, pod: Pod, container: AnyContainer, number: int, volumes: Mapping[str, str], variables: Mapping[str, str]
     ) -> Mount:
+        name, mount = container.name, container.volume_mounts[number]
         read_only = bool(mount.read_only)
         volume = next((v for v in pod.spec.volumes if v.name == mount.name), None)
         if volume is None or mount.name not in volumes:
             raise MissingReference(f'cannot find volume "{mount.name}" to mount into container "{name}"')
         if volume.image is not None:
-            return Mount(mount.mount_path, read_only=True, image=volume.image.reference, image_sub_path=mount.sub_path)
+            return Mount(
+                mount.mount_path,
+                read_only=True,
+                image=volume.image.reference,
+                image_sub_path=wanted_path(mount, variables),
+            )
         host_path = volumes[mount.name]
-        if host_path:
-            host_path = sub_path(mount, name, host_path, variables)
+        wanted = wanted_path(mount, variables)
+        if wanted and host_path and self._settings.root is not None:
+            place = self._settings.root / pod.metadata.uid / FOLDER / mount.name / name / str(number)
+            host_path = await asyncio.to_thread(show_part, mount, name, host_path, wanted, place)
         projected = volume.config_map or volume.secret or volume.downward_api or volume.projected
         return Mount(
             mount.mount_path,

@@ -228,7 +228,7 @@ class Effects:
         await self._status.release(pod)
 
     async def tear_down(self, pod: Pod) -> None:
-        from podling.linux.files import remove_tree
+        from podling.linux.trees import remove_tree
 
         uid = pod.metadata.uid
         await self._network.detach(uid)

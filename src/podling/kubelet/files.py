@@ -5,6 +5,7 @@ Owns their content and place, `ROOT/UID/…`. Knows no mount.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -113,9 +114,18 @@ def parse_resolv(text: str) -> tuple[list[str], list[str], list[str]]:
 
 
 def write_once(path: Path, content: str) -> str:
-    """Have `path` hold `content`, written only if it does not; return the path as text."""
-    if not path.exists() or path.read_text() != content:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-        path.chmod(0o644)
+    """Have `path` hold `content`, written only if it does not; return the path as text.
+
+    A container may have written into it, as much as it liked and no text at all: no more is read than was expected.
+    """
+    wanted = content.encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as file:
+        if file.seek(0, os.SEEK_END) == len(wanted):
+            file.seek(0)
+            if file.read(len(wanted)) == wanted:
+                return str(path)
+        file.truncate(0)
+        file.write(wanted)
+        os.fchmod(file.fileno(), 0o644)
     return str(path)

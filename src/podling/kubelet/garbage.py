@@ -197,7 +197,7 @@ class GarbageCollector:
                 await self._volumes.empty(worker.pod.metadata.uid)
 
     def _logs_of_gone(self, kept: Collection[str]) -> None:
-        from podling.linux.files import remove_tree
+        from podling.linux.trees import remove_tree
 
         if self._logs is None or not self._logs.is_dir():
             return

@@ -15,7 +15,8 @@ from podling.kubelet.containers import log_folder
 from podling.kubelet.stats import FileSystem, running_stats
 from podling.lifecycle.eviction import Observation, Signal
 from podling.lifecycle.eviction_ranking import ContainerUsage, PodUsage
-from podling.linux.files import read_text, usage_of
+from podling.linux.files import read_text
+from podling.linux.trees import usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

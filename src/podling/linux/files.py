@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -61,12 +60,6 @@ def read_text(path: Path | str) -> str | None:
         raise
 
 
-def remove_tree(path: Path) -> None:
-    """Remove a file tree; nothing happens where nothing is."""
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(path)
-
-
 @contextlib.contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     """Hold an exclusive advisory lock on `path` for the block; `BlockingIOError` where it is taken and not `wait`ed."""
@@ -77,33 +70,3 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def usage_of(directory: Path | str) -> tuple[int, int]:
-    """Return the bytes and inodes that a tree occupies on its file system; what is linked twice counts once."""
-    size = inodes = 0
-    linked: set[tuple[int, int]] = set()
-    try:
-        device = os.lstat(directory).st_dev
-    except FileNotFoundError:
-        return 0, 0
-    waiting = [str(directory)]
-    while waiting:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    try:
-                        status = entry.stat(follow_symlinks=False)
-                    except FileNotFoundError:
-                        continue
-                    if status.st_dev != device or (status.st_dev, status.st_ino) in linked:
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                    elif status.st_nlink > 1:
-                        linked.add((status.st_dev, status.st_ino))
-                    size += status.st_blocks * 512
-                    inodes += 1
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-    return size, inodes

@@ -76,6 +76,11 @@ def tmpfs(target: str, *, size: int | None = None, mode: int = 0o1777, flags: in
     syscalls.mount("tmpfs", target, "tmpfs", flags, options)
 
 
+def huge_pages(target: str, size: str) -> None:
+    """Mount an empty file system of huge pages, of `size` (2M, 1G) or of the kernel's default."""
+    syscalls.mount("nodev", target, "hugetlbfs", 0, f"pagesize={size}" if size else "")
+
+
 def overlay(target: str, lower: Sequence[str], *, upper: str = "", work: str = "") -> None:
     """Mount `lower` (topmost first) at `target`; without `upper` it is read-only."""
     if not lower:

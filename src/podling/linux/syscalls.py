@@ -105,25 +105,33 @@ def inotify_add_watch(descriptor: int, path: str, mask: int) -> int:
 
 
 _SYS_OPENAT2 = 437
-_RESOLVE_NO_MAGICLINKS = 0x02
-_RESOLVE_IN_ROOT = 0x10
+RESOLVE_NO_XDEV: Final = 0x01
+RESOLVE_NO_MAGICLINKS: Final = 0x02
+RESOLVE_NO_SYMLINKS: Final = 0x04
+RESOLVE_BENEATH: Final = 0x08
+RESOLVE_IN_ROOT: Final = 0x10
 
 
 class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-def open_in_root(root: int, path: str, flags: int) -> int:
-    """Open `path` as if the directory `root` were the file system's root: no link leads out of it."""
-    how = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+def openat2(directory: int, path: str, flags: int, resolve: int) -> int:
+    """Open `path` from the open `directory`, resolved only as `resolve` allows."""
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
     result = _libc.syscall(
         ctypes.c_long(_SYS_OPENAT2),
-        ctypes.c_int(root),
+        ctypes.c_int(directory),
         ctypes.c_char_p(os.fsencode(path)),
         ctypes.byref(how),
         ctypes.c_size_t(ctypes.sizeof(how)),
     )
     return _check(result, path)
+
+
+def open_in_root(root: int, path: str, flags: int) -> int:
+    """Open `path` as if the directory `root` were the file system's root: no link leads out of it."""
+    return openat2(root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
 
 
 def sync_file_system(path: os.PathLike[str]) -> None:

@@ -26,7 +26,7 @@ from podling.lifecycle.garbage import (
     doomed_sandboxes,
     to_free,
 )
-from podling.linux.files import usage_of
+from podling.linux.trees import usage_of
 from tests.scenario.node import OneNode, running
 
 MI = 1 << 20

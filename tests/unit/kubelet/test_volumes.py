@@ -23,14 +23,12 @@ from podling.api.types.core_v1 import (
     PodSpec,
     ResourceRequirements,
     Volume,
-    VolumeMount,
 )
 from podling.api.types.meta_v1 import ObjectMeta
-from podling.kubelet.objects import MissingReference, References
+from podling.kubelet.objects import References
 from podling.kubelet.volumes import DiskVolumes, VolumeFailure
 from podling.kubelet.volumes.changes import VolumeChanges
 from podling.kubelet.volumes.payload import Payloads
-from podling.kubelet.volumes.subpath import sub_path
 from podling.kubelet.volumes.writer import ProjectedFile, write_projection
 
 
@@ -210,29 +208,6 @@ def test_a_clock_that_stands_still_spoils_no_projection(tmp_path):
     for text in (b"1", b"2", b"3"):
         assert write_projection(tmp_path / "v", {"a": ProjectedFile(text, 0o644)}, "r")
         assert (tmp_path / "v/a").read_bytes() == text
-
-
-def test_sub_paths_stay_in_their_volume(tmp_path):
-    """Missing folders are made with the volume's mode; links that lead out, `..` and absolute paths are refused."""
-    volume = tmp_path / "v"
-    volume.mkdir()
-    volume.chmod(0o777)
-    mount = VolumeMount(name="data", mount_path="/data", sub_path_expr="$(A)/$(B)")
-    found = sub_path(mount, "web", str(volume), {"A": "x", "B": "y"})
-    assert (found, (volume / "x/y").stat().st_mode & 0o777) == (str(volume / "x/y"), 0o777)
-    (volume / "out").symlink_to(tmp_path)
-    (volume / "loop").symlink_to("loop")
-    for values, message in (
-        ({}, "missing value for A, B"),
-        ({"A": "/tmp", "B": "y"}, "error SubPath `/tmp/y` must not be an absolute path"),
-        ({"A": "..", "B": "y"}, "unable to provision SubPath `../y`: must not contain '..'"),
-        ({"A": "out", "B": "y"}, 'failed to prepare subPath for volumeMount "data" of container "web"'),
-        ({"A": "loop", "B": "y"}, 'failed to create subPath directory for volumeMount "data" of container "web"'),
-    ):
-        with pytest.raises(MissingReference) as refused:
-            sub_path(mount, "web", str(volume), values)
-        assert str(refused.value) == message
-    assert not (tmp_path / "y").exists()
 
 
 def test_a_volume_in_memory_holds_no_more_than_its_pod_may(tmp_path):

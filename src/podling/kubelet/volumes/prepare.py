@@ -8,23 +8,26 @@ made, memory file systems first, and never what a hostPath points to.
 from __future__ import annotations
 
 import asyncio
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
 
 from podling.api.errors import StatusError
 from podling.api.quantity import parse
 from podling.api.times import to_wire_micro
 from podling.kubelet.objects import MissingReference
+from podling.kubelet.volumes.subpath import FOLDER as SUB_PATHS
 from podling.kubelet.volumes.writer import write_projection
 from podling.lifecycle.limits import every_container_limits, pod_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from podling.aio.clock import Clock
-    from podling.api.types.core_v1 import EmptyDirVolumeSource, HostPathVolumeSource, Pod, Volume
+    from podling.api.types.core_v1 import EmptyDirVolumeSource, Pod, Volume
     from podling.kubelet.volumes.payload import Payloads
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
 
 _KINDS: Final = {
     "config_map": "kubernetes.io~configmap",
@@ -98,22 +101,32 @@ class DiskVolumes:
         return paths
 
     async def _make(self, pod: Pod, volume: Volume, addresses: Sequence[str]) -> str:
+        from podling.kubelet.volumes import folders
+
         if volume.host_path is not None:
-            return _host_path(volume.host_path)
+            return await self._aside(folders.host_path, volume.host_path)
         if volume.image is not None:
             return ""
         path = self._path(pod, volume)
         security = pod.spec.security_context
         group = security.fs_group if security is not None else None
         if volume.empty_dir is not None:
-            _empty_dir(path, volume.empty_dir, group, self._memory_size(pod, volume.empty_dir))
+            size = self._memory_size(pod, volume.empty_dir)
+            await self._aside(folders.empty_dir, path, volume.empty_dir, group, size)
             return str(path)
         files = await self._payloads.gather(pod, volume, addresses)
         if files is None:
             raise VolumeFailure(_set_up_failed(volume.name, "no volume plugin matched"))
         revision = to_wire_micro(self._clock.time()).translate({ord(c): "_" for c in "-T:"}).rstrip("Z")
-        write_projection(path, files, revision, group)
+        await self._aside(write_projection, path, files, revision, group)
         return str(path)
+
+    async def _aside(
+        self, work: Callable[_Parameters, _Result], *args: _Parameters.args, **kwargs: _Parameters.kwargs
+    ) -> _Result:
+        """Do work on the disk without holding the loop."""
+        with self._clock.external():
+            return await asyncio.to_thread(work, *args, **kwargs)
 
     def _memory_size(self, pod: Pod, source: EmptyDirVolumeSource) -> int | None:
         """Return what a volume in memory may hold: the least of its limit, the Pod's and what the node has for Pods."""
@@ -129,59 +142,19 @@ class DiskVolumes:
         raise VolumeFailure(_set_up_failed(volume.name, "no volume plugin matched"))
 
     async def empty(self, uid: str) -> None:
-        await self._remove(uid, self._root / uid / "volumes")
+        await self._remove(uid, self._root / uid / SUB_PATHS, self._root / uid / "volumes")
 
     async def tear_down(self, uid: str) -> None:
         await self._remove(uid, self._root / uid)
 
-    async def _remove(self, uid: str, folder: Path) -> None:
-        from podling.linux import files, mounts
+    async def _remove(self, uid: str, *folders: Path) -> None:
+        from podling.linux import mounts, trees
 
         self._payloads.forget(uid)
-        if folder.exists():
-            mounts.unmount_below(str(folder))
-            with self._clock.external():
-                await asyncio.to_thread(files.remove_tree, folder)
-
-
-def _empty_dir(path: Path, source: EmptyDirVolumeSource, group: int | None, memory: int | None) -> None:
-    if not path.exists():
-        path.mkdir(parents=True)
-        if source.medium == "Memory":
-            from podling.linux import mounts
-
-            mounts.tmpfs(str(path), size=memory, mode=0o777)
-    if group is not None:
-        os.chown(path, -1, group)
-        path.chmod(0o2777)
-    else:
-        path.chmod(0o777)
-
-
-def _host_path(source: HostPathVolumeSource) -> str:
-    """Check a hostPath against its type, making what `…OrCreate` asks for."""
-    path = Path(source.path)
-    kind = source.type or ""
-    if kind == "DirectoryOrCreate" and not path.exists():
-        path.mkdir(parents=True, mode=0o755)
-    if kind == "FileOrCreate" and not path.exists():
-        path.touch(mode=0o644)
-    checks = {
-        "Directory": (path.is_dir, "directory"),
-        "DirectoryOrCreate": (path.is_dir, "directory"),
-        "File": (path.is_file, "file"),
-        "FileOrCreate": (path.is_file, "file"),
-        "Socket": (path.is_socket, "socket"),
-        "CharDevice": (path.is_char_device, "character device"),
-        "BlockDevice": (path.is_block_device, "block device"),
-    }
-    if kind in checks:
-        holds, what = checks[kind]
-        if not holds():
-            raise ValueError(f"hostPath type check failed: {source.path} is not a {what}")
-    elif not path.exists():
-        path.mkdir(parents=True, mode=0o755)
-    return str(path)
+        for folder in folders:
+            if folder.exists():
+                mounts.unmount_below(str(folder))
+                await self._aside(trees.remove_tree, folder)
 
 
 def _set_up_failed(name: str, why: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from podling.linux import files, mounts, processes, syscalls
+from podling.linux import files, mounts, processes, syscalls, trees
 from podling.runtime.oci import records, spec, users
 from podling.runtime.protocol import RuntimeFailure
 
@@ -138,4 +138,4 @@ def release(bundle: Path) -> None:
 def discard(bundle: Path) -> None:
     """Take the whole bundle away; nothing happens where nothing is."""
     release(bundle)
-    files.remove_tree(bundle)
+    trees.remove_tree(bundle)

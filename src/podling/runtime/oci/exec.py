@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from podling.linux import files, processes, sockets
+from podling.linux import files, processes, sockets, trees
 from podling.linux.pipes import PipeReader, PipeWriter
 from podling.runtime.oci.complaints import explain
 from podling.runtime.protocol import ExecResult, RuntimeFailure
@@ -151,7 +151,7 @@ class Exec:
                 collector.cancel()
                 await asyncio.gather(collector, return_exceptions=True)
             output.close()
-            files.remove_tree(self.scratch)
+            trees.remove_tree(self.scratch)
 
     async def open(self, command: Sequence[str], *, stdin: bool, tty: bool) -> ExecSession:
         """Start a command and return its streams."""
@@ -163,7 +163,7 @@ class Exec:
                 return await self._open_terminal(command)
             return await self._open_pipes(command, stdin=stdin)
         except BaseException:
-            files.remove_tree(self.scratch)
+            trees.remove_tree(self.scratch)
             raise
 
     async def _open_pipes(self, command: Sequence[str], *, stdin: bool) -> ExecSession:
@@ -337,4 +337,4 @@ class ExecSession:
         self._stdin.close()
         self._stdout.close()
         self._stderr.close()
-        files.remove_tree(self._owner.scratch)
+        trees.remove_tree(self._owner.scratch)

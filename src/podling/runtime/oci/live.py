@@ -12,7 +12,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from podling.linux import files, processes
+from podling.linux import files, processes, trees
 from podling.runtime.oci import bundles, records, sandboxes
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Live:
         self.reaped.set()
 
     def _release(self, layout: Layout) -> None:
-        files.remove_tree(layout.low_level / self.record.id)
+        trees.remove_tree(layout.low_level / self.record.id)
         bundles.release(self.bundle)
 
     def forget(self) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from podling.linux import cgroup, files, syscalls
+from podling.linux import cgroup, files, syscalls, trees
 from podling.linux.spawn import Launcher
 from podling.runtime.protocol import RuntimeFailure
 
@@ -140,7 +140,7 @@ class LowLevel:
     async def _try(self) -> str:
         """Run an image that holds nothing: a runtime that comes as far as to miss the program works."""
         bundle = self._layout.run / "probe"
-        files.remove_tree(bundle)
+        trees.remove_tree(bundle)
         for name in ("dev", "proc", "sys"):
             (bundle / "rootfs" / name).mkdir(parents=True)
         specification = {
@@ -160,9 +160,9 @@ class LowLevel:
         except TimeoutError:
             return "no answer within 30 s"
         text = answer.stderr.decode(errors="replace").strip()
-        files.remove_tree(self._layout.low_level / "probe")
+        trees.remove_tree(self._layout.low_level / "probe")
         self._hierarchies.group(f"{self._layout.cgroup}/probe").remove()
-        files.remove_tree(bundle)
+        trees.remove_tree(bundle)
         missed = "/nothing" in text and ("no such file" in text.lower() or "not found" in text.lower())
         return "" if missed else text or f"exit code {answer.code}"
 

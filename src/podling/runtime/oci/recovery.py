@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from podling.linux import files, mounts, namespaces, processes
+from podling.linux import files, mounts, namespaces, processes, trees
 from podling.runtime.oci import bundles, records, sandboxes
 from podling.runtime.oci.live import Live, make_live
 
@@ -172,7 +172,7 @@ def kill_leftovers(layout: Layout, live: Live) -> None:
         live.process.send(signal.SIGKILL)
         live.process.close()
         live.process = None
-    files.remove_tree(layout.low_level / live.record.id)
+    trees.remove_tree(layout.low_level / live.record.id)
     for entry in live.bundle.iterdir() if live.bundle.is_dir() else ():
         # What conmon and the low-level runtime have written, half-written files of theirs included.
         if entry.name not in {bundles.STATE, "config.json"} and not entry.is_dir():
@@ -213,11 +213,11 @@ def _sweep(survivors: Survivors, layout: Layout) -> None:
         for entry in directory.iterdir():
             if entry.name not in survivors.containers:
                 if entry.is_dir():
-                    files.remove_tree(entry)
+                    trees.remove_tree(entry)
                 else:
                     entry.unlink()
     for entry in layout.run.glob("exec-*"):
-        files.remove_tree(entry)
+        trees.remove_tree(entry)
     targets = {point.target for point in mounts.table()}
     for live in survivors.containers.values():
         root = str(live.bundle / "rootfs")

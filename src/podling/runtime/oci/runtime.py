@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from podling.aio.broadcast import Broadcast, Overrun, Subscription
 from podling.aio.chance import Chance
 from podling.aio.clock import SystemClock
-from podling.linux import cgroup, files, inotify, mounts, processes
+from podling.linux import cgroup, inotify, mounts, processes, trees
 from podling.linux.local import connect_inside
 from podling.runtime.oci import bundles, conmon, records, recovery, spec, users
 from podling.runtime.oci.attach import attach
@@ -266,7 +266,7 @@ class OciRuntime:
             found = []
             for live in running:
                 usage = live.group.usage()
-                size, inodes = files.usage_of(live.bundle / "upper") if disk else (0, 0)
+                size, inodes = trees.usage_of(live.bundle / "upper") if disk else (0, 0)
                 found.append(
                     ContainerStats(
                         container=ContainerId(live.record.id),

@@ -11,7 +11,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from podling.aio.clock import SystemClock
-from podling.linux import cgroup, files, mounts, namespaces
+from podling.linux import cgroup, mounts, namespaces, trees
 from podling.runtime.oci.layout import RUN, Layout
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _remove(layout: Layout) -> None:
     mounts.unmount_below(str(layout.pods))
     if layout.pods.is_dir():
         for pod in layout.pods.iterdir():
-            files.remove_tree(pod / "bundles")
+            trees.remove_tree(pod / "bundles")
             for record in pod.glob("sandbox-*.*"):
                 record.unlink()
             with contextlib.suppress(OSError):
@@ -52,8 +52,8 @@ def _remove(layout: Layout) -> None:
             namespaces.release(pin)
     mounts.unmount_below(str(layout.run))
     for name in ("ns", "exits", "oci", "probe"):
-        files.remove_tree(layout.run / name)
+        trees.remove_tree(layout.run / name)
     for entry in layout.run.glob("exec-*"):
-        files.remove_tree(entry)
+        trees.remove_tree(entry)
     with contextlib.suppress(OSError):
         layout.run.rmdir()

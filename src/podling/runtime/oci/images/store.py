@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 import msgspec
 
-from podling.linux import files, syscalls
+from podling.linux import files, syscalls, trees
 from podling.runtime.oci.images import reference as names
 from podling.runtime.oci.images.archive import opened
 from podling.runtime.oci.images.limits import ArchiveRefused, Bounds
@@ -70,7 +70,7 @@ class OciImages:
         """Read the index; half-unpacked layers of an earlier life go."""
         for name in ("configs", "layers"):
             (self._directory / name).mkdir(parents=True, exist_ok=True)
-        files.remove_tree(self._directory / "tmp")
+        trees.remove_tree(self._directory / "tmp")
         (self._directory / "tmp").mkdir()
         path = self._directory / "index.json"
         if path.exists():
@@ -218,9 +218,9 @@ class OciImages:
             with contextlib.suppress(FileExistsError):
                 scratch.rename(final)
         except BaseException:
-            files.remove_tree(scratch)
+            trees.remove_tree(scratch)
             raise
-        files.remove_tree(scratch)
+        trees.remove_tree(scratch)
         return size
 
     def _add(
@@ -268,7 +268,7 @@ class OciImages:
             if directory.name not in kept:
                 doomed = self._scratch()
                 directory.rename(doomed)
-                files.remove_tree(doomed)
+                trees.remove_tree(doomed)
         for path in (self._directory / "configs").iterdir():
             if f"sha256:{path.stem}" not in self._index.images:
                 path.unlink()
@@ -329,7 +329,7 @@ class OciImages:
             why = f"write {error.filename or scratch}: {(error.strerror or str(error)).lower()}"
             raise RuntimeFailure("ErrImagePull", f'failed to pull and unpack image "{full}": {why}') from error
         finally:
-            await asyncio.to_thread(files.remove_tree, scratch)
+            await asyncio.to_thread(trees.remove_tree, scratch)
 
     def _has_layer(self, diff_id: str) -> bool:
         return (self._directory / "layers" / diff_id.removeprefix("sha256:")).is_dir()
