@@ -1,0 +1,183 @@
+"""Which endpoints one node's proxy sends new connections to.
+
+Owns the choice among the endpoints of a Service's port: those that are ready, wherever they are or on this node alone
+as the traffic policies ask; near ones where hints say so; and, where none is ready, those that terminate and still
+serve. Owns too what a Pod that goes has to wait for: whether others take over from it, and whether it is still chosen.
+Knows no rules of any kernel.
+
+Invariants: an endpoint appears once; a ready one is never passed over for one that terminates; the order is that of
+addresses, whatever slices they came in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from podling.api.types.core_v1 import Service, ServicePort
+    from podling.api.types.discovery_v1 import Endpoint, EndpointSlice
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """An address and port that connections may be sent to."""
+
+    address: str
+    port: int
+    is_local: bool = False
+    """Whether it is on the node that chooses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a node may send the connections of one Service port to."""
+
+    cluster: tuple[Target, ...] = ()
+    """Where the policy is Cluster."""
+    local: tuple[Target, ...] = ()
+    """Where the policy is Local."""
+    exists: bool = False
+    """Whether there is an endpoint anywhere: with none, callers are refused; with none here alone, they are dropped."""
+
+
+def is_ready(endpoint: Endpoint) -> bool:
+    """Whether new connections are welcome; what does not say is."""
+    return endpoint.conditions is None or endpoint.conditions.ready is not False
+
+
+def is_serving(endpoint: Endpoint) -> bool:
+    """Whether it would answer, be it about to go or not; what does not say does if it is ready."""
+    if endpoint.conditions is None or endpoint.conditions.serving is None:
+        return is_ready(endpoint)
+    return endpoint.conditions.serving
+
+
+def is_terminating(endpoint: Endpoint) -> bool:
+    return endpoint.conditions is not None and endpoint.conditions.terminating is True
+
+
+def is_external(service: Service) -> bool:
+    """Whether a Service is reached from outside the cluster at all."""
+    spec = service.spec
+    return spec.type in ("NodePort", "LoadBalancer") or bool(spec.external_ips)
+
+
+def is_internally_local(service: Service) -> bool:
+    return service.spec.internal_traffic_policy == "Local"
+
+
+def is_externally_local(service: Service) -> bool:
+    return is_external(service) and service.spec.external_traffic_policy == "Local"
+
+
+def choose(
+    service: Service, port: ServicePort, slices: Iterable[EndpointSlice], node: str, *, zone: str = "", family: int = 4
+) -> Choice:
+    """Return where `node` (in `zone`) sends new connections to `port`: upstream's categories of endpoints."""
+    found = _endpoints(port, slices, family)
+    cluster: list[Target] = []
+    local: list[Target] = []
+    if not is_internally_local(service) or is_external(service):
+        near = _near(found, node, zone)
+        cluster = _pick(found, node, lambda endpoint: is_ready(endpoint) and near(endpoint)) or _pick(
+            found, node, _still_serves
+        )
+    exists = bool(cluster)
+    if is_internally_local(service) or is_externally_local(service):
+        here = [(endpoint, number) for endpoint, number in found if endpoint.node_name == node]
+        local = _pick(here, node, is_ready) or _pick(here, node, _still_serves)
+        exists = exists or any(is_ready(endpoint) or _still_serves(endpoint) for endpoint, _ in found)
+    return Choice(tuple(sorted(cluster)), tuple(sorted(local)), exists)
+
+
+def _still_serves(endpoint: Endpoint) -> bool:
+    return is_serving(endpoint) and is_terminating(endpoint)
+
+
+def _endpoints(port: ServicePort, slices: Iterable[EndpointSlice], family: int) -> list[tuple[Endpoint, int]]:
+    """Return the endpoints that have the port, each with its number of it; of two with one address, the ready one."""
+    by_address: dict[tuple[str, int], Endpoint] = {}
+    for one in slices:
+        if one.address_type != f"IPv{family}":
+            continue
+        numbers = [
+            offered.port
+            for offered in one.ports
+            if (offered.name or "") == port.name and (offered.protocol or "TCP") == (port.protocol or "TCP")
+        ]
+        for number in numbers:
+            for endpoint in one.endpoints if number else ():
+                address = endpoint.addresses[0]
+                key = (address, number or 0)
+                if _is_address(address) and (key not in by_address or is_ready(endpoint)):
+                    by_address[key] = endpoint
+    return [(endpoint, number) for (_, number), endpoint in by_address.items()]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _pick(found: Iterable[tuple[Endpoint, int]], node: str, wanted: Callable[[Endpoint], bool]) -> list[Target]:
+    return [
+        Target(endpoint.addresses[0], number, endpoint.node_name == node)
+        for endpoint, number in found
+        if wanted(endpoint)
+    ]
+
+
+def _near(found: Sequence[tuple[Endpoint, int]], node: str, zone: str) -> Callable[[Endpoint], bool]:
+    """Return whether an endpoint is one of those meant for this node: all are, unless every ready one has a hint."""
+    ready = [endpoint for endpoint, _ in found if is_ready(endpoint)]
+
+    def for_node(endpoint: Endpoint) -> bool:
+        return endpoint.hints is not None and any(hint.name == node for hint in endpoint.hints.for_nodes)
+
+    def for_zone(endpoint: Endpoint) -> bool:
+        return endpoint.hints is not None and any(hint.name == zone for hint in endpoint.hints.for_zones)
+
+    if all(endpoint.hints is not None and endpoint.hints.for_nodes for endpoint in ready) and any(map(for_node, ready)):
+        return for_node
+    if all(endpoint.hints is not None and endpoint.hints.for_zones for endpoint in ready) and any(map(for_zone, ready)):
+        return for_zone
+    return lambda _: True
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a Pod that goes stands with one Service."""
+
+    is_missed: bool = False
+    """Whether others take over, so that waiting till it is let go saves requests."""
+    is_chosen: bool = False
+    """Whether the slices still offer it."""
+    revision: int = 0
+    """The newest of its slices: a proxy that has programmed it has let the Pod go, if it is not chosen in it."""
+
+
+def standing(slices: Sequence[EndpointSlice], uid: str) -> Standing:
+    """Return how the Pod `uid` stands with the Service whose slices these are.
+
+    Nobody waits for a Pod that no other ready endpoint can take over from (it is used till its end), nor for one that
+    is offered though it terminates, as with publishNotReadyAddresses: it will not be let go.
+    """
+    others = chosen = kept = False
+    revision = 0
+    for one in slices:
+        for endpoint in one.endpoints:
+            ready = is_ready(endpoint)
+            if endpoint.target_ref is None or endpoint.target_ref.uid != uid:
+                others = others or (ready and not is_terminating(endpoint))
+                continue
+            chosen = chosen or ready
+            kept = kept or (ready and is_terminating(endpoint))
+            revision = max(revision, int(one.metadata.resource_version or 0))
+    return Standing(bool(revision) and others and not kept, chosen, revision)
