@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from podling.api.protobuf_pods import PODS
+from podling.api.protobuf_storage import STORAGE
 
 Message: TypeAlias = Mapping[int, tuple[str, str]]
 
@@ -34,6 +35,8 @@ KINDS: Final[Mapping[tuple[str, str], str]] = {
     ("", "Event"): "Event",
     ("", "Endpoints"): "Endpoints",
     ("", "Namespace"): "Namespace",
+    ("", "PersistentVolume"): "PersistentVolume",
+    ("", "PersistentVolumeClaim"): "PersistentVolumeClaim",
     ("", "Pod"): "Pod",
     ("", "Secret"): "Secret",
     ("", "Service"): "Service",
@@ -54,6 +57,7 @@ KINDS: Final[Mapping[tuple[str, str], str]] = {
     ("rbac.authorization.k8s.io", "Role"): "Role",
     ("rbac.authorization.k8s.io", "RoleBinding"): "RoleBinding",
     ("scheduling.k8s.io", "PriorityClass"): "PriorityClass",
+    ("storage.k8s.io", "StorageClass"): "StorageClass",
 }
 """Group and kind → message. `DeleteOptions` is of every group."""
 
@@ -319,5 +323,6 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "UserInfo": {1: ("username", "text"), 2: ("uid", "text"), 3: ("groups", "[text]"), 4: ("extra", "{ExtraValue}")},
     "ExtraValue": {1: ("", "[text]")},
     **PODS,
+    **STORAGE,
 }
 """Message → its fields. A field named "" stands for the whole message, or inline within it."""

@@ -259,6 +259,7 @@ PODS: Final[Mapping[str, Mapping[int, tuple[str, str]]]] = {
         19: ("configMap", "ConfigMapVolumeSource"),
         26: ("projected", "ProjectedVolumeSource"),
         28: ("csi", "CSIVolumeSource"),
+        29: ("ephemeral", "EphemeralVolumeSource"),
         30: ("image", "ImageVolumeSource"),
     },
     "HostPathVolumeSource": {1: ("path", "text"), 2: ("type", "text?")},

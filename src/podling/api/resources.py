@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         policy_v1,
         rbac_v1,
         scheduling_v1,
+        storage_v1,
     )
 
 _Kind = TypeVar("_Kind")
@@ -102,6 +103,12 @@ SERVICE_ACCOUNTS: Resource[core_v1.ServiceAccount] = _core("serviceaccounts", "S
 SERVICES: Resource[core_v1.Service] = _core("services", "Service", "svc", categories=("all",))
 ENDPOINTS: Resource[core_v1.Endpoints] = _core("endpoints", "Endpoints", "ep")
 LIMIT_RANGES: Resource[core_v1.LimitRange] = _core("limitranges", "LimitRange", "limits")
+PERSISTENT_VOLUMES: Resource[core_v1.PersistentVolume] = _core(
+    "persistentvolumes", "PersistentVolume", "pv", namespaced=False
+)
+PERSISTENT_VOLUME_CLAIMS: Resource[core_v1.PersistentVolumeClaim] = _core(
+    "persistentvolumeclaims", "PersistentVolumeClaim", "pvc"
+)
 EVENTS_V1: Resource[events_v1.Event] = _of("events.k8s.io", "events", "Event", "ev")
 ENDPOINT_SLICES: Resource[discovery_v1.EndpointSlice] = _of("discovery.k8s.io", "endpointslices", "EndpointSlice")
 LEASES: Resource[coordination_v1.Lease] = _of("coordination.k8s.io", "leases", "Lease")
@@ -115,6 +122,9 @@ NETWORK_POLICIES: Resource[networking_v1.NetworkPolicy] = _of(
     "networking.k8s.io", "networkpolicies", "NetworkPolicy", "netpol"
 )
 RUNTIME_CLASSES: Resource[node_v1.RuntimeClass] = _of("node.k8s.io", "runtimeclasses", "RuntimeClass", namespaced=False)
+STORAGE_CLASSES: Resource[storage_v1.StorageClass] = _of(
+    "storage.k8s.io", "storageclasses", "StorageClass", "sc", namespaced=False
+)
 ROLES: Resource[rbac_v1.Role] = _of("rbac.authorization.k8s.io", "roles", "Role")
 ROLE_BINDINGS: Resource[rbac_v1.RoleBinding] = _of("rbac.authorization.k8s.io", "rolebindings", "RoleBinding")
 CLUSTER_ROLES: Resource[rbac_v1.ClusterRole] = _of(
@@ -138,12 +148,15 @@ STORED: tuple[Resource[Any], ...] = (
     SERVICES,
     ENDPOINTS,
     LIMIT_RANGES,
+    PERSISTENT_VOLUMES,
+    PERSISTENT_VOLUME_CLAIMS,
     ENDPOINT_SLICES,
     LEASES,
     PRIORITY_CLASSES,
     POD_DISRUPTION_BUDGETS,
     NETWORK_POLICIES,
     RUNTIME_CLASSES,
+    STORAGE_CLASSES,
     ROLES,
     ROLE_BINDINGS,
     CLUSTER_ROLES,

@@ -68,3 +68,7 @@ class _Bound:
 
     def pod(self, namespace: str, name: str) -> Encoded | None:
         return self._registry.find(r.PODS, namespace, name)
+
+    def volume_of(self, namespace: str, claim: str) -> str:
+        found = self._registry.find(r.PERSISTENT_VOLUME_CLAIMS, namespace, claim)
+        return found.view(r.PERSISTENT_VOLUME_CLAIMS.type).spec.volume_name if found is not None else ""

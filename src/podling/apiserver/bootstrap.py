@@ -1,12 +1,13 @@
 """The objects that every cluster has: made at start where they are missing, never changed afterwards by this module.
 
-Owns namespaces, system PriorityClasses and the `kubernetes` Service with its endpoints. The roles come from
-`identity.bootstrap`.
+Owns namespaces, system PriorityClasses, the default StorageClass and the `kubernetes` Service with its endpoints. The
+roles come from `identity.bootstrap`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 from typing import TYPE_CHECKING, Any
 
 from podling.api import resources as r
@@ -33,6 +34,16 @@ _PRIORITIES = (
     ),
     ("system-node-critical", 2_000_001_000, f"{_CRITICAL}not be moved from their current node."),
 )
+
+
+LOCAL_PATH = "podling.dev/local-path"
+"""The provisioner of folders on nodes."""
+_DEFAULT_CLASS: dict[str, Any] = {
+    "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+    "provisioner": LOCAL_PATH,
+    "reclaimPolicy": "Delete",
+    "volumeBindingMode": "WaitForFirstConsumer",
+}
 
 
 async def ensure(registry: Registry, objects: Iterable[tuple[Resource[Any], dict[str, Any]]]) -> None:
@@ -63,8 +74,11 @@ def namespaces() -> list[tuple[Resource[Any], dict[str, Any]]]:
 def objects() -> list[tuple[Resource[Any], dict[str, Any]]]:
     """Return what must be there before anybody may call."""
     return [
-        (r.PRIORITY_CLASSES, {"metadata": {"name": name}, "value": value, "description": description})
-        for name, value, description in _PRIORITIES
+        *(
+            (r.PRIORITY_CLASSES, {"metadata": {"name": name}, "value": value, "description": description})
+            for name, value, description in _PRIORITIES
+        ),
+        (r.STORAGE_CLASSES, copy.deepcopy(_DEFAULT_CLASS)),
     ]
 
 

@@ -71,3 +71,28 @@ def test_tables_are_whole() -> None:
         for _, form in table.values():
             assert form.strip("[]{}?") in plain | set(MESSAGES)
     assert set(KINDS.values()) <= set(MESSAGES)
+
+
+def test_storage_kinds() -> None:
+    """A claim as a typed client sends it: request, class, mode, and an empty class told from none."""
+
+    def field(number: int, payload: bytes) -> bytes:
+        return bytes((number << 3 | 2, len(payload))) + payload
+
+    amount = field(1, b"storage") + field(2, field(1, b"1Gi"))
+    spec = field(1, b"ReadWriteOnce") + field(2, field(2, amount)) + field(5, b"") + field(6, b"Filesystem")
+    tree = decode_body(envelope("v1", "PersistentVolumeClaim", field(1, field(1, b"data")) + field(2, spec)), TYPE).tree
+    assert (tree["metadata"]["name"], tree["spec"]) == (
+        "data",
+        {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+            "storageClassName": "",
+            "volumeMode": "Filesystem",
+        },
+    )
+    body = field(2, field(2, field(3, field(1, b"/d"))) + field(3, b"ReadWriteOnce"))
+    assert decode_body(envelope("v1", "PersistentVolume", body), TYPE).tree["spec"]["hostPath"] == {"path": "/d"}
+    body = field(2, b"a/b") + field(7, b"Immediate")
+    tree = decode_body(envelope("storage.k8s.io/v1", "StorageClass", body), TYPE).tree
+    assert (tree["provisioner"], tree["volumeBindingMode"]) == ("a/b", "Immediate")

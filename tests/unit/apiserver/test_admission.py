@@ -26,6 +26,9 @@ def test_keys_are_upstreams():
     assert keys["services."] == "/registry/services/specs/"
     assert keys["endpoints."] == "/registry/services/endpoints/"
     assert keys["events.events.k8s.io"] == keys["events."] == "/registry/events/"
+    assert keys["persistentvolumes."] == "/registry/persistentvolumes/"
+    assert keys["persistentvolumeclaims."] == "/registry/persistentvolumeclaims/"
+    assert keys["storageclasses.storage.k8s.io"] == "/registry/storageclasses/"
     assert keys["leases.coordination.k8s.io"] == "/registry/leases/"
     assert keys["clusterrolebindings.rbac.authorization.k8s.io"] == "/registry/clusterrolebindings/"
 

@@ -231,6 +231,9 @@ class Pods:
     def pod(self, namespace: str, name: str) -> Encoded | None:
         return next((p for p in self.pods if (p.namespace, p.name) == (namespace, name)), None)
 
+    def volume_of(self, namespace: str, claim: str) -> str:
+        return f"pv-of-{namespace}-{claim}"
+
 
 def pod(name: str, node: str, **spec: Any) -> Encoded:
     return encoded(
@@ -267,3 +270,23 @@ def test_a_node_sees_its_own() -> None:
     assert may(judge, n1, "create", "events", "a") and may(judge, n1, "list", "services")
     assert not may(judge, User("system:node:n1"), "get", "nodes", name="n1")
     assert not may(judge, n1, "delete", "nodes", name="n1")
+
+
+def test_a_node_reads_the_claims_of_its_pods_and_their_volumes() -> None:
+    """Claims are found by what Pods name, those of generic ephemeral volumes by their made-up name; volumes by claims."""
+    claims = [
+        {"name": "d", "persistentVolumeClaim": {"claimName": "data"}},
+        {"name": "e", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}},
+    ]
+    theirs = [{"name": "d", "persistentVolumeClaim": {"claimName": "other"}}]
+    judge = nodes.NodeAuthorizer(Pods(pod("p", "n1", volumes=claims), pod("q", "n2", volumes=theirs)))
+    n1 = User("system:node:n1", ("system:nodes", "system:authenticated"))
+    for claim in ("data", "p-e"):
+        assert may(judge, n1, "get", "persistentvolumeclaims", "a", claim)
+        assert may(judge, n1, "get", "persistentvolumes", name=f"pv-of-a-{claim}")
+    assert not may(judge, n1, "get", "persistentvolumeclaims", "a", "other")
+    assert not may(judge, n1, "get", "persistentvolumeclaims", "b", "data")
+    assert not may(judge, n1, "get", "persistentvolumes", name="pv-of-a-other")
+    assert not may(judge, n1, "list", "persistentvolumes") and not may(judge, n1, "list", "persistentvolumeclaims", "a")
+    assert not may(judge, n1, "update", "persistentvolumes", name="pv-of-a-data")
+    assert not may(judge, n1, "delete", "persistentvolumeclaims", "a", "data")

@@ -42,6 +42,49 @@ SUBJECTS = [
 
 ROWS: list[tuple[Resource[Any], dict[str, Any], dict[str, Any]]] = [
     (
+        resources.PERSISTENT_VOLUMES,
+        {
+            "spec": {
+                "capacity": {"storage": "1Gi"},
+                "accessModes": ["ReadWriteMany", "ReadWriteOnce"],
+                "persistentVolumeReclaimPolicy": "Delete",
+                "claimRef": {"namespace": "a", "name": "data"},
+                "storageClassName": "standard",
+                "volumeMode": "Filesystem",
+            },
+            "status": {"phase": "Bound"},
+        },
+        {"Name": "x", "Capacity": "1Gi", "Access Modes": "RWO,RWX", "Reclaim Policy": "Delete", "Status": "Bound",
+         "Claim": "a/data", "StorageClass": "standard", "VolumeAttributesClass": "<unset>", "Reason": "", "Age": "60m",
+         "VolumeMode": "Filesystem"},
+    ),
+    (
+        resources.PERSISTENT_VOLUME_CLAIMS,
+        {
+            "spec": {"volumeName": "v", "storageClassName": "standard", "volumeMode": "Filesystem"},
+            "status": {"phase": "Bound", "accessModes": ["ReadWriteOncePod"], "capacity": {"storage": "2Gi"}},
+        },
+        {"Name": "x", "Status": "Bound", "Volume": "v", "Capacity": "2Gi", "Access Modes": "RWOP",
+         "StorageClass": "standard", "VolumeAttributesClass": "<unset>", "Age": "60m", "VolumeMode": "Filesystem"},
+    ),
+    (
+        resources.PERSISTENT_VOLUME_CLAIMS,
+        {"metadata": {"deletionTimestamp": BORN}, "spec": {}, "status": {"phase": "Pending"}},
+        {"Name": "x", "Status": "Terminating", "Volume": "", "Capacity": "", "Access Modes": "", "StorageClass": "",
+         "VolumeAttributesClass": "<unset>", "Age": "60m", "VolumeMode": "<unset>"},
+    ),
+    (
+        resources.STORAGE_CLASSES,
+        {
+            "metadata": {"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+            "provisioner": "a/b",
+            "reclaimPolicy": "Retain",
+            "volumeBindingMode": "WaitForFirstConsumer",
+        },
+        {"Name": "x (default)", "Provisioner": "a/b", "ReclaimPolicy": "Retain",
+         "VolumeBindingMode": "WaitForFirstConsumer", "AllowVolumeExpansion": False, "Age": "60m"},
+    ),
+    (
         resources.PODS,
         {"spec": {"containers": [{"name": "c"}], "nodeName": "n1"}, "status": {"phase": "Pending"}},
         {"Name": "x", "Ready": "0/1", "Status": "Pending", "Restarts": "0", "Age": "60m", "IP": "<none>", "Node": "n1",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from podling.api.defaults.pod import apply_pod
 from podling.api.defaults.quantities import canonicalize
 from podling.api.defaults.service import apply_service
+from podling.api.defaults.volumes import apply_claim_spec, apply_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +107,43 @@ def _limit_range(tree: _Tree) -> None:
                 item[part] = amounts
 
 
+def _persistent_volume(tree: _Tree) -> None:
+    spec = tree.setdefault("spec", {})
+    if spec.get("capacity"):
+        canonicalize(spec["capacity"])
+    if not spec.get("persistentVolumeReclaimPolicy"):
+        spec["persistentVolumeReclaimPolicy"] = "Retain"
+    if spec.get("volumeMode") is None:
+        spec["volumeMode"] = "Filesystem"
+    for name, source in spec.items():
+        if isinstance(source, dict):
+            apply_source(name, source)
+    _phase(tree)
+
+
+def _claim(tree: _Tree) -> None:
+    apply_claim_spec(tree.setdefault("spec", {}))
+    for amounts in ("capacity", "allocatedResources"):
+        if (tree.get("status") or {}).get(amounts):
+            canonicalize(tree["status"][amounts])
+    _phase(tree)
+
+
+def _phase(tree: _Tree) -> None:
+    status = tree.get("status")
+    if status is None:
+        status = tree["status"] = {}
+    if not status.get("phase"):
+        status["phase"] = "Pending"
+
+
+def _storage_class(tree: _Tree) -> None:
+    if tree.get("reclaimPolicy") is None:
+        tree["reclaimPolicy"] = "Delete"
+    if tree.get("volumeBindingMode") is None:
+        tree["volumeBindingMode"] = "Immediate"
+
+
 def _role_binding(tree: _Tree) -> None:
     ref = tree.get("roleRef")
     if ref is not None and not ref.get("apiGroup"):
@@ -123,6 +161,9 @@ BY_KIND: dict[tuple[str, str], Callable[[_Tree], None]] = {
     ("", "Secret"): _secret,
     ("", "Endpoints"): _endpoints,
     ("", "LimitRange"): _limit_range,
+    ("", "PersistentVolume"): _persistent_volume,
+    ("", "PersistentVolumeClaim"): _claim,
+    ("storage.k8s.io", "StorageClass"): _storage_class,
     ("discovery.k8s.io", "EndpointSlice"): _endpoint_slice,
     ("scheduling.k8s.io", "PriorityClass"): _priority_class,
     ("networking.k8s.io", "NetworkPolicy"): _network_policy,

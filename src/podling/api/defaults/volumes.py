@@ -32,6 +32,13 @@ def apply_volume(volume: dict[str, Any]) -> None:
         volume["emptyDir"] = {}
 
 
+def apply_source(name: str, source: _Source) -> None:
+    """Fill in one source of a PersistentVolume, by the name of its field."""
+    rule = _PERSISTENT.get(name)
+    if rule is not None:
+        rule(source)
+
+
 def _file_modes(source: _Source) -> None:
     if source.get("defaultMode") is None:
         source["defaultMode"] = _MODE
@@ -82,12 +89,16 @@ def _image(source: _Source) -> None:
 def _ephemeral(source: _Source) -> None:
     template = source.get("volumeClaimTemplate")
     if template:
-        spec = template.setdefault("spec", {})
-        if spec.get("volumeMode") is None:
-            spec["volumeMode"] = "Filesystem"
-        requests = (spec.get("resources") or {}).get("requests")
-        if requests:
-            canonicalize(requests)
+        apply_claim_spec(template.setdefault("spec", {}))
+
+
+def apply_claim_spec(spec: dict[str, Any]) -> None:
+    """Fill in what a PersistentVolumeClaim asks for."""
+    if spec.get("volumeMode") is None:
+        spec["volumeMode"] = "Filesystem"
+    for amounts in (spec.get("resources") or {}).values():
+        if amounts and isinstance(amounts, dict):
+            canonicalize(amounts)
 
 
 def _fill(**values: object) -> Callable[[_Source], None]:
@@ -113,3 +124,8 @@ _RULES: dict[str, Callable[[_Source], None]] = {
     "azureDisk": _fill(cachingMode="ReadWrite", fsType="ext4", readOnly=False, kind="Shared"),
     "scaleIO": _fill(storageMode="ThinProvisioned", fsType="xfs"),
 }
+
+_PERSISTENT: dict[str, Callable[[_Source], None]] = {
+    name: _RULES[name] for name in ("hostPath", "iscsi", "rbd", "azureDisk")
+} | {"scaleIO": _fill(storageMode="ThinProvisioned", fsType="xfs")}
+"""What of it holds for PersistentVolumes too."""

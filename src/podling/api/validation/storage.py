@@ -226,16 +226,21 @@ def _check_template_meta(meta: ObjectMeta, path: Path, causes: list[Cause]) -> N
             causes.append(forbidden(path / name, "cannot be set"))
 
 
+def check_access_modes(modes: tuple[str, ...], path: Path, causes: list[Cause]) -> None:
+    """Check how a volume may be mounted, of a volume or a claim."""
+    causes.extend(not_supported(path, mode, _ACCESS_MODES) for mode in modes if mode not in _ACCESS_MODES)
+    known = {mode for mode in modes if mode in _ACCESS_MODES}
+    if "ReadWriteOncePod" in known and len(known) > 1:
+        causes.append(forbidden(path, "may not use ReadWriteOncePod with other access modes"))
+
+
 def check_claim_spec(spec: PersistentVolumeClaimSpec, path: Path, causes: list[Cause]) -> None:
     """Check what a PersistentVolumeClaim asks for."""
     modes = path / "accessModes"
     if not spec.access_modes:
         causes.append(required(modes, "at least 1 access mode is required"))
     check_selector(spec.selector, path / "selector", causes)
-    causes.extend(not_supported(modes, mode, _ACCESS_MODES) for mode in spec.access_modes if mode not in _ACCESS_MODES)
-    known = {mode for mode in spec.access_modes if mode in _ACCESS_MODES}
-    if "ReadWriteOncePod" in known and len(known) > 1:
-        causes.append(forbidden(modes, "may not use ReadWriteOncePod with other access modes"))
+    check_access_modes(spec.access_modes, modes, causes)
     storage = spec.resources.requests.get("storage") if spec.resources is not None else None
     where = (path / "resources").key("storage")
     if storage is None:

@@ -127,7 +127,8 @@ def _empty_dir(source: EmptyDirVolumeSource, path: Path, causes: list[Cause]) ->
         causes.append(invalid(path / "mode", source.mode, "must be between 0000 and 01777 (octal), both inclusive"))
 
 
-def _host_path(source: HostPathVolumeSource, path: Path, causes: list[Cause]) -> None:
+def check_host_path(source: HostPathVolumeSource, path: Path, causes: list[Cause]) -> None:
+    """Check a path of the node's, in a Pod or a PersistentVolume."""
     if not source.path:
         causes.append(required(path / "path"))
         return
@@ -184,7 +185,7 @@ def check_pull_policy(policy: str, path: Path, causes: list[Cause]) -> None:
 
 _SOURCES: tuple[tuple[str, str, str, Check | None], ...] = (
     ("empty_dir", "emptyDir", "emptyDir", _empty_dir),
-    ("host_path", "hostPath", "hostPath", _host_path),
+    ("host_path", "hostPath", "hostPath", check_host_path),
     ("git_repo", "gitRepo", "gitRepo", _git_repo),
     ("gce_persistent_disk", "gcePersistentDisk", "persistentDisk", None),
     ("aws_elastic_block_store", "awsElasticBlockStore", "awsElasticBlockStore", None),

@@ -16,6 +16,8 @@ from podling.apiserver.admission.operation import Operation
 from podling.apiserver.admission.priority import Priority
 from podling.apiserver.admission.runtime_class import RuntimeClass
 from podling.apiserver.admission.service_account import ServiceAccount
+from podling.apiserver.admission.storage_classes import DefaultStorageClass, PersistentVolumeClaimResize
+from podling.apiserver.admission.storage_in_use import StorageObjectInUseProtection
 from podling.apiserver.admission.taint_nodes_by_condition import TaintNodesByCondition
 
 if TYPE_CHECKING:
@@ -36,10 +38,16 @@ def chain(registry: Registry) -> tuple[Callable[[Operation], None], ...]:
         TaintNodesByCondition().admit,
         Priority(registry).admit,
         DefaultTolerationSeconds().admit,
+        StorageObjectInUseProtection().admit,
         RuntimeClass(registry).admit,
+        DefaultStorageClass(registry).admit,
     )
 
 
 def verdicts(registry: Registry) -> tuple[Callable[[Operation], None], ...]:
     """Return the rules that judge a write as it would be stored."""
-    return (LimitRanger(registry).judge, RuntimeClass(registry).judge)
+    return (
+        LimitRanger(registry).judge,
+        RuntimeClass(registry).judge,
+        PersistentVolumeClaimResize(registry).judge,
+    )

@@ -50,6 +50,8 @@ class NodeRestriction:
                 self._admit_node(operation, node)
             case "leases", "coordination.k8s.io":
                 self._admit_lease(operation, node)
+            case "persistentvolumeclaims", "":
+                self._admit_claim(operation, node)
 
     def _admit_pod(self, operation: Operation, node: str) -> None:
         tree = operation.tree
@@ -103,6 +105,19 @@ class NodeRestriction:
         foreign = [key for key in changed if not _own(key)]
         if foreign:
             raise _refuse(operation, f"is not allowed to modify labels: {', '.join(foreign)}")
+
+    def _admit_claim(self, operation: Operation, node: str) -> None:
+        """Let a kubelet tell how far a claim has grown, and nothing else of it."""
+        if (operation.subresource, operation.verb) != ("status", "UPDATE"):
+            raise _refuse(operation, f'unexpected operation "{operation.verb}"')
+        told = {"capacity", "conditions", "allocatedResources", "allocatedResourceStatuses"}
+        new, old = (
+            {key: value for key, value in ((tree or {}).get("status") or {}).items() if key not in told}
+            for tree in (operation.tree, operation.old)
+        )
+        if new != old or _labels(operation.tree) != _labels(operation.old or {}):
+            why = "is not allowed to update fields other than status.capacity and status.conditions"
+            raise _refuse(operation, f'node "{node}" {why}')
 
     def _admit_lease(self, operation: Operation, node: str) -> None:
         if operation.namespace != _LEASES:

@@ -1,8 +1,8 @@
 """Owns what a node may: the Node authorizer. What it may change in it, admission judges (NodeRestriction).
 
 A node, user `system:node:NAME` of group `system:nodes`, sees its own Node, Lease and Pods, and the Secrets, ConfigMaps,
-ServiceAccounts and claims that its Pods name; of all else as much as `bootstrap.NODE_RULES` grant. Pure over `Bound`,
-the reading that the API server's cache gives.
+ServiceAccounts and claims that its Pods name, with the volumes of the claims; of all else as much as
+`bootstrap.NODE_RULES` grant. Pure over `Bound`, the reading that the API server's cache gives.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ class Bound(Protocol):
 
     def pod(self, namespace: str, name: str) -> Encoded | None: ...
 
+    def volume_of(self, namespace: str, claim: str) -> str:
+        """Return the name of the PersistentVolume that a claim is bound to; empty where there is none."""
+        ...
+
 
 def node_of(user: User) -> str:
     """Return the name of the node that calls, "" where it is none."""
@@ -62,6 +66,8 @@ class NodeAuthorizer:
                     return self._own_pods(node, attributes)
                 case "secrets" | "configmaps" | "persistentvolumeclaims":
                     return self._referenced(node, attributes)
+                case "persistentvolumes":
+                    return self._volume(node, attributes)
                 case "serviceaccounts":
                     return self._account(node, attributes)
         if attributes.group == "coordination.k8s.io" and attributes.resource == "leases":
@@ -103,6 +109,18 @@ class NodeAuthorizer:
             return Decision(False, f"No Object name found, can only {asked.verb} one object at a time")
         wanted = (asked.resource, asked.name)
         return _ALLOWED if self._any_pod(node, asked.namespace, wanted) else _unrelated(node)
+
+    def _volume(self, node: str, asked: Attributes) -> Decision:
+        """Let a node read the volumes that are bound to claims which its Pods name."""
+        if asked.subresource or not _by_rules(asked).allowed:
+            return _NO_OPINION
+        if not asked.name:
+            return Decision(False, f"No Object name found, can only {asked.verb} one object at a time")
+        for pod in self._bound.pods_on(node):
+            for resource, name in references(pod.view(resources.PODS.type)):
+                if resource == "persistentvolumeclaims" and self._bound.volume_of(pod.namespace, name) == asked.name:
+                    return _ALLOWED
+        return _unrelated(node)
 
     def _account(self, node: str, asked: Attributes) -> Decision:
         if (asked.verb, asked.subresource) not in (("create", "token"), ("get", "")):

@@ -14,6 +14,7 @@ from podling.apiserver.kinds.namespaces import NamespaceStrategy
 from podling.apiserver.kinds.pods import PodStrategy
 from podling.apiserver.kinds.secrets import SecretStrategy
 from podling.apiserver.kinds.services import ServiceStrategy
+from podling.apiserver.kinds.storage import ClaimStrategy, VolumeStrategy
 from podling.apiserver.kinds.strategy import Plain
 from podling.apiserver.record import Record
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from podling.apiserver.service_addresses import ServiceAddresses
 
 _STREAMS = ("create", "get")
+_NAME = {"name": ("metadata", "name")}
 _PROXY = ("create", "delete", "get", "patch", "update")
 
 
@@ -120,6 +122,22 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
         ),
         Record(r.ENDPOINTS, "/registry/services/endpoints/", plain, allow_create_on_update=True),
         Record(r.LIMIT_RANGES, "/registry/limitranges/", plain, allow_create_on_update=True),
+        Record(
+            r.PERSISTENT_VOLUMES,
+            "/registry/persistentvolumes/",
+            VolumeStrategy(),
+            subresources=("status",),
+            fields=_NAME,
+            deleted_in_full=True,
+        ),
+        Record(
+            r.PERSISTENT_VOLUME_CLAIMS,
+            "/registry/persistentvolumeclaims/",
+            ClaimStrategy(),
+            subresources=("status",),
+            fields=_NAME,
+            deleted_in_full=True,
+        ),
         Record(r.ENDPOINT_SLICES, "/registry/endpointslices/", Plain(generation=True)),
         Record(r.LEASES, "/registry/leases/", plain, allow_create_on_update=True, unconditional_update=False),
         Record(r.PRIORITY_CLASSES, "/registry/priorityclasses/", Plain(generation=True)),
@@ -132,6 +150,7 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
         ),
         Record(r.NETWORK_POLICIES, "/registry/networkpolicies/", Plain(generation=True)),
         Record(r.RUNTIME_CLASSES, "/registry/runtimeclasses/", Plain(generation=True), unconditional_update=False),
+        Record(r.STORAGE_CLASSES, "/registry/storageclasses/", plain),
         Record(r.ROLES, "/registry/roles/", plain, allow_create_on_update=True),
         Record(r.ROLE_BINDINGS, "/registry/rolebindings/", plain, allow_create_on_update=True),
         Record(r.CLUSTER_ROLES, "/registry/clusterroles/", plain, allow_create_on_update=True),

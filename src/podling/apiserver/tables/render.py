@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from podling.api import resources
-from podling.apiserver.tables import calls, network, plain, workloads
+from podling.apiserver.tables import calls, network, plain, storage, workloads
 from podling.apiserver.tables.columns import CREATED_AT, NAME, Column, Layout
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ LAYOUTS: Final[Mapping[tuple[str, str], Layout]] = {
         (resources.POD_DISRUPTION_BUDGETS, plain.POD_DISRUPTION_BUDGETS),
         (resources.NETWORK_POLICIES, network.NETWORK_POLICIES),
         (resources.RUNTIME_CLASSES, plain.RUNTIME_CLASSES),
+        (resources.PERSISTENT_VOLUMES, storage.PERSISTENT_VOLUMES),
+        (resources.PERSISTENT_VOLUME_CLAIMS, storage.PERSISTENT_VOLUME_CLAIMS),
+        (resources.STORAGE_CLASSES, storage.STORAGE_CLASSES),
         (resources.ROLES, plain.ROLES),
         (resources.CLUSTER_ROLES, plain.ROLES),
         (resources.ROLE_BINDINGS, plain.BINDINGS),
