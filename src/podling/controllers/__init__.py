@@ -35,6 +35,9 @@ class Controller(Protocol):
 def controllers() -> tuple[type[Controller], ...]:
     """Return every controller, in the order in which they are started."""
     from podling.controllers.disruption import Disruption
+    from podling.controllers.endpoint_slice_mirroring import EndpointSliceMirroring
+    from podling.controllers.endpoint_slices import EndpointSlices
+    from podling.controllers.endpoints import EndpointsController
     from podling.controllers.garbage_collector import GarbageCollector
     from podling.controllers.namespace_lifecycle import NamespaceLifecycle
     from podling.controllers.node_lifecycle import NodeLifecycle
@@ -52,6 +55,9 @@ def controllers() -> tuple[type[Controller], ...]:
         TaintEviction,
         PodGarbageCollector,
         Disruption,
+        EndpointSlices,
+        EndpointsController,
+        EndpointSliceMirroring,
     )
 
 

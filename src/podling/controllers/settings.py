@@ -23,3 +23,7 @@ class Settings:
     """A smaller zone of which too much is lost is left alone altogether."""
     terminated_pod_gc_threshold: int = 12500
     """How many finished Pods are kept; 0 keeps them all."""
+    max_endpoints_per_slice: int = 100
+    """How many endpoints an EndpointSlice holds at most."""
+    mirroring_max_endpoints_per_subset: int = 1000
+    """How many addresses of one subset of hand-written Endpoints are mirrored into a slice."""
