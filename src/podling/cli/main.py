@@ -98,6 +98,17 @@ def kubeconfig(data_dir: DataDir) -> None:
     click.echo(data_dir.kubeconfig.read_text(), nl=False)
 
 
+@main.command()
+@_with_data_dir
+@click.option("-n", "--namespace", default="", help="Only calls that begin or end in this namespace.")
+@click.option("-o", "--output", type=click.Choice(["table", "dot", "json"]), default="table", show_default=True)
+def graph(data_dir: DataDir, *, namespace: str, output: str) -> None:
+    """Print who called whom, as it was observed."""
+    from podling.cli.graph import show
+
+    show(data_dir, namespace, output)
+
+
 @main.group()
 def image() -> None:
     """The images on the node."""

@@ -1,7 +1,7 @@
 """The administration socket: what the commands ask of a running cluster and Kubernetes has no API for.
 
-Owns images (load, pull, list, remove) and the facts of `podling status`. Whoever can open the socket is the
-administrator: it is owner-only, in an owner-only folder.
+Owns images (load, pull, list, remove), the call graph as `podling graph` prints it, and the facts of `podling status`.
+Whoever can open the socket is the administrator: it is owner-only, in an owner-only folder.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from podling.runtime.protocol import RuntimeFailure
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from podling.insight.call_graph import CallGraph
     from podling.runtime.protocol import Runtime
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -39,8 +40,11 @@ async def _failures(request: web.Request, handler: Handler) -> web.StreamRespons
 class Admin:
     """Serves one cluster's commands on a unix socket."""
 
-    def __init__(self, runtimes: Sequence[Runtime], facts: Callable[[], Mapping[str, object]]) -> None:
-        """`facts` are what `podling status` prints."""
+    def __init__(
+        self, runtimes: Sequence[Runtime], facts: Callable[[], Mapping[str, object]], graph: CallGraph | None
+    ) -> None:
+        """`facts` are what `podling status` prints; without `graph` there are no calls to be seen."""
+        self._graph = graph
         self._runtimes = runtimes
         self._facts = facts
         self._runner: web.AppRunner | None = None
@@ -55,6 +59,7 @@ class Admin:
                 web.post("/images/load", self._load),
                 web.post("/images/pull", self._pull),
                 web.delete("/images", self._remove),
+                web.get("/graph", self._calls),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None)
@@ -69,6 +74,13 @@ class Admin:
 
     async def _status(self, _request: web.Request) -> web.Response:
         return _json(self._facts())
+
+    async def _calls(self, request: web.Request) -> web.Response:
+        if self._graph is None:
+            return _json({"message": "calls are seen between real containers only; this cluster simulates them"}, 422)
+        return _json(
+            {"text": self._graph.render(request.query.get("form", "table"), request.query.get("namespace", ""))}
+        )
 
     async def _images(self, _request: web.Request) -> web.Response:
         return _json({"images": list(await self._runtimes[0].images.list())})

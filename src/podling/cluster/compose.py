@@ -21,7 +21,7 @@ from podling.api.resources import NODES, SERVICE_ACCOUNTS
 from podling.apiserver.event_retention import EventLimits
 from podling.client.wait import exists, ready, wait_for
 from podling.cluster.admin import Admin
-from podling.cluster.control_plane import ADMIN, ControlPlane
+from podling.cluster.control_plane import ADMIN, ControlPlane, account_user
 from podling.cluster.identity import Identity
 from podling.kubelet.server.server import KubeletServer
 from podling.kubelet.settings import Settings
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from podling.cluster.nodes import ComposedNode
     from podling.cluster.options import Options
     from podling.cluster.real_nodes import RealNodes
+    from podling.insight.call_graph import CallGraph
     from podling.kubelet.kubelet import Kubelet
     from podling.runtime.protocol import Runtime
     from podling.store.protocol import Store
@@ -76,6 +77,7 @@ class Cluster:
         self._store: Store | None = None
         self._plane: ControlPlane | None = None
         self._real: RealNodes | None = None
+        self._graph: CallGraph | None = None
         self.kubelets: list[Kubelet] = []
         self.runtimes: list[Runtime] = []
         self.port = 0
@@ -171,7 +173,7 @@ class Cluster:
         for kubelet in self.kubelets:
             await wait_for(client, NODES, kubelet.name, "", ready(), clock, _PATIENCE)
         await wait_for(client, SERVICE_ACCOUNTS, "default", "default", exists(), clock, _PATIENCE)
-        self._admin = Admin(self.runtimes, self._facts)
+        self._admin = Admin(self.runtimes, self._facts, self._graph)
         await self._admin.start(self._data.run / "admin.sock")
         identity.write_kubeconfig(self._data.kubeconfig, f"https://127.0.0.1:{self.port}")
 
@@ -209,7 +211,8 @@ class Cluster:
         except ValueError as error:
             raise StartFailed(f"--kubelet-config: {error}", "see KubeletConfiguration in Kubernetes's docs") from error
         if self._real is not None:
-            composed = await self._real.compose(plane, settings)
+            self._graph = await self._start_graph(plane, self._real)
+            composed = await self._real.compose(plane, settings, self._graph)
         else:
             composed = [self._simulated(number, plane, settings) for number in range(self._options.nodes)]
         self.kubelets = [node.kubelet for node in composed]
@@ -227,6 +230,14 @@ class Cluster:
             await server.start(path, tls=tls, sock=node.listener)
             self._kubelet_servers.append(server)
             self._kubelet_sockets[kubelet.name] = path
+
+    async def _start_graph(self, plane: ControlPlane, real: RealNodes) -> CallGraph:
+        from podling.insight.call_graph import CallGraph
+
+        user = account_user("podling-insight")
+        graph = CallGraph(plane.client(user), plane.informers(user), self._clock, real.pods, real.first)
+        await graph.start(self._supervisor)
+        return graph
 
     def _simulated(self, number: int, plane: ControlPlane, settings: Settings) -> ComposedNode:
         from podling.cluster import nodes

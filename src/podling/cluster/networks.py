@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from podling.apiserver.record import User
 from podling.network.context import NetworkContext
+from podling.network.flows import FlowReader
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
+    from podling.client.flows import FlowSink
     from podling.cluster.control_plane import ControlPlane
     from podling.linux.host import Host
     from podling.network.podnetwork import RoutedPodNetwork
@@ -40,6 +42,12 @@ def network_context(
     return NetworkContext(node, instance, data, client, informers, clock, supervisor, host, pods)
 
 
-async def start(context: NetworkContext, closing: AsyncExitStack) -> None:
-    """Start the network of one node; returns when its rules are in force for what is known by then."""
+async def start(context: NetworkContext, closing: AsyncExitStack, flows: FlowSink) -> None:
+    """Start the network of one node; returns when its rules are in force for what is known by then.
+
+    `flows` is told what calls the node's kernel sees.
+    """
     # In this order: the proxy (Services), then policies, then flows. Each adds itself here.
+    reader = FlowReader(context, context.pods.pod_range, flows)
+    closing.callback(reader.close)
+    await reader.start()

@@ -25,11 +25,13 @@ from podling.runtime.oci.runtime import OciRuntime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from ipaddress import IPv4Network
     from pathlib import Path
 
     from podling.aio.chance import Chance
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
+    from podling.client.flows import FlowSink
     from podling.cluster.control_plane import ControlPlane
     from podling.cluster.data_dir import DataDir
     from podling.cluster.options import Options
@@ -78,11 +80,21 @@ class RealNodes:
         """Where Pods of every node reach what runs on the first one."""
         return self._nodes[0].address
 
-    async def compose(self, plane: ControlPlane, settings: Settings) -> Sequence[ComposedNode]:
-        """Return the nodes, their networks' components running and their kubelets not yet."""
-        return [await self._compose(node, plane, settings) for node in self._nodes]
+    @property
+    def first(self) -> str:
+        """The node that is the machine: what comes from outside comes to it first."""
+        return self._nodes[0].name
 
-    async def _compose(self, node: _RealNode, plane: ControlPlane, settings: Settings) -> ComposedNode:
+    @property
+    def pods(self) -> IPv4Network:
+        """The range of all Pod addresses."""
+        return self._nodes[0].network.pod_range
+
+    async def compose(self, plane: ControlPlane, settings: Settings, flows: FlowSink) -> Sequence[ComposedNode]:
+        """Return the nodes, their networks' components running and their kubelets not yet."""
+        return [await self._compose(node, plane, settings, flows) for node in self._nodes]
+
+    async def _compose(self, node: _RealNode, plane: ControlPlane, settings: Settings, flows: FlowSink) -> ComposedNode:
         data = self._data
         runtime = node.runtime = OciRuntime(
             node.data, instance=data.instance, clock=self._clock, chance=self._chance
@@ -113,7 +125,7 @@ class RealNodes:
         context = networks.network_context(
             node.name, data.instance, node.data, plane, self._clock, self._supervisor, node.host, node.network
         )
-        await networks.start(context, node.closing)
+        await networks.start(context, node.closing, flows)
         return ComposedNode(kubelet, runtime, node.host.listen(node.address, KUBELET_PORT))
 
     async def close(self) -> None:

@@ -126,11 +126,18 @@ class RoutedPodNetwork:
             if uplinks:
                 best = min(uplinks, key=lambda route: route.metric)
                 self._mtu = links[best.interface].mtu
-        for name, value in (("net.ipv4.ip_forward", "1"),):
-            found = namespaces.read_sysctl(name)
-            if found is not None and found != value:
-                self._addresses.remember_sysctl(name, found)
-                namespaces.write_sysctl(name, value)
+        self._set_sysctl("net.ipv4.ip_forward", "1")
+
+    async def set_sysctl(self, name: str, value: str) -> None:
+        """Set what the node's network needs, and remember what it was: the last instance to go puts it back."""
+        async with self._lock:
+            await asyncio.to_thread(self._set_sysctl, name, value)
+
+    def _set_sysctl(self, name: str, value: str) -> None:
+        found = namespaces.read_sysctl(name)
+        if found is not None and found != value:
+            self._addresses.remember_sysctl(name, found)
+            namespaces.write_sysctl(name, value)
 
     def _link(self, uid: str) -> str:
         return link_name(self._instance, uid)

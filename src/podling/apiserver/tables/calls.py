@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from podling.api.parties import party_name
 from podling.apiserver.tables.columns import NAME, NONE, UNKNOWN, Column, Layout, age
 
 if TYPE_CHECKING:
-    from podling.api.types.insight_v1alpha1 import Call, Party
-
-
-def _party(party: Party) -> str:
-    match party.kind:
-        case "Pod":
-            return f"{party.namespace}/{party.name}"
-        case "Node":
-            return f"node/{party.name}"
-        case kind:
-            return f"<{kind.lower()}>"
+    from podling.api.types.insight_v1alpha1 import Call
 
 
 def _call(call: Call, now: float) -> list[Any]:
@@ -25,8 +16,8 @@ def _call(call: Call, now: float) -> list[Any]:
     counted = (seen.calls, seen.refused, seen.unanswered, seen.blocked) if seen is not None else (0, 0, 0, 0)
     return [
         call.metadata.name,
-        _party(call.caller),
-        _party(call.callee),
+        party_name(call.caller),
+        party_name(call.callee),
         call.service or NONE,
         f"{call.port}/{call.protocol}",
         *(number or 0 for number in counted),

@@ -1,0 +1,167 @@
+"""Whose an address is: the Pods, Nodes and Services of the cluster by their addresses.
+
+Owns the maps and the rules of attribution, pure. An address that a Pod has had stays its own until another Pod has it:
+what is told of a connection may come after its Pod is gone, and addresses are given out again as late as possible.
+Knows no time and no client.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING, Final
+
+from podling.lifecycle.specs import is_terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from podling.api.types.core_v1 import Node, Pod, Service
+    from podling.client.flows import Block, Flow
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """One end of a call."""
+
+    kind: str
+    """Pod, Node, Outside, or Nobody: an address of the cluster that no Pod has had."""
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+
+
+OUTSIDE: Final = Party("Outside")
+NOBODY: Final = Party("Nobody")
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Who called whom, by which Service, on which port: what calls are counted by."""
+
+    caller: Party
+    callee: Party
+    service: str
+    """NAMESPACE/NAME; empty for a direct call."""
+    port: int
+    protocol: str
+
+    @property
+    def namespace(self) -> str:
+        """Where its `Call` lives; empty for calls between what is no Pod, which are nobody's."""
+        return self.caller.namespace or self.callee.namespace
+
+
+@dataclass(frozen=True, slots=True)
+class _Home:
+    party: Party
+    node: str
+
+
+class Directory:
+    """Who is where. Told of objects as they come and go; asked about addresses."""
+
+    def __init__(self, pods: IPv4Network, first_node: str = "") -> None:
+        """`pods` is the range of Pod addresses; `first_node` sees what comes from outside before any other does."""
+        self._range = pods
+        self._first = first_node
+        self._pods: dict[str, _Home] = {}
+        self._nodes: dict[str, str] = {}
+        self._services: dict[tuple[str, str, int], str] = {}
+        self._node_ports: dict[tuple[str, int], str] = {}
+        self._of_service: dict[str, tuple[list[tuple[str, str, int]], list[tuple[str, int]]]] = {}
+
+    def place_pod(self, pod: Pod) -> bool:
+        """Take a Pod's addresses; say whether anything is new. Those of the host are the Node's."""
+        status = pod.status
+        if pod.spec.host_network or not status.pod_ips:
+            return False
+        meta = pod.metadata
+        home = _Home(Party("Pod", meta.namespace, meta.name, meta.uid), pod.spec.node_name)
+        over = is_terminal(pod)
+        changed = False
+        for address in (entry.ip for entry in status.pod_ips):
+            known = self._pods.get(address)
+            if known != home and not (over and known is not None):
+                self._pods[address] = home
+                changed = True
+        return changed
+
+    def place_node(self, node: Node) -> None:
+        for address in node.status.addresses:
+            self._nodes[address.address] = node.metadata.name
+
+    def place_service(self, service: Service) -> None:
+        """Take a Service's addresses and ports in place of those that it had."""
+        name = f"{service.metadata.namespace}/{service.metadata.name}"
+        self.forget_service(name)
+        fronts = [
+            (address, port.protocol or "TCP", port.port) for address in _fronts(service) for port in service.spec.ports
+        ]
+        ports = [(port.protocol or "TCP", port.node_port) for port in service.spec.ports if port.node_port]
+        self._of_service[name] = (fronts, ports)
+        for front in fronts:
+            self._services[front] = name
+        for port in ports:
+            self._node_ports[port] = name
+
+    def forget_service(self, name: str) -> None:
+        fronts, ports = self._of_service.pop(name, ([], []))
+        for front in fronts:
+            self._services.pop(front, None)
+        for port in ports:
+            self._node_ports.pop(port, None)
+
+    def counts(self, flow: Flow) -> bool:
+        """Say whether a flow counts where it was seen.
+
+        A flow between nodes is seen by each of them: it counts at its caller's; what comes from outside, at the first.
+        """
+        pod = self._pods.get(flow.caller)
+        if pod is not None:
+            return pod.node == flow.node
+        node = self._nodes.get(flow.caller)
+        if node is not None:
+            return node == flow.node
+        return flow.node == self._first if self._first else True
+
+    def awaits(self, address: str) -> bool:
+        """Whether the address is one of the cluster's own whose owner has not been heard of: it may yet be."""
+        return address not in self._pods and address not in self._nodes and self._is_inside(address)
+
+    def party(self, address: str) -> Party:
+        """Return whose an address is."""
+        pod = self._pods.get(address)
+        if pod is not None:
+            return pod.party
+        node = self._nodes.get(address)
+        if node is not None:
+            return Party("Node", "", node)
+        return NOBODY if self._is_inside(address) else OUTSIDE
+
+    def _is_inside(self, address: str) -> bool:
+        return IPv4Address(address) in self._range if ":" not in address else False
+
+    def service(self, address: str, protocol: str, port: int) -> str:
+        """Return the Service that an address and port belong to, its node ports included; empty where none does."""
+        found = self._services.get((address, protocol, port))
+        if found is None and address not in self._pods:
+            found = self._node_ports.get((protocol, port))
+        return found or ""
+
+    def edge(self, flow: Flow) -> Edge:
+        """Return what a flow counts for."""
+        service = self.service(flow.called, flow.protocol, flow.port)
+        return Edge(self.party(flow.caller), self.party(flow.callee), service, flow.port, flow.protocol)
+
+    def blocked_edge(self, block: Block) -> Edge:
+        """Return what a stopped attempt counts for: policies are asked when the Service is no longer visible."""
+        return Edge(self.party(block.caller), self.party(block.callee), "", block.port, block.protocol)
+
+
+def _fronts(service: Service) -> Iterator[str]:
+    spec, status = service.spec, service.status
+    yield from (address for address in spec.cluster_ips if address != "None")
+    yield from spec.external_ips
+    if status.load_balancer is not None:
+        yield from (entry.ip for entry in status.load_balancer.ingress if entry.ip)

@@ -1,0 +1,110 @@
+"""What one node's kernel sees of calls: its table of connections, followed, as flows for a `FlowSink`.
+
+Owns the reading and what it takes (bytes counted and beginnings timed by the kernel, both settings of the namespace's).
+Tells only of flows at whose ends is an address of the Pods' range. Knows neither Pods nor Services. Nothing is polled,
+and nothing runs in the Pods; where the kernel dropped events the table is read anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Final
+
+from podling.client.flows import Flow, Outcome
+from podling.linux.conntrack import SCTP, TCP, UDP, Conntrack, Entry, Follower
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network
+
+    from podling.client.flows import FlowSink
+    from podling.network.context import NetworkContext
+
+_PROTOCOLS: Final = {TCP: "TCP", UDP: "UDP", SCTP: "SCTP"}
+SETTINGS: Final = {
+    "net.netfilter.nf_conntrack_acct": "1",
+    "net.netfilter.nf_conntrack_timestamp": "1",
+}
+_LOST_AGAIN: Final = 0.5
+"""Seconds between two readings of the whole table, however many events are lost."""
+
+
+class FlowReader:
+    """Reads one node's flows."""
+
+    def __init__(self, context: NetworkContext, pods: IPv4Network, sink: FlowSink) -> None:
+        """`pods` is the whole cluster's range of Pod addresses."""
+        self._context = context
+        self._sink = sink
+        self._mask = int(pods.netmask)
+        self._base = int(pods.network_address)
+        self._follower: Follower | None = None
+        self._overrun = asyncio.Event()
+
+    async def start(self) -> None:
+        """Follow from now on, and tell what is alive already."""
+        context = self._context
+        for name, value in SETTINGS.items():
+            await context.pods.set_sysctl(name, value)
+        self._follower = Follower(context.host.network_namespace, self._changed, self._overrun.set, "new", "destroy")
+        await self._tell_alive(since=False)
+        context.supervisor.component(f"flows {context.node}", self._mend)
+
+    async def _mend(self) -> None:
+        while True:
+            await self._overrun.wait()
+            self._overrun.clear()
+            self._sink.lost(self._context.node)
+            await self._tell_alive(since=True)
+            await self._context.clock.sleep(_LOST_AGAIN)
+
+    def close(self) -> None:
+        """Stop following."""
+        if self._follower is not None:
+            self._follower.close()
+
+    async def _tell_alive(self, *, since: bool) -> None:
+        def read() -> list[Entry]:
+            table = Conntrack(self._context.host.network_namespace)
+            try:
+                return [entry for entry in table.entries() if self._concerns(entry)]
+            finally:
+                table.close()
+
+        entries = await asyncio.to_thread(read)
+        flows = [(self._flow(entry), entry.started) for entry in entries]
+        self._sink.alive(self._context.node, flows, since=since)
+
+    def _changed(self, what: str, entry: Entry) -> None:
+        if not self._concerns(entry):
+            return
+        if what == "new":
+            self._sink.began(self._flow(entry), entry.started)
+        else:
+            refused = not entry.answered and entry.answers > 0
+            outcome = Outcome(entry.answered, refused, entry.sent, entry.received)
+            self._sink.ended(self._flow(entry), entry.started, outcome)
+
+    def _concerns(self, entry: Entry) -> bool:
+        return entry.original.protocol in _PROTOCOLS and (
+            self._inside(entry.original.source) or self._inside(entry.reply.source)
+        )
+
+    def _inside(self, address: str) -> bool:
+        if ":" in address:
+            return False
+        return int.from_bytes(socket.inet_aton(address), "big") & self._mask == self._base
+
+    def _flow(self, entry: Entry) -> Flow:
+        asked, answering = entry.original, entry.reply
+        return Flow(
+            self._context.node,
+            entry.id,
+            _PROTOCOLS[asked.protocol],
+            asked.source,
+            asked.source_port,
+            asked.destination,
+            asked.destination_port,
+            answering.source,
+            answering.source_port,
+        )

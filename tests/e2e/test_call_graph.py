@@ -1,0 +1,114 @@
+"""The call graph of real containers: who called whom, counted by the kernel's table of connections."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.running import RunningCluster, busybox_archive, eventually, free_port, pod_manifest
+
+pytestmark = pytest.mark.root
+
+SERVER = "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 8080 -h /www"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
+    data = tmp_path_factory.mktemp("calls") / "data"
+    running = RunningCluster(data, free_port(), "oci")
+    try:
+        running.up()
+        running.podling("image", "load", str(busybox_archive(data.parent)))
+        running.kubectl("apply", "-f", "-", stdin=pod_manifest("server", "sh", "-c", SERVER))
+        running.kubectl("apply", "-f", "-", stdin=pod_manifest("caller"))
+        running.wait_ready("server", "caller")
+        yield running
+    finally:
+        running.podling("down", check=False)
+
+
+def address(cluster: RunningCluster, pod: str) -> str:
+    return str(cluster.get("pod", pod)["status"]["podIP"])
+
+
+def calls(cluster: RunningCluster, **wanted: Any) -> list[dict[str, Any]]:
+    found = json.loads(cluster.podling("graph", "-o", "json").stdout)["calls"]
+    return [
+        call["observed"]
+        for call in found
+        if call["port"] == wanted["port"]
+        and call["caller"].get("name") == wanted.get("caller", "caller")
+        and call["callee"].get("name", call["callee"]["kind"]) == wanted["callee"]
+    ]
+
+
+def test_calls_are_counted_with_their_bytes_and_what_came_of_them(cluster: RunningCluster) -> None:
+    """Ten answered calls, three refused ones: each is one call of its edge, in the table, as a resource, after a restart."""
+    server = address(cluster, "server")
+    loop = f"for i in 1 2 3 4 5 6 7 8 9 10; do wget -qO- http://{server}:8080/ || exit 1; done"
+    cluster.kubectl("exec", "caller", "--", "sh", "-c", loop)
+    refused = f"for i in 1 2 3; do nc -w 1 {server} 8099 </dev/null; done; true"
+    cluster.kubectl("exec", "caller", "--", "sh", "-c", refused)
+    (answered,) = eventually(lambda: calls(cluster, callee="server", port=8080))
+    assert (answered["calls"], answered["refused"], answered["unanswered"]) == (10, 0, 0)
+    (dead,) = eventually(lambda: [seen for seen in calls(cluster, callee="server", port=8099) if seen["refused"] == 3])
+    assert dead["calls"] == 3
+
+    listed = eventually(lambda: cluster.kubectl("get", "calls", "-o", "wide").stdout.splitlines())
+    assert listed[0].split() == (
+        [
+            "NAME",
+            "CALLER",
+            "CALLEE",
+            "SERVICE",
+            "PORT",
+            "CALLS",
+            "REFUSED",
+            "UNANSWERED",
+            "BLOCKED",
+            "LAST",
+            "SENT",
+            "RECEIVED",
+            "BLOCKED-BY",
+        ]
+    )
+    row = eventually(
+        lambda: [
+            line
+            for line in cluster.kubectl("get", "calls").stdout.splitlines()
+            if "8080/TCP" in line and "caller" in line
+        ]
+    )[0].split()
+    assert row[1:9] == ["default/caller", "default/server", "<none>", "8080/TCP", "10", "0", "0", "0"]
+    assert '"default/caller" -> "default/server"' in cluster.podling("graph", "-o", "dot").stdout
+    table = cluster.podling("graph", "-n", "default").stdout
+    assert "default/caller" in table and "CALLER" in table
+
+
+def test_the_books_outlive_podling(cluster: RunningCluster) -> None:
+    """What was counted before a restart is neither lost nor counted again; a connection that outlives it counts once."""
+    server = address(cluster, "server")
+    long = f"(sleep 20 | nc {server} 8080) >/dev/null 2>&1 & sleep 0.5"
+    before = calls(cluster, callee="server", port=8080)[0]["calls"]
+    cluster.kubectl("exec", "caller", "--", "sh", "-c", long)
+    eventually(lambda: calls(cluster, callee="server", port=8080)[0]["calls"] == before + 1)
+    eventually(lambda: cluster.kubectl("get", "calls", "-o", "json").stdout.count(f'"calls": {before + 1}'))
+    cluster.podling("down", "--keep-pods")
+    cluster.up()
+    cluster.kubectl("exec", "caller", "--", "wget", "-qO-", f"http://{server}:8080/")
+    eventually(lambda: calls(cluster, callee="server", port=8080)[0]["calls"] == before + 2)
+
+
+def test_a_namespace_takes_its_calls_along(cluster: RunningCluster) -> None:
+    """Calls live in the caller's namespace; another's Pods that were called stay in theirs."""
+    server = address(cluster, "server")
+    cluster.kubectl("create", "namespace", "other")
+    manifest = json.loads(pod_manifest("passer", "sh", "-c", f"wget -qO- http://{server}:8080/; sleep 600"))
+    manifest["metadata"]["namespace"] = "other"
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+    eventually(lambda: "passer" in cluster.kubectl("get", "calls", "-n", "other").stdout)
+    cluster.kubectl("delete", "namespace", "other", "--timeout=30s", timeout=40)
+    assert "passer" not in cluster.kubectl("get", "calls", "-A").stdout
