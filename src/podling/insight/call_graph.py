@@ -105,7 +105,7 @@ class CallGraph:
         when = started or self._clock.time()
 
         def count() -> None:
-            if self._directory.counts(flow):
+            if self._directory.counts(flow, started):
                 self._ledger.began(flow, self._directory.edge(flow), when)
                 self._wake.set()
 
@@ -115,7 +115,7 @@ class CallGraph:
         now = self._clock.time()
 
         def add() -> None:
-            if self._directory.counts(flow):
+            if self._directory.counts(flow, started):
                 self._ledger.ended(flow, self._directory.edge(flow), started, now, outcome)
                 self._wake.set()
 
@@ -136,7 +136,7 @@ class CallGraph:
         for flow, started in flows:
             if since or started > self._ledger.mark:
                 self.began(flow, started)
-            elif self._directory.counts(flow):
+            elif self._directory.counts(flow, started):
                 self._ledger.known(flow, self._directory.edge(flow))
 
     def lost(self, node: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, Final
 
+from podling.api.times import from_wire
 from podling.lifecycle.specs import is_terminal
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Edge:
 class _Home:
     party: Party
     node: str
+    since: float
+    """When the Pod was made: what is older belongs to another who had the address before."""
 
 
 class Directory:
@@ -77,7 +80,8 @@ class Directory:
         if pod.spec.host_network or not status.pod_ips:
             return False
         meta = pod.metadata
-        home = _Home(Party("Pod", meta.namespace, meta.name, meta.uid), pod.spec.node_name)
+        since = from_wire(meta.creation_timestamp) if meta.creation_timestamp else 0.0
+        home = _Home(Party("Pod", meta.namespace, meta.name, meta.uid), pod.spec.node_name, since)
         over = is_terminal(pod)
         changed = False
         for address in (entry.ip for entry in status.pod_ips):
@@ -112,12 +116,16 @@ class Directory:
         for port in ports:
             self._node_ports.pop(port, None)
 
-    def counts(self, flow: Flow) -> bool:
-        """Say whether a flow counts where it was seen.
+    def counts(self, flow: Flow, started: float = 0.0) -> bool:
+        """Say whether a flow counts where it was seen: one of its ends is a Pod that was there when it `started`.
 
         A flow between nodes is seen by each of them: it counts at its caller's; what comes from outside, at the first.
         """
-        pod = self._pods.get(flow.caller)
+        pod, called = self._pods.get(flow.caller), self._pods.get(flow.callee)
+        if pod is None and called is None:
+            return False
+        if started and any(home is not None and started < home.since for home in (pod, called)):
+            return False
         if pod is not None:
             return pod.node == flow.node
         node = self._nodes.get(flow.caller)

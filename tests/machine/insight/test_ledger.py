@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from podling.api.codec import from_tree
+from podling.api.times import from_wire
 from podling.api.types.core_v1 import Node, Pod, Service
 from podling.client.flows import Block, Flow, Outcome
 from podling.insight.calls import call_name, from_call, to_call
@@ -170,6 +172,23 @@ def test_a_flow_between_nodes_counts_at_its_callers() -> None:
     assert outside == [True, False]
     from_node = [known.counts(flow(1, node=node, caller="10.244.1.1", callee="10.244.0.2")) for node in ("n1", "n2")]
     assert from_node == [False, True]
+
+
+def test_a_flow_is_no_older_than_its_pods() -> None:
+    """What the kernel still holds of who had the address before counts for nobody; nor does what has no Pod at all."""
+    known = directory()
+    young = pod("young", "10.244.0.9")
+    known.place_pod(
+        msgspec.structs.replace(
+            young, metadata=msgspec.structs.replace(young.metadata, creation_timestamp="2026-01-01T00:00:10Z")
+        )
+    )
+    made = from_wire("2026-01-01T00:00:10Z")
+    late = flow(1, caller="10.244.0.9", callee="10.244.0.2")
+    assert [known.counts(late, started) for started in (made - 1, made, 0.0)] == [False, True, True]
+    early = flow(1, caller="10.244.0.2", callee="10.244.0.9")
+    assert not known.counts(early, made - 1)
+    assert not known.counts(flow(1, caller="10.244.0.1", callee="10.244.0.1"))
 
 
 def test_an_address_is_its_last_pods() -> None:
