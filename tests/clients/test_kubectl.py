@@ -68,8 +68,8 @@ def test_policies_are_listed_and_described(cluster: RunningCluster, name: str) -
     head, row = cluster.kubectl("get", "netpol", name).stdout.splitlines()
     assert (head.split(), row.split()[:2]) == (["NAME", "POD-SELECTOR", "AGE"], [name, f"app={name}"])
     text = cluster.kubectl("describe", "netpol", name).stdout
-    for words in ("To Port: 80", "CIDR: 10.0.0.0/8", "Policy Types: Ingress"):
-        assert words in text
+    for words in ("To Port Range: 80-90/TCP", "CIDR: 10.0.0.0/8", "Policy Types: Ingress"):
+        assert words in text, text
     policy["spec"]["ingress"][0]["ports"][0]["endPort"] = 70  # type: ignore[index]
     refused = cluster.kubectl("apply", "-f", "-", stdin=json.dumps(policy), check=False)
     assert "spec.ingress[0].ports[0].endPort" in refused.stderr
