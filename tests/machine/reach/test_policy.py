@@ -1,0 +1,338 @@
+"""NetworkPolicies: judged against a plain reading of their documentation, and followed as things change."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from podling.api import defaults
+from podling.api.resources import NETWORK_POLICIES
+from podling.api.types.core_v1 import Pod
+from podling.api.types.networking_v1 import NetworkPolicy
+from podling.reach.policy import Direction, Party, Policy, compile_policy, judge, party_of
+from podling.reach.policy_index import Changes, PolicyIndex
+
+# --- a plain reading of the documentation, on plain trees -------------------------------------------------------------
+
+
+def labels_match(selector: dict, labels: dict) -> bool:
+    for key, value in selector.get("matchLabels", {}).items():
+        if labels.get(key) != value:
+            return False
+    for expression in selector.get("matchExpressions", []):
+        key, values = expression["key"], expression.get("values", [])
+        holds = {
+            "In": labels.get(key) in values,
+            "NotIn": labels.get(key) not in values,
+            "Exists": key in labels,
+            "DoesNotExist": key not in labels,
+        }
+        if not holds[expression["operator"]]:
+            return False
+    return True
+
+
+def is_peer(peer: dict, end: dict, home: str, namespaces: dict) -> bool:
+    if "ipBlock" in peer:
+        address = ipaddress.ip_address(end["ip"])
+        block = peer["ipBlock"]
+        return address in ipaddress.ip_network(block["cidr"]) and not any(
+            address in ipaddress.ip_network(text) for text in block.get("except", [])
+        )
+    if not end.get("name"):
+        return False
+    if "namespaceSelector" in peer:
+        known = namespaces.get(end["namespace"])
+        if known is None or not labels_match(peer["namespaceSelector"], known):
+            return False
+    elif end["namespace"] != home:
+        return False
+    return labels_match(peer.get("podSelector", {}), end["labels"])
+
+
+def is_port(port: dict, called: dict, protocol: str, number: int) -> bool:
+    if port.get("protocol", "TCP") != protocol:
+        return False
+    wanted = port.get("port")
+    if wanted is None:
+        return True
+    if isinstance(wanted, int):
+        return wanted <= number <= port.get("endPort", wanted)
+    for p, name, n in called.get("ports", []):
+        if (p, name) == (protocol, wanted):
+            return n == number
+    return False
+
+
+def passes(policies: list[dict], namespaces: dict, source: dict, called: dict, protocol: str, number: int) -> bool:
+    """Whether a call between two ends on different nodes is allowed."""
+    if source.get("name") and (source["namespace"], source["name"]) == (called.get("namespace"), called.get("name")):
+        return True
+    for direction, word, subject, peer in (("Egress", "to", source, called), ("Ingress", "from", called, source)):
+        mine = [
+            policy
+            for policy in policies
+            if subject.get("name")
+            and policy["metadata"]["namespace"] == subject["namespace"]
+            and labels_match(policy["spec"].get("podSelector", {}), subject["labels"])
+            and direction in policy["spec"]["policyTypes"]
+        ]
+        rules = [(policy, rule) for policy in mine for rule in policy["spec"].get(direction.lower(), [])]
+        if mine and not any(
+            (
+                not rule.get(word)
+                or any(is_peer(p, peer, policy["metadata"]["namespace"], namespaces) for p in rule[word])
+            )
+            and (not rule.get("ports") or any(is_port(p, called, protocol, number) for p in rule["ports"]))
+            for policy, rule in rules
+        ):
+            return False
+    return True
+
+
+# --- arbitrary clusters -----------------------------------------------------------------------------------------------
+
+LABELS = st.dictionaries(st.sampled_from(["app", "tier"]), st.sampled_from(["a", "b"]), max_size=2)
+EXPRESSION = st.one_of(
+    st.builds(
+        lambda k, o, v: {"key": k, "operator": o, "values": v},
+        st.sampled_from(["app", "tier"]),
+        st.sampled_from(["In", "NotIn"]),
+        st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=2, unique=True),
+    ),
+    st.builds(
+        lambda k, o: {"key": k, "operator": o},
+        st.sampled_from(["app", "tier"]),
+        st.sampled_from(["Exists", "DoesNotExist"]),
+    ),
+)
+SELECTOR = st.one_of(
+    st.just({}),
+    LABELS.map(lambda labels: {"matchLabels": labels}),
+    st.builds(lambda labels, e: {"matchLabels": labels, "matchExpressions": [e]}, LABELS, EXPRESSION),
+)
+BLOCK = st.sampled_from([
+    {"cidr": "10.0.0.0/24"},
+    {"cidr": "10.0.0.0/24", "except": ["10.0.0.0/30", "10.0.0.5/32"]},
+    {"cidr": "0.0.0.0/0", "except": ["10.0.0.4/30", "10.0.0.0/29"]},
+    {"cidr": "10.0.0.3/32"},
+    {"cidr": "::/0"},
+])  # fmt: skip
+PEER = st.one_of(
+    SELECTOR.map(lambda s: {"podSelector": s}),
+    SELECTOR.map(lambda s: {"namespaceSelector": s}),
+    st.builds(lambda p, n: {"podSelector": p, "namespaceSelector": n}, SELECTOR, SELECTOR),
+    BLOCK.map(lambda b: {"ipBlock": b}),
+)
+PORT = st.one_of(
+    st.sampled_from([{"port": 80}, {"port": 80, "protocol": "UDP"}, {"port": 79, "endPort": 81}, {"protocol": "UDP"}]),
+    st.sampled_from([{"port": "web"}, {"port": "web", "protocol": "UDP"}, {"port": 81, "endPort": 90}]),
+)
+
+
+def rules_of(word: str) -> st.SearchStrategy[list[dict]]:
+    rule = st.builds(
+        lambda peers, ports: {**({word: peers} if peers else {}), **({"ports": ports} if ports else {})},
+        st.lists(PEER, max_size=2),
+        st.lists(PORT, max_size=2),
+    )
+    return st.lists(rule, max_size=2)
+
+
+SPEC = st.builds(
+    lambda selector, ingress, egress, types: {
+        "podSelector": selector,
+        **({"ingress": ingress} if ingress is not None else {}),
+        **({"egress": egress} if egress is not None else {}),
+        **({"policyTypes": types} if types else {}),
+    },
+    SELECTOR,
+    st.none() | rules_of("from"),
+    st.none() | rules_of("to"),
+    st.sampled_from([None, ["Ingress"], ["Egress"], ["Ingress", "Egress"]]),
+)
+NAMESPACE = st.sampled_from(["one", "two"])
+NAME = st.sampled_from(["p", "q", "r"])
+POD = st.builds(
+    lambda labels, ip, ports: {"labels": labels, "ip": f"10.0.0.{ip}", "ports": ports},
+    LABELS,
+    st.integers(1, 6),
+    st.sampled_from([[], [("TCP", "web", 80)], [("TCP", "web", 81), ("UDP", "web", 80)], [("TCP", "web", 80), ("TCP", "web", 81)]]),
+)  # fmt: skip
+STEP = st.one_of(
+    st.tuples(st.just("pod"), st.tuples(NAMESPACE, NAME), st.none() | POD),
+    st.tuples(st.just("policy"), st.tuples(NAMESPACE, NAME), st.none() | SPEC),
+    st.tuples(st.just("namespace"), NAMESPACE, st.none() | LABELS),
+)
+
+
+def policy_tree(key: tuple[str, str], spec: dict) -> dict[str, Any]:
+    tree = {"metadata": {"namespace": key[0], "name": key[1]}, "spec": msgspec.json.decode(msgspec.json.encode(spec))}
+    defaults.apply(NETWORK_POLICIES, tree)
+    return tree
+
+
+def compiled(key: tuple[str, str], spec: dict) -> Policy:
+    return compile_policy(msgspec.convert(policy_tree(key, spec), NetworkPolicy))
+
+
+def party(key: tuple[str, str], pod: dict) -> Party:
+    labels = tuple(sorted(pod["labels"].items()))
+    return Party(pod["ip"], key[1], key[0], labels, tuple(pod["ports"]), f"node-of-{key[0]}-{key[1]}")
+
+
+def end(key: tuple[str, str], pod: dict) -> dict:
+    return {"namespace": key[0], "name": key[1], **pod}
+
+
+class Table:
+    """What a node's rules amount to, made of nothing but the changes that the index told of."""
+
+    def __init__(self) -> None:
+        self.policies: dict = {}
+        self.pods: dict = {}
+        self.elements: set = set()
+
+    def apply(self, changes: Changes) -> None:
+        for key, policy in changes.policies.items():
+            self.policies[key] = policy
+        for key, isolation in changes.pods.items():
+            self.pods[key] = isolation
+        for held, there in changes.elements.items():
+            assert (held in self.elements) is not there, "nothing is told that has not changed"
+            (self.elements.add if there else self.elements.discard)(held)
+
+    def side(self, direction: Direction, subject: str, peer: str, called: str, protocol: str, port: int) -> bool:
+        mine = [i for i in self.pods.values() if i is not None and i.address == subject and i.of(direction)]
+        if not mine:
+            return True
+        for key in mine[0].of(direction):
+            for number, rule in enumerate(self.policies[key].rules(direction)):
+                where = (key, direction, number)
+                from_peer = rule.anyone or any(r.holds(peer) for r in rule.ranges) or (where, peer) in self.elements
+                numbered = rule.any_port or any(
+                    p.protocol == protocol and p.first <= port <= p.last for p in rule.ports
+                )
+                named = (where, (called, protocol, port)) in self.elements
+                if (from_peer and numbered) or (named and (from_peer or direction is Direction.EGRESS)):
+                    return True
+        return False
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(STEP, max_size=14))
+def test_judged_and_followed_as_documented(steps: list) -> None:
+    """After any changes the judgement, and the rules made of the changes alone, agree with the plain reading."""
+    index, table = PolicyIndex(), Table()
+    pods: dict = {}
+    policies: dict = {}
+    namespaces: dict = {}
+    for what, key, value in steps:
+        if what == "pod":
+            if value is not None and any(other["ip"] == value["ip"] for k, other in pods.items() if k != key):
+                continue
+            pods[key] = value
+            index.set_pod(key, party(key, value) if value is not None else None)
+        elif what == "policy":
+            policies[key] = value
+            index.set_policy(key, compiled(key, value) if value is not None else None)
+        else:
+            namespaces[key] = value
+            index.set_namespace(key, value)
+        for held in (pods, policies, namespaces):
+            for gone in [k for k, v in held.items() if v is None]:
+                del held[gone]
+        table.apply(index.take())
+        assert not index.take()
+
+    trees = [policy_tree(key, spec) for key, spec in policies.items()]
+    outside = {"ip": "192.0.2.1"}
+    ends = [(end(key, pod), party(key, pod)) for key, pod in pods.items()] + [(outside, Party("192.0.2.1"))]
+    for here, source in ends:
+        for there, called in ends:
+            for protocol, port in (("TCP", 80), ("TCP", 81), ("UDP", 80), ("TCP", 90)):
+                expected = passes(trees, namespaces, here, there, protocol, port)
+                verdict = judge(index.policies.values(), index.namespaces, source, called, protocol, port)
+                assert verdict.allowed is expected
+                assert (verdict.deciding is None) is expected
+                if here is there:
+                    continue
+                assert expected is (
+                    table.side(Direction.EGRESS, source.address, called.address, called.address, protocol, port)
+                    and table.side(Direction.INGRESS, called.address, source.address, called.address, protocol, port)
+                )
+
+
+# --- cases worth a name -----------------------------------------------------------------------------------------------
+
+
+def of(name: str, **spec: Any) -> Policy:
+    return compiled(("one", name), spec)
+
+
+A = Party("10.0.0.1", "a", "one", (("app", "a"),), (), "n1")
+B = Party("10.0.0.2", "b", "one", (("app", "b"),), (("TCP", "web", 80),), "n2")
+
+
+def test_the_first_rule_that_lets_through_is_named() -> None:
+    """A verdict says which policies isolate and which of their rules let the call through."""
+    policies = [
+        of("deny", podSelector={}),
+        of("web", podSelector={"matchLabels": {"app": "b"}}, ingress=[{"ports": [{"port": 81}]}, {"ports": [{"port": "web"}]}]),
+    ]  # fmt: skip
+    ingress = judge(policies, {}, A, B, "TCP", 80).ingress
+    assert (ingress.policy, ingress.rule) == (("one", "web"), 1)
+    assert ingress.isolating == (("one", "deny"), ("one", "web"))
+    verdict = judge(policies, {}, A, B, "UDP", 80)
+    assert not verdict.allowed
+    assert verdict.deciding is verdict.ingress
+    assert verdict.egress.isolating == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "called"),
+    [(A, A), (Party("10.0.0.254", node="n1"), A), (A, Party("10.0.0.254", node="n1"))],
+    ids=["itself", "from its node", "to its node"],
+)
+def test_never_refused(source: Party, called: Party) -> None:
+    """A Pod reaches itself, and its own node and it reach each other, whatever policies say; another node is anybody."""
+    deny = of("deny", podSelector={}, policyTypes=["Ingress", "Egress"])
+    assert judge([deny], {}, source, called, "TCP", 80).allowed
+    assert not judge([deny], {}, Party("10.0.1.1", node="n2"), A, "TCP", 80).allowed
+
+
+def test_who_is_no_party() -> None:
+    """Pods on the host's network, without an address, or over, are selected by nobody."""
+
+    def pod(phase: str = "Running", ip: str = "10.0.0.1", **spec: Any) -> Pod:
+        port = {"name": "web", "containerPort": 80}
+        tree = {
+            "metadata": {"name": "p", "namespace": "one", "labels": {"b": "1", "a": "2"}},
+            "spec": {"containers": [{"name": "c", "ports": [port]}], "nodeName": "n", **spec},
+            "status": {"phase": phase, "podIP": ip},
+        }
+        return msgspec.convert(tree, Pod)
+
+    assert party_of(pod()) == Party("10.0.0.1", "p", "one", (("a", "2"), ("b", "1")), (("TCP", "web", 80),), "n")
+    assert party_of(pod(ip=""), "10.0.0.9") == party_of(pod(ip="10.0.0.9"))
+    for other in (pod(hostNetwork=True), pod(ip=""), pod("Succeeded"), pod("Failed")):
+        assert party_of(other) is None
+
+
+def test_a_change_compares_only_what_it_concerns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among 500 policies for other labels, a Pod's change is compared with its own one alone."""
+    index = PolicyIndex()
+    for number in range(500):
+        index.set_policy(
+            ("one", f"p{number}"), of(f"p{number}", podSelector={"matchLabels": {"app": f"x{number}"}}, ingress=[{}])
+        )
+    compared = []
+    original = PolicyIndex._bond
+    monkeypatch.setattr(PolicyIndex, "_bond", lambda self, key, pod: compared.append(key) or original(self, key, pod))
+    index.set_pod(("one", "a"), Party("10.0.0.1", "a", "one", (("app", "x7"),)))
+    assert compared == [("one", "p7")]
