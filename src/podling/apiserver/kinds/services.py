@@ -10,13 +10,18 @@ import ipaddress
 from typing import TYPE_CHECKING, Any
 
 from podling.api.errors import Cause, internal, invalid
+from podling.apiserver.kinds import service_families
+from podling.apiserver.kinds.service_changes import (
+    drop_outdated,
+    has_health_check,
+    has_node_ports,
+    keep_allocated,
+)
 from podling.apiserver.kinds.strategy import Plain
 from podling.apiserver.service_addresses import Full, Refused, ServiceAddresses
 
 if TYPE_CHECKING:
     from podling.apiserver.record import Context
-
-_WITH_PORTS = frozenset({"NodePort", "LoadBalancer"})
 
 
 class ServiceStrategy(Plain):
@@ -33,7 +38,8 @@ class ServiceStrategy(Plain):
 
     def prepare_update(self, tree: dict[str, Any], old: dict[str, Any], context: Context) -> None:
         super().prepare_update(tree, old, context)
-        _keep_allocated(tree["spec"], old["spec"])
+        keep_allocated(tree["spec"], old["spec"])
+        drop_outdated(tree["spec"], old["spec"])
         self._allocate(tree, old["spec"], context)
 
     def _allocate(self, tree: dict[str, Any], before: dict[str, Any], context: Context) -> None:
@@ -41,7 +47,7 @@ class ServiceStrategy(Plain):
         kind = spec.get("type", "ClusterIP")
         if kind == "ExternalName":
             for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-                if before or not spec.get(key):
+                if not spec.get(key):
                     spec.pop(key, None)
             return
         self._allocate_address(tree, spec, before, context)
@@ -52,29 +58,29 @@ class ServiceStrategy(Plain):
         self, tree: dict[str, Any], spec: dict[str, Any], before: dict[str, Any], context: Context
     ) -> None:
         wanted = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or ()), "")
-        held = before.get("clusterIPs") or []
-        if wanted == "None":
-            spec["clusterIP"], spec["clusterIPs"] = "None", spec.get("clusterIPs") or ["None"]
-        elif wanted not in held or not wanted:
-            if wanted and not _is_address(wanted):
-                return  # validation names it
-            try:
-                address = self._addresses.take_address(wanted)
-            except Refused as refusal:
-                value = f'["{wanted}"]'
-                raise _invalid(tree, "spec.clusterIPs", f"Invalid value: {value}: {refusal}") from None
-            except Full:
-                raise internal("failed to allocate a serviceIP: range is full") from None
-            context.afterwards.append(lambda: self._addresses.give_address(address))
-            spec["clusterIP"] = address
-            if not spec.get("clusterIPs"):
-                spec["clusterIPs"] = [address]
-        elif not spec.get("clusterIPs"):
+        if wanted and not spec.get("clusterIPs"):
             spec["clusterIPs"] = [wanted]
-        if not spec.get("ipFamilies"):
-            family = f"IPv{ipaddress.ip_address(wanted).version}" if _is_address(wanted) else self._addresses.family
-            spec["ipFamilies"] = [family]
-        spec.setdefault("ipFamilyPolicy", "SingleStack")
+        if spec.get("clusterIPs") == ["None"]:
+            spec["clusterIP"] = "None"
+        if any(text != "None" and not _is_address(text) for text in spec.get("clusterIPs") or ()):
+            return  # validation names it
+        if wrong := service_families.choose(spec, before, self._addresses.family):
+            raise invalid("", "Service", tree["metadata"].get("name", ""), wrong)
+        if wanted == "None" or wanted in (before.get("clusterIPs") or ()):
+            return
+        if wanted and spec["clusterIPs"][0] != wanted:
+            return  # validation names it
+        try:
+            address = self._addresses.take_address(wanted)
+        except Refused as refusal:
+            value = f'["{wanted}"]'
+            raise _invalid(tree, "spec.clusterIPs", f"Invalid value: {value}: {refusal}") from None
+        except Full:
+            raise internal("failed to allocate a serviceIP: range is full") from None
+        context.afterwards.append(lambda: self._addresses.give_address(address))
+        spec["clusterIP"] = address
+        if not spec.get("clusterIPs"):
+            spec["clusterIPs"] = [address]
 
     def _allocate_ports(
         self, tree: dict[str, Any], spec: dict[str, Any], before: dict[str, Any], context: Context, *, draw: bool
@@ -88,11 +94,11 @@ class ServiceStrategy(Plain):
             if wanted and (wanted in held or here.get(wanted, protocol) != protocol):
                 here[wanted] = protocol  # one number may serve TCP and UDP of the same Service
                 continue
-            if spec.get("type") not in _WITH_PORTS:
+            if not has_node_ports(spec):
                 continue  # validation names it
             port["nodePort"] = self._take_port(tree, f"spec.ports[{index}].nodePort", wanted, context)
             here[port["nodePort"]] = protocol
-        if spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local":
+        if has_health_check(spec):
             wanted = spec.get("healthCheckNodePort") or 0
             if not wanted or wanted != before.get("healthCheckNodePort"):
                 spec["healthCheckNodePort"] = self._take_port(tree, "spec.healthCheckNodePort", wanted, context)
@@ -106,28 +112,6 @@ class ServiceStrategy(Plain):
             raise internal("failed to allocate a nodePort: range is full") from None
         context.afterwards.append(lambda: self._addresses.give_port(port))
         return port
-
-
-def _keep_allocated(spec: dict[str, Any], before: dict[str, Any]) -> None:
-    """Fill in, from the stored object, what a caller who never saw the allocations left out."""
-    if spec.get("type") == "ExternalName" or before.get("type") == "ExternalName":
-        return
-    for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-        if not spec.get(key) and before.get(key):
-            spec[key] = before[key]
-    if spec.get("type") in _WITH_PORTS and before.get("type") in _WITH_PORTS:
-        held = {(port.get("protocol"), port.get("port")): port.get("nodePort") for port in before.get("ports") or ()}
-        used = {port.get("nodePort") for port in spec.get("ports") or ()}
-        for port in spec.get("ports") or ():
-            kept = held.get((port.get("protocol"), port.get("port")))
-            if not port.get("nodePort") and kept and kept not in used:
-                port["nodePort"] = kept
-        if not spec.get("healthCheckNodePort") and before.get("healthCheckNodePort"):
-            spec["healthCheckNodePort"] = before["healthCheckNodePort"]
-    elif spec.get("type") not in _WITH_PORTS and before.get("type") in _WITH_PORTS:
-        for port, old in zip(spec.get("ports") or (), before.get("ports") or (), strict=False):
-            if port.get("nodePort") and port.get("nodePort") == old.get("nodePort"):
-                del port["nodePort"]
 
 
 def _is_address(text: str) -> bool:

@@ -1,0 +1,183 @@
+"""Services: what is drawn for them, what they keep and lose with their type, and every way in which that is refused."""
+
+from __future__ import annotations
+
+import pytest
+from tests.served import Served
+
+from podling.aio.chance import Chance
+from podling.api.errors import StatusError
+from podling.apiserver.service_addresses import Full, ServiceAddresses
+
+PATH = "/api/v1/namespaces/default/services"
+
+
+def body(name="s", **spec):
+    return {"metadata": {"name": name}, "spec": {"ports": [{"port": 80}]} | spec}
+
+
+TAKEN = "10.96.0.77"
+REFUSALS = [
+    (
+        {"clusterIP": TAKEN},
+        f'spec.clusterIPs: Invalid value: ["{TAKEN}"]: failed to allocate IP {TAKEN}: provided IP is already allocated',
+    ),
+    (
+        {"clusterIP": "192.0.2.1"},
+        (
+            'spec.clusterIPs: Invalid value: ["192.0.2.1"]: failed to allocate IP 192.0.2.1: the provided IP (192.0.2.1) is '
+            "not in the valid range. The range of valid IPs is 10.96.0.0/16"
+        ),
+    ),
+    (
+        {"clusterIP": "fd00::1"},
+        'spec.clusterIPs[0]: Invalid value: ["fd00::1"]: IPv6 is not configured on this cluster',
+    ),
+    ({"ipFamilies": ["IPv6"]}, 'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster'),
+    (
+        {"ipFamilyPolicy": "RequireDualStack"},
+        'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services',
+    ),
+    (
+        {"ipFamilies": ["IPv4", "IPv6"]},
+        (
+            "spec.ipFamilyPolicy: Invalid value: \"SingleStack\": must be 'RequireDualStack' or 'PreferDualStack' when "
+            "multiple IP families are specified"
+        ),
+    ),
+    (
+        {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30077}]},
+        "spec.ports[0].nodePort: Invalid value: 30077: provided port is already allocated",
+    ),
+    (
+        {"type": "NodePort", "ports": [{"port": 80, "nodePort": 80}]},
+        (
+            "spec.ports[0].nodePort: Invalid value: 80: provided port is not in the valid range. "
+            "The range of valid ports is 30000-32767"
+        ),
+    ),
+    (
+        {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": 30077},
+        "spec.healthCheckNodePort: Invalid value: 30077: provided port is already allocated",
+    ),
+]
+
+
+@pytest.mark.parametrize(("spec", "message"), REFUSALS)
+def test_what_cannot_be_had_is_refused_in_upstreams_words(run, spec, message):
+    """And takes nothing: what was drawn before the refusal is free again."""
+
+    async def main():
+        async with Served() as api:
+            taken = body("taken", type="NodePort", clusterIP=TAKEN, ports=[{"port": 80, "nodePort": 30077}])
+            await api.post(PATH, taken)
+            with pytest.raises(StatusError) as refused:
+                await api.post(PATH, body(**spec))
+            assert (refused.value.code, refused.value.message) == (422, f'Service "s" is invalid: {message}')
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("spec", "policy", "families"),
+    [
+        ({}, "SingleStack", ["IPv4"]),
+        ({"ipFamilyPolicy": "PreferDualStack"}, "PreferDualStack", ["IPv4"]),
+        ({"clusterIP": "None", "selector": {"a": "b"}}, "SingleStack", ["IPv4"]),
+        ({"clusterIP": "None"}, "RequireDualStack", ["IPv4", "IPv6"]),
+        ({"clusterIP": "None", "ipFamilyPolicy": "SingleStack"}, "SingleStack", ["IPv4"]),
+        ({"clusterIP": "None", "ipFamilies": ["IPv6"]}, "RequireDualStack", ["IPv6", "IPv4"]),
+    ],
+)
+def test_families_on_a_cluster_with_one(run, spec, policy, families):
+    async def main():
+        async with Served() as api:
+            made = (await api.post(PATH, body(**spec)))["spec"]
+            assert (made["ipFamilyPolicy"], made["ipFamilies"]) == (policy, families)
+            kept = (await api.put(f"{PATH}/s", body(**spec)))["spec"]
+            assert (kept["clusterIPs"], kept["ipFamilies"]) == (made["clusterIPs"], families)
+
+    run(main())
+
+
+def test_what_a_type_needed_falls_away_with_it(run):
+    """Every way from one type to another by a patch of the type alone, as `kubectl patch` does it."""
+
+    async def main():
+        async with Served() as api:
+            needs = {"LoadBalancer": {"externalTrafficPolicy": "Local", "loadBalancerClass": "example.com/x"}}
+            types = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
+            outside = {"externalName": "example.com"}
+            for before in types:
+                for after in types:
+                    more = needs.get(before, {}) | (outside if before == "ExternalName" else {})
+                    await api.post(PATH, body(type=before, **more))
+                    target = {"externalName": "example.com" if after == "ExternalName" else None}
+                    patched = (await api.patch(f"{PATH}/s", {"spec": {"type": after} | target}))["spec"]
+                    assert patched["type"] == after
+                    assert ("clusterIP" in patched) == (after != "ExternalName")
+                    assert bool(patched["ports"][0].get("nodePort")) == (after in ("NodePort", "LoadBalancer"))
+                    assert ("allocateLoadBalancerNodePorts" in patched) == (after == "LoadBalancer")
+                    await api.delete(f"{PATH}/s")
+
+    run(main())
+
+
+def test_one_number_for_two_protocols(run):
+    """TCP and UDP of one Service may share a node port, as a DNS server's do; those of two Services may not."""
+
+    async def main():
+        async with Served() as api:
+            ports = [
+                {"name": "udp", "port": 53, "protocol": "UDP", "nodePort": 30053},
+                {"name": "tcp", "port": 53, "protocol": "TCP", "nodePort": 30053},
+                {"name": "sctp", "port": 53, "protocol": "SCTP"},
+            ]
+            made = (await api.post(PATH, body(type="NodePort", ports=ports)))["spec"]["ports"]
+            assert [port["nodePort"] for port in made[:2]] == [30053, 30053]
+            assert made[2]["nodePort"] not in (0, 30053)
+            with pytest.raises(StatusError, match="provided port is already allocated"):
+                await api.post(PATH, body("t", type="NodePort", ports=[{"port": 1, "nodePort": 30053}]))
+
+    run(main())
+
+
+def test_a_balancer_may_do_without_node_ports(run):
+    async def main():
+        async with Served() as api:
+            spec = {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False}
+            made = (await api.post(PATH, body(**spec)))["spec"]
+            assert "nodePort" not in made["ports"][0]
+            assert "healthCheckNodePort" not in made
+
+    run(main())
+
+
+def test_a_full_range_says_so(run):
+    """In upstream's words, for addresses and for ports; one that is given back can be had again."""
+    small = ServiceAddresses("10.96.0.0/29", Chance(1))
+    held = [small.take_address() for _ in range(6)]
+    assert len(set(held)) == 6
+    with pytest.raises(Full):
+        small.take_address()
+    small.give_address(held[2])
+    assert small.take_address() == held[2]
+
+    async def main():
+        async with Served() as api:
+
+            def full(*_):
+                raise Full
+
+            api.server.addresses.take_address = full
+            with pytest.raises(StatusError) as refused:
+                await api.post(PATH, body())
+            assert refused.value.code == 500
+            assert refused.value.message == "Internal error occurred: failed to allocate a serviceIP: range is full"
+            del api.server.addresses.take_address
+            api.server.addresses.take_port = full
+            with pytest.raises(StatusError) as refused:
+                await api.post(PATH, body(type="NodePort"))
+            assert refused.value.message == "Internal error occurred: failed to allocate a nodePort: range is full"
+
+    run(main())
