@@ -33,7 +33,8 @@ def run(data_dir: DataDir, options: Options, *, report: Callable[[dict[str, Any]
 async def _serve(data_dir: DataDir, options: Options, report: Callable[[dict[str, Any]], None]) -> bool:
     clock = SystemClock()
     began = clock.monotonic()
-    from podling.cluster.compose import Cluster, StartFailed
+    from podling.cluster.compose import Cluster
+    from podling.cluster.failure import StartFailed
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -22,6 +22,7 @@ from podling.apiserver.event_retention import EventLimits
 from podling.client.wait import exists, ready, wait_for
 from podling.cluster.admin import Admin
 from podling.cluster.control_plane import ADMIN, ControlPlane, account_user
+from podling.cluster.failure import StartFailed
 from podling.cluster.identity import Identity
 from podling.kubelet.server.server import KubeletServer
 from podling.kubelet.settings import Settings
@@ -44,14 +45,6 @@ if TYPE_CHECKING:
     from podling.store.protocol import Store
 
 _PATIENCE = 60.0
-
-
-class StartFailed(Exception):  # an outcome that the command words for its user
-    """The cluster cannot be started; `next_step` says what to do about it."""
-
-    def __init__(self, what: str, next_step: str = "") -> None:
-        super().__init__(what)
-        self.next_step = next_step
 
 
 def why_no_containers() -> str:
@@ -138,8 +131,6 @@ class Cluster:
             raise StartFailed("the cri runtime is not built in yet", "use --runtime oci or --runtime sim")
         if kind == "oci" and missing:
             raise StartFailed(f"containers cannot run here: {missing}", "install it, or simulate with --runtime sim")
-        if kind == "oci" and options.nodes > 1:
-            raise StartFailed("several nodes with real containers are not built in yet", "use --runtime sim")
         if options.runtime is None and kind == "sim":
             yield f"Containers are simulated: {missing}"
 

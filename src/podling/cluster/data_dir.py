@@ -1,8 +1,8 @@
 """The folder in which a cluster keeps everything, and the names that follow from it.
 
 Owns the layout (`lock`, `VERSION`, `store`, `pods`, `images`, `pki`, `logs`, `kubeconfig`; the kubelet's `config.json`,
-`manifests` and `image_manager`), the lock that keeps a second process out, and the instance id that names every kernel
-object of this cluster.
+`manifests` and `image_manager`; `nodes/<name>` with a node's part of these for each node beside the first), the lock
+that keeps a second process out, and the instance id that names every kernel object of this cluster.
 
 Invariants: one process holds the lock; a folder written by a newer layout is refused before anything in it is touched.
 """
@@ -57,6 +57,19 @@ class DataDir:
             return Path("/run/podling") / self.instance
         base = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/podling-{os.getuid()}"
         return Path(base) / "podling" / self.instance
+
+    @property
+    def nodes(self) -> Path:
+        """The folders of nodes beside the first, by their names."""
+        return self.path / "nodes"
+
+    def further_nodes(self) -> list[str]:
+        """Return the names of the nodes beside the first that have a folder, also where no such node is wanted now."""
+        return sorted(entry.name for entry in self.nodes.iterdir()) if self.nodes.is_dir() else []
+
+    def pin(self, node: str) -> Path:
+        """Return where the namespaces of a node beside the first are pinned."""
+        return self.run / "nodes" / node
 
     @property
     def kubeconfig(self) -> Path:

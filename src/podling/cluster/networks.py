@@ -48,6 +48,6 @@ async def start(context: NetworkContext, closing: AsyncExitStack, flows: FlowSin
     `flows` is told what calls the node's kernel sees.
     """
     # In this order: the proxy (Services), then policies, then flows. Each adds itself here.
-    reader = FlowReader(context, context.pods.pod_range, flows)
+    reader = FlowReader(context, context.pods.cluster_range, flows)
     closing.callback(reader.close)
     await reader.start()

@@ -7,20 +7,29 @@ Invariant: what was begun is let go by `close`, also after half a start; contain
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from podling.api.errors import StatusError
+from podling.api.resources import NODES
 from podling.cluster import networks
+from podling.cluster.control_plane import ADMIN
+from podling.cluster.failure import StartFailed
 from podling.cluster.nodes import ComposedNode, make_kubelet
-from podling.kubelet.machine import read_machine
+from podling.cluster.teardown import remove_node
+from podling.kubelet.machine import read_machine, share_of
 from podling.kubelet.probes.wire import HostWire
 from podling.kubelet.resources import NodeCgroups
 from podling.kubelet.stats_machine import MachineStats
+from podling.linux import mounts, trees
 from podling.linux.cgroup import detect
 from podling.linux.local import LocalHost
-from podling.network.podnetwork import RoutedPodNetwork
+from podling.network import nodelink
+from podling.network.podnetwork import Place, RangeHeld, RoutedPodNetwork
+from podling.network.ranges import NoRange
 from podling.runtime.oci.runtime import OciRuntime
 
 if TYPE_CHECKING:
@@ -51,6 +60,8 @@ class _RealNode:
     closing: AsyncExitStack = field(default_factory=AsyncExitStack)
     """What its network components hold, beside their tasks."""
     runtime: OciRuntime | None = None
+    place: Place | None = None
+    """Where it stands beside the machine; the first node is the machine."""
 
     @property
     def address(self) -> str:
@@ -70,9 +81,34 @@ class RealNodes:
 
     async def prepare(self) -> None:
         """Put up the Pod networks: from then on the nodes have addresses."""
-        name = self._options.node_name or socket.gethostname().lower()
-        network = RoutedPodNetwork(self._data.path, self._data.instance)
-        self._nodes.append(_RealNode(name, self._data.path, LocalHost(name, clock=self._clock), network))
+        data = self._data
+        first = self._options.node_name or socket.gethostname().lower()
+        further = [f"{first}-{number}" for number in range(2, self._options.nodes + 1)]
+        machine = RoutedPodNetwork(data.path, data.instance, further=further)
+        self._nodes.append(_RealNode(first, data.path, LocalHost(first, clock=self._clock), machine))
+        try:
+            await machine.start()
+            if further:
+                mounts.share(str(data.run))  # before anything is pinned in it, which it would hide
+            for number, name in enumerate(further, 1):
+                await self._prepare_further(machine, machine.place(number, str(data.pin(name) / "net")))
+        except RangeHeld as error:
+            raise StartFailed(
+                f"no range is free for a second node: {error}", "delete them, or use --nodes 1"
+            ) from error
+        except NoRange as error:
+            raise StartFailed(str(error), "see --nodes") from error
+
+    async def _prepare_further(self, machine: RoutedPodNetwork, place: Place) -> None:
+        data, name = self._data, place.node
+        folder = data.nodes / name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await asyncio.to_thread(nodelink.ensure_namespaces, data.pin(name), name)
+        network = RoutedPodNetwork(folder, data.instance, place=place)
+        host = LocalHost(name, place.namespace, clock=self._clock)
+        self._nodes.append(_RealNode(name, folder, host, network, place=place))
+        # Linked first, so that the network learns of the way out; its rules are there before a Pod is.
+        await asyncio.to_thread(nodelink.connect, data.instance, place, machine.gateway, machine.mtu)
         await network.start()
 
     @property
@@ -88,17 +124,37 @@ class RealNodes:
     @property
     def pods(self) -> IPv4Network:
         """The range of all Pod addresses."""
-        return self._nodes[0].network.pod_range
+        return self._nodes[0].network.cluster_range
 
     async def compose(self, plane: ControlPlane, settings: Settings, flows: FlowSink) -> Sequence[ComposedNode]:
         """Return the nodes, their networks' components running and their kubelets not yet."""
+        await self._retire(plane)
         return [await self._compose(node, plane, settings, flows) for node in self._nodes]
 
+    async def _retire(self, plane: ControlPlane) -> None:
+        """Take away nodes that are no more wanted, their Node objects first, as when machines leave a cluster.
+
+        The Pods that were on them are then the Pod garbage collector's.
+        """
+        wanted = {node.name for node in self._nodes}
+        client = plane.client(ADMIN)
+        for name in self._data.further_nodes():
+            if name in wanted:
+                continue
+            try:
+                await client.delete(NODES, name)
+            except StatusError as refusal:
+                if not refusal.is_not_found:
+                    raise
+            await remove_node(self._data, name)
+            await asyncio.to_thread(trees.remove_tree, self._data.nodes / name)
+
     async def _compose(self, node: _RealNode, plane: ControlPlane, settings: Settings, flows: FlowSink) -> ComposedNode:
-        data = self._data
+        data, count = self._data, len(self._nodes)
+        further = node.place.node if node.place is not None else ""
         runtime = node.runtime = OciRuntime(
-            node.data, instance=data.instance, clock=self._clock, chance=self._chance
-        )  # fmt: skip
+            node.data, instance=data.instance, node=further, clock=self._clock, chance=self._chance
+        )
         settings = replace(
             settings,
             root=node.data / "pods",
@@ -108,6 +164,8 @@ class RealNodes:
             thresholds_reserve=True,
         )
         machine = read_machine(node.data)
+        if count > 1:
+            machine = share_of(machine, further, count)
         cgroups = NodeCgroups(settings.cgroup_root, detect())
         kubelet = make_kubelet(
             node.name,
@@ -119,7 +177,7 @@ class RealNodes:
             self._supervisor,
             settings,
             wire=HostWire(node.host, self._clock),
-            stats=MachineStats(runtime, settings, runtime.layout.images, cgroups, machine.memory, shared=False),
+            stats=MachineStats(runtime, settings, runtime.layout.images, cgroups, machine.memory, shared=count > 1),
             cgroups=cgroups,
         )
         context = networks.network_context(

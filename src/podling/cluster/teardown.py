@@ -1,4 +1,4 @@
-"""Taking away everything that a cluster made in the kernel, with no daemon running.
+"""Taking away everything that a cluster, or a node of it, made in the kernel, with no daemon of it running.
 
 Owns the order: containers, then the network, then the run folder. Data stays. Called again it finishes what it had
 begun.
@@ -26,5 +26,18 @@ async def _remove(data: DataDir) -> None:
     from podling.network import podnetwork
     from podling.runtime.oci.teardown import teardown
 
+    for node in data.further_nodes():
+        await remove_node(data, node)
     await teardown(data.path, data.instance)
     await podnetwork.teardown(data.path, data.instance)
+
+
+async def remove_node(data: DataDir, node: str) -> None:
+    """Kill the containers of a node beside the first, and remove its namespaces with all links and rules in them."""
+    from podling.network import nodelink
+    from podling.runtime.oci.teardown import teardown
+
+    folder = data.nodes / node
+    await teardown(folder, data.instance, node=node)
+    await asyncio.to_thread(nodelink.remove, data.instance, node, data.pin(node))
+    (folder / "network" / "addresses.json").unlink(missing_ok=True)

@@ -6,13 +6,18 @@ with its capacity given.
 
 from __future__ import annotations
 
+import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from podling.api.quantity import parse
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from podling.api.quantity import Quantity
 
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
@@ -56,6 +61,32 @@ def read_machine(storage: Path) -> Machine:
         },
         resolv=_text("/etc/resolv.conf"),
     )
+
+
+def share_of(machine: Machine, node: str, count: int) -> Machine:
+    """Return what one of `count` nodes on a machine is: a part of what there is.
+
+    A `node` that is named is another machine to those who tell machines apart; the first one is the machine itself.
+    """
+    capacity = {name: _part(name, parse(text), count) for name, text in machine.capacity.items()}
+    if not node:
+        return replace(machine, memory=machine.memory // count, capacity=capacity)
+    digest = hashlib.sha256(f"{machine.machine_id}/{node}".encode()).hexdigest()
+    return replace(
+        machine,
+        machine_id=digest[:32],
+        system_uuid="-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32])),
+        memory=machine.memory // count,
+        capacity=capacity,
+    )
+
+
+def _part(name: str, whole: Quantity, count: int) -> str:
+    if name == "cpu":
+        milli = whole.milli_value() // count
+        return f"{milli}m" if milli % 1000 else str(milli // 1000)
+    kibibytes = whole.value() // count // 1024
+    return f"{kibibytes}Ki" if kibibytes else "0"
 
 
 def _memory() -> int:

@@ -7,14 +7,13 @@ belongs to that namespace.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 from podling.aio.clock import SystemClock
-from podling.linux import namespaces, syscalls
+from podling.linux import namespaces
 from podling.linux.dial import dial, exchange
 from podling.linux.spawn import Launcher
 
@@ -55,11 +54,7 @@ class LocalHost:
         return self._namespace
 
     def _enter(self) -> None:
-        descriptor = os.open(self._namespace, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            syscalls.setns(descriptor, syscalls.CLONE_NEWNET)
-        finally:
-            os.close(descriptor)
+        namespaces.enter(self._namespace)
 
     async def run(
         self,

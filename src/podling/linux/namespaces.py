@@ -53,14 +53,19 @@ def inside(path: str, function: Callable[[], _Result]) -> _Result:
         return function()
 
     def body() -> _Result:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            syscalls.setns(descriptor)
-        finally:
-            os.close(descriptor)
+        enter(path)
         return function()
 
     return in_thread(body)
+
+
+def enter(path: str) -> None:
+    """Take the calling thread into the namespace pinned at `path`, for the rest of its life."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.setns(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 async def inside_async(path: str, function: Callable[[], _Result]) -> _Result:

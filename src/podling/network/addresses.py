@@ -28,12 +28,15 @@ _MOST_CHANGES = 1000
 
 class _State(msgspec.Struct):
     range: str
+    """The node's."""
     addresses: dict[str, int] = {}
     """Pod uid to its address's place in the range."""
     cursor: int = 1
     sysctls: dict[str, str] = {}
     """What was found before it was changed."""
     version: int = 1
+    cluster: str = ""
+    """All nodes'; empty where an older Podling gave its one node the whole of it."""
 
 
 class RangeFull(Exception):
@@ -66,8 +69,13 @@ class Addresses:
 
     @property
     def range(self) -> IPv4Network | None:
-        """The range, once one was set."""
+        """The node's range, once one was set."""
         return IPv4Network(self._state.range) if self._state is not None else None
+
+    @property
+    def cluster(self) -> IPv4Network | None:
+        """The range that the nodes' ranges are parts of, once one was set."""
+        return IPv4Network(self._state.cluster or self._state.range) if self._state is not None else None
 
     @property
     def gateway(self) -> IPv4Address:
@@ -79,11 +87,30 @@ class Addresses:
             raise RuntimeError("no range was set")
         return IPv4Network(self._state.range)
 
-    def set_range(self, network: IPv4Network) -> None:
-        """Begin with a range; what was given out of another is forgotten."""
+    def set_range(self, network: IPv4Network, cluster: IPv4Network | None = None) -> None:
+        """Begin with a range, a part of the `cluster`'s; what was given out of another is forgotten."""
+        whole = str(cluster or network)
         if self._state is None or self._state.range != str(network):
-            self._state = _State(str(network), sysctls=self._state.sysctls if self._state else {})
+            self._state = _State(str(network), sysctls=self._state.sysctls if self._state else {}, cluster=whole)
             self._save()
+        elif self._state.cluster != whole:
+            self._state.cluster = whole
+            self._save()
+
+    def narrow(self, network: IPv4Network) -> bool:
+        """Keep only `network`, which the range begins with; say whether all that is given out lies in it.
+
+        If not, nothing changes: addresses of running Pods are not taken away.
+        """
+        state, known = self._state, self._known()
+        assert state is not None
+        assert network.network_address == known.network_address
+        size = network.num_addresses
+        if any(place >= size - 1 for place in state.addresses.values()):
+            return False
+        state.range, state.cluster, state.cursor = str(network), state.cluster or str(known), state.cursor % size
+        self._save()
+        return True
 
     def held(self) -> Mapping[str, IPv4Address]:
         """Return the addresses given out, by Pod uid."""

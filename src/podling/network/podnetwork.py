@@ -1,53 +1,105 @@
-"""The routed Pod network: each Pod a /32 on a veth of its own, no bridge, no ARP.
+"""The routed Pod network of one node: each Pod a /32 on a veth of its own, no bridge, no ARP.
 
-Owns the links, routes, neighbours and the nftables table `podling-<instance>` of one instance. The Pod's default route
-leads to 169.254.1.1, which no interface has: both ends know each other's link-layer address for good, so nobody asks.
-Every packet, also between two Pods of a node, passes the node's forward hook.
+Owns the links, routes, neighbours and the nftables table `podling-<instance>` of one instance, in the network
+namespace of the node. The Pod's default route leads to 169.254.1.1, which no interface has: both ends know each other's
+link-layer address for good, so nobody asks. Every packet, also between two Pods of a node, passes the node's forward
+hook.
 
-Invariants: a veth passes only its own Pod's source address; an address is on disk before it is used; everything carries
-the instance's name, so that taking it down needs no memory of what was put up.
+Invariants: a veth passes only the source address of its own Pod, or those of its own node's range, and nothing else
+comes in with an address of the instance's; an address is on disk before it is used; everything carries the instance's
+name, so that taking it down needs no memory of what was put up.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import socket
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from podling.linux import files, namespaces
 from podling.linux.netlink import PROTOCOL, Netlink
 from podling.linux.nftables import Nftables, delete_table
 from podling.linux.spawn import Launcher
 from podling.network.addresses import Addresses
-from podling.network.ranges import DEFAULT, choose
+from podling.network.links import (
+    EVERYTHING,
+    GATEWAY,
+    UPLINK,
+    link_name,
+    link_prefix,
+    mac,
+    node_link_name,
+    node_link_prefix,
+    table_name,
+)
+from podling.network.ranges import DEFAULT, choose, part_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-GATEWAY: Final = IPv4Address("169.254.1.1")
-_EVERYTHING: Final = IPv4Network("0.0.0.0/0")
+_Result = TypeVar("_Result")
+
 _RUN: Final = Path("/run/podling")
 _RESERVED: Final = 0x7FFFFFF0
 """Metric of the route that reserves the range and answers for addresses that no Pod has."""
 
 
-class RoutedPodNetwork:
-    """`PodNetwork` by routed veths, in the network namespace of the machine."""
+class RangeHeld(Exception):  # an outcome that the command words for its user
+    """The first node has the instance's whole range, as an older Podling gave it, and its Pods' addresses need it."""
 
-    def __init__(self, data: Path, instance: str, *, preferred: IPv4Network = DEFAULT, run_root: Path = _RUN) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a further node stands: its network namespace, and its part of the instance's range."""
+
+    node: str
+    namespace: str
+    range: IPv4Network
+    cluster: IPv4Network
+
+    @property
+    def address(self) -> IPv4Address:
+        """The node's own: the first of its range."""
+        return self.range.network_address + 1
+
+
+class RoutedPodNetwork:
+    """`PodNetwork` by routed veths, in the machine's network namespace or, at a `place`, in that of a further node."""
+
+    def __init__(
+        self,
+        data: Path,
+        instance: str,
+        *,
+        preferred: IPv4Network = DEFAULT,
+        run_root: Path = _RUN,
+        further: Sequence[str] = (),
+        place: Place | None = None,
+    ) -> None:
+        """`further` are the nodes beside the machine that its links lead to, by name."""
         self._instance = instance
         self._preferred = preferred
         self._run_root = run_root
+        self._further = further
+        self._place = place
+        self._namespace = place.namespace if place is not None else ""
         self._addresses = Addresses(data / "network" / "addresses.json")
-        self._launcher = Launcher(name="podling-net")
+        self._launcher = Launcher(self._enter if place is not None else None, name="podling-net")
         self._rules = Nftables(self._launcher)
         self._mtu = 1500
         self._lock = asyncio.Lock()
+
+    def _enter(self) -> None:
+        namespaces.enter(self._namespace)
+
+    async def _there(self, function: Callable[[], _Result]) -> _Result:
+        """Run `function` in a thread that is in the node's network namespace."""
+        return await asyncio.to_thread(namespaces.inside, self._namespace, function)
 
     @property
     def table(self) -> str:
@@ -61,8 +113,16 @@ class RoutedPodNetwork:
 
     @property
     def pod_range(self) -> IPv4Network:
-        """The instance's Pod range, after `start`."""
+        """The node's Pod range, after `start`."""
         found = self._addresses.range
+        if found is None:
+            raise RuntimeError("the Pod network is not started")
+        return found
+
+    @property
+    def cluster_range(self) -> IPv4Network:
+        """The range of all Pods and nodes of the instance, after `start`."""
+        found = self._addresses.cluster
         if found is None:
             raise RuntimeError("the Pod network is not started")
         return found
@@ -73,70 +133,107 @@ class RoutedPodNetwork:
         return self._addresses.gateway
 
     @property
+    def mtu(self) -> int:
+        """The largest packet that leaves the node whole, after `start`: no link of a Pod takes a larger one."""
+        return self._mtu
+
+    @property
     def link_prefix(self) -> str:
         """What the names of all Pod links of this instance begin with."""
         return link_prefix(self._instance)
 
+    def place(self, number: int, namespace: str) -> Place:
+        """Return where the further node `number` (from 1) stands, if its namespace is pinned at `namespace`."""
+        cluster = self.cluster_range
+        return Place(self._further[number - 1], namespace, part_of(cluster, number), cluster)
+
     async def start(self) -> None:
         """Choose and reserve the range, switch forwarding on, and lay down the rules."""
-        await asyncio.to_thread(self._reserve)
+        if self._place is None:
+            await asyncio.to_thread(self._choose)
+        else:
+            self._addresses.set_range(self._place.range, self._place.cluster)
+        present = await self._there(self._reserve)
         # Whatever an earlier life left is replaced in the same transaction: no packet sees the rules missing.
-        network = self.pod_range
-        links = f'"{self.link_prefix}*"'
+        held = [(self._link(uid), address) for uid, address in self._addresses.held().items()]
+        elements = ", ".join(f'"{link}" . {address}' for link, address in held if link in present)
         table = f"inet {self.table}"
         await self._rules.apply(
             f"add table {table}; delete table {table}; add table {table}; "
             f"add set {table} links {{ type ifname . ipv4_addr ; }}; "
             f"add chain {table} source {{ type filter hook prerouting priority -310 ; policy accept ; }}; "
-            f"add rule {table} source iifname != {links} accept; "
-            f"add rule {table} source meta nfproto ipv6 drop; "
-            f"add rule {table} source iifname . ip saddr @links accept; "
-            f"add rule {table} source meta nfproto ipv4 drop; "
-            f"add chain {table} outside {{ type nat hook postrouting priority 100 ; policy accept ; }}; "
-            f"add rule {table} outside ip saddr {network} ip daddr != {network} "
-            f"oifname != {links} fib saddr type != local masquerade"
+            + "".join(f"add rule {table} source {rule}; " for rule in self._source_rules())
+            + f"add chain {table} outside {{ type nat hook postrouting priority 100 ; policy accept ; }}; "
+            + "".join(f"add rule {table} outside {rule}; " for rule in self._outside_rules())
+            + (f"add element {table} links {{ {elements} }}" if elements else "")
         )
-        held = self._addresses.held()
-        present = await asyncio.to_thread(self._links)
-        elements = [f'"{self._link(uid)}" . {address}' for uid, address in held.items() if self._link(uid) in present]
-        if elements:
-            await self._rules.apply(f"add element {table} links {{ {', '.join(elements)} }}")
 
-    def _links(self) -> set[str]:
-        with Netlink() as netlink:
-            return {link.name for link in netlink.links()}
+    def _source_rules(self) -> Iterator[str]:
+        """Yield the rules by which each link passes only the addresses of those behind it."""
+        cluster = self.cluster_range
+        for number, node in enumerate(self._further, 1):
+            yield f'iifname "{node_link_name(self._instance, node)}" ip saddr {part_of(cluster, number)} accept'
+        if self._place is None:
+            yield f'iifname "{node_link_prefix(self._instance)}*" drop'
+            yield f'iifname != "lo" iifname != "{self.link_prefix}*" ip saddr {cluster} drop'
+        else:
+            yield f'iifname "{UPLINK}" ip saddr {self.pod_range} drop'
+        yield f'iifname != "{self.link_prefix}*" accept'
+        yield "meta nfproto ipv6 drop"
+        yield "iifname . ip saddr @links accept"
+        yield "meta nfproto ipv4 drop"
 
-    def _reserve(self) -> None:
+    def _outside_rules(self) -> Iterator[str]:
+        """Yield what the world sees of Pods: the machine's address. On the way to the machine nothing is rewritten."""
+        if self._place is None:
+            cluster = self.cluster_range
+            yield (
+                f"ip saddr {cluster} ip daddr != {cluster} "
+                f'oifname != "{self.link_prefix}*" fib saddr type != local masquerade'
+            )
+
+    def _choose(self) -> None:
+        """Take the instance's range, unless it has one that still is nobody else's, and the first node's part of it."""
+        addresses = self._addresses
         with files.locked(self._run_root / "ranges.lock"), Netlink() as netlink:
-            routes = netlink.routes()
-            links = {link.index: link for link in netlink.links()}
-            mine = self._addresses.range
+            mine = addresses.cluster
             others = [
                 route.destination
-                for route in routes
+                for route in netlink.routes()
                 if not (mine is not None and route.protocol == PROTOCOL and route.destination.subnet_of(mine))
             ]
             if mine is None or any(mine.overlaps(other) for other in others if other.prefixlen):
                 mine = choose(others, self._preferred)
-                self._addresses.set_range(mine)
+                addresses.set_range(part_of(mine, 0), mine)
+            elif addresses.range == mine and not addresses.narrow(part_of(mine, 0)) and self._further:
+                raise RangeHeld(f"Pods of the first node have addresses all over {mine}")
             netlink.add_route(mine, unreachable=True, metric=_RESERVED)
-            loopback = socket.if_nametoindex("lo")
-            netlink.add_address(loopback, self._addresses.gateway)
-            uplinks = [route for route in routes if route.destination.prefixlen == 0 and route.interface in links]
-            if uplinks:
-                best = min(uplinks, key=lambda route: route.metric)
-                self._mtu = links[best.interface].mtu
+
+    def _reserve(self) -> set[str]:
+        """Give the node its address, let it forward, learn its MTU; return the names of the links that are there."""
+        with Netlink() as netlink:
+            routes = netlink.routes()
+            links = {link.index: link for link in netlink.links()}
+            if self._place is not None:
+                netlink.add_route(self.pod_range, unreachable=True, metric=_RESERVED)
+            netlink.add_address(socket.if_nametoindex("lo"), self._addresses.gateway)
+        uplinks = [route for route in routes if route.destination.prefixlen == 0 and route.interface in links]
+        if uplinks:
+            best = min(uplinks, key=lambda route: route.metric)
+            self._mtu = links[best.interface].mtu
         self._set_sysctl("net.ipv4.ip_forward", "1")
+        return {link.name for link in links.values()}
 
     async def set_sysctl(self, name: str, value: str) -> None:
         """Set what the node's network needs, and remember what it was: the last instance to go puts it back."""
         async with self._lock:
-            await asyncio.to_thread(self._set_sysctl, name, value)
+            await self._there(lambda: self._set_sysctl(name, value))
 
     def _set_sysctl(self, name: str, value: str) -> None:
         found = namespaces.read_sysctl(name)
         if found is not None and found != value:
-            self._addresses.remember_sysctl(name, found)
+            if self._place is None:  # a further node's go with its namespace
+                self._addresses.remember_sysctl(name, found)
             namespaces.write_sysctl(name, value)
 
     def _link(self, uid: str) -> str:
@@ -148,23 +245,23 @@ class RoutedPodNetwork:
         async with self._lock:
             address = self._addresses.allocate(uid)
             link = self._link(uid)
-            await asyncio.to_thread(self._wire, link, address, netns)
+            await self._there(lambda: self._wire(link, address, netns))
             # Element and link are both there before any process of the Pod is.
             await self._rules.apply(f'add element inet {self.table} links {{ "{link}" . {address} }}')
         return [str(address)]
 
     def _wire(self, link: str, address: IPv4Address, netns: str) -> None:
-        outer, inner = _mac(link, 0), _mac(link, 1)
+        outer, inner = mac(link, 0), mac(link, 1)
 
         def inside() -> bool:
             with Netlink() as pod:
-                found = next((item for item in pod.links() if item.name == "eth0"), None)
+                found = next((item for item in pod.links() if item.name == UPLINK), None)
                 if found is None:
                     return False
                 pod.set_up(found.index)
                 pod.add_address(found.index, address)
                 pod.add_neighbour(found.index, GATEWAY, outer)
-                pod.add_route(_EVERYTHING, interface=found.index, gateway=GATEWAY)
+                pod.add_route(EVERYTHING, interface=found.index, gateway=GATEWAY)
                 return True
 
         with Netlink() as netlink:
@@ -179,7 +276,7 @@ class RoutedPodNetwork:
             if not index:
                 descriptor = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
                 try:
-                    netlink.create_veth(link, outer, "eth0", inner, mtu=self._mtu, peer_namespace=descriptor)
+                    netlink.create_veth(link, outer, UPLINK, inner, mtu=self._mtu, peer_namespace=descriptor)
                 finally:
                     os.close(descriptor)
                 try:
@@ -204,7 +301,7 @@ class RoutedPodNetwork:
                 with Netlink() as netlink:
                     netlink.delete_link(link)
 
-            await asyncio.to_thread(remove)
+            await self._there(remove)
             if address is not None:
                 element = f'inet {self.table} links {{ "{link}" . {address} }}'
                 # Added first, so that taking away what is not there is no error.
@@ -220,37 +317,17 @@ class RoutedPodNetwork:
         self._launcher.close()
 
 
-def table_name(instance: str) -> str:
-    """Return the name of an instance's nftables table."""
-    return f"podling-{instance}"
-
-
-def link_prefix(instance: str) -> str:
-    """Return what the names of an instance's links begin with; the kernel allows 15 characters in all."""
-    return f"pd{hashlib.sha256(instance.encode()).hexdigest()[:5]}"
-
-
-def link_name(instance: str, uid: str) -> str:
-    """Return the name of a Pod's link."""
-    return link_prefix(instance) + hashlib.sha256(uid.encode()).hexdigest()[:8]
-
-
-def _mac(link: str, end: int) -> bytes:
-    # Locally administered, unicast; the same for a link's whole life, whoever asks.
-    return b"\x02" + hashlib.sha256(f"{link}/{end}".encode()).digest()[:5]
-
-
 async def teardown(data: Path, instance: str, *, run_root: Path = _RUN) -> None:
-    """Take away all links, routes, rules and settings of an instance, with no daemon running."""
+    """Take away the machine's links, routes, rules and settings of an instance, with no daemon running."""
     addresses = Addresses(data / "network" / "addresses.json")
-    prefix = link_prefix(instance)
+    prefixes = (link_prefix(instance), node_link_prefix(instance))
 
     def remove() -> None:
         with files.locked(run_root / "ranges.lock"), Netlink() as netlink:
             for link in netlink.links():
-                if link.name.startswith(prefix):
+                if link.name.startswith(prefixes):
                     netlink.delete_link(link.name)
-            mine = addresses.range
+            mine = addresses.cluster
             if mine is not None:
                 netlink.delete_route(mine, metric=_RESERVED)
                 netlink.delete_address(socket.if_nametoindex("lo"), addresses.gateway)

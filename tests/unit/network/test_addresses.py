@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from podling.network.addresses import Addresses, RangeFull
-from podling.network.ranges import DEFAULT, NoRange, choose
+from podling.network.ranges import DEFAULT, NoRange, choose, part_of
 
 
 def test_addresses_are_kept_and_reused_late(tmp_path: Path) -> None:
@@ -68,3 +68,42 @@ def test_the_next_free_range_is_taken() -> None:
     assert choose([IPv4Network("10.128.0.0/9")]) == IPv4Network("10.0.0.0/16")
     with pytest.raises(NoRange):
         choose([IPv4Network("10.0.0.0/8")])
+
+
+def test_an_older_range_is_narrowed_where_its_pods_fit(tmp_path: Path) -> None:
+    """What one node held whole becomes its part, Pods keep their addresses; where one lies outside, nothing changes."""
+    whole = IPv4Network("10.1.0.0/16")
+    part = part_of(whole, 0)
+    addresses = Addresses(tmp_path / "fits.json")
+    addresses.set_range(whole)
+    kept = addresses.allocate("kept")
+    assert addresses.narrow(part)
+    again = Addresses(tmp_path / "fits.json")
+    assert (again.range, again.cluster) == (part, whole)
+    assert again.held() == {"kept": kept}
+    assert again.allocate("next") in part
+
+    addresses = Addresses(tmp_path / "wide.json")
+    addresses.set_range(whole)
+    for number in range(300):
+        addresses.allocate(f"pod-{number}")
+        if number:
+            addresses.release(f"pod-{number - 1}")
+    assert not addresses.narrow(part)
+    assert Addresses(tmp_path / "wide.json").range == whole
+    addresses.release("pod-299")
+    assert addresses.narrow(part)
+    assert addresses.allocate("after") in part
+
+
+def test_nodes_have_parts_of_the_range() -> None:
+    """Each node's is the next /24; a range too small for so many says so."""
+    whole = IPv4Network("10.1.0.0/16")
+    assert [part_of(whole, number) for number in (0, 1, 255)] == [
+        IPv4Network("10.1.0.0/24"),
+        IPv4Network("10.1.1.0/24"),
+        IPv4Network("10.1.255.0/24"),
+    ]
+    with pytest.raises(NoRange, match="256 nodes"):
+        part_of(whole, 256)
+    assert part_of(IPv4Network("10.1.0.0/28"), 0) == IPv4Network("10.1.0.0/28")

@@ -15,15 +15,23 @@ RUN = Path("/run/podling")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The directories of one instance."""
+    """The directories of one instance, or of one further node of it."""
 
     data: Path
     instance: str
     run_root: Path = RUN
+    node: str = ""
+    """A further node's name; empty for the first, which is the machine."""
 
     @property
     def run(self) -> Path:
-        return self.run_root / self.instance
+        base = self.run_root / self.instance
+        return base / f"node-{self.node}" if self.node else base
+
+    @property
+    def host(self) -> Path | None:
+        """Where a further node's own namespaces are pinned, which Pods in the host's network share."""
+        return self.run_root / self.instance / "nodes" / self.node if self.node else None
 
     @property
     def pods(self) -> Path:
@@ -47,8 +55,9 @@ class Layout:
 
     @property
     def cgroup(self) -> str:
-        """The group below which all of this instance's groups are."""
-        return f"/podling-{self.instance}"
+        """The group below which all of this instance's groups are, or all of this node's."""
+        base = f"/podling-{self.instance}"
+        return f"{base}/nodes/{self.node}" if self.node else base
 
     def pin(self, uid: str, attempt: int) -> Path:
         return self.pins / (uid if not attempt else f"{uid}.{attempt}")

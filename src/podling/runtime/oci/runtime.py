@@ -58,13 +58,15 @@ class OciRuntime:
         data: Path,
         *,
         instance: str = "",
+        node: str = "",
         clock: Clock | None = None,
         chance: Chance | None = None,
         run_root: Path = RUN,
         puller: Puller | None = None,
         low_level: str = "",
     ) -> None:
-        self._layout = Layout(data.resolve(), instance or instance_id(data), run_root)
+        """`node` is a further node's name, whose own namespaces are pinned where its layout says."""
+        self._layout = Layout(data.resolve(), instance or instance_id(data), run_root, node)
         self._clock: Clock = clock or SystemClock()
         self._chance = chance or Chance()
         self._images = OciImages(self._layout.images, self._chance, puller=puller or Puller(self._clock))

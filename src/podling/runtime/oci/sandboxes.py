@@ -161,8 +161,10 @@ class Sandboxes:
 
     def view(self, record: records.SandboxRecord) -> Sandbox:
         config = record.config
-        pin = self._layout.pin(config.uid, config.attempt) / "net"
-        return record.view("" if config.host_network else str(pin))
+        pin: Path | None = self._layout.pin(config.uid, config.attempt)
+        if config.host_network:
+            pin = self._layout.host
+        return record.view(str(pin / "net") if pin is not None else "")
 
     def views(self, uid: str = "") -> Sequence[Sandbox]:
         """Return all sandboxes, or those of one Pod."""
@@ -246,6 +248,8 @@ class Sandboxes:
             for kind, name in shared.items()
             if not (pod.host_ipc if kind == "ipc" else pod.host_network)
         }
+        if pod.host_network and self._layout.host is not None:
+            joined |= {"network": str(self._layout.host / "net"), "uts": str(self._layout.host / "uts")}
         joined["mount"] = ""
         if target is not None:
             joined["pid"] = f"/proc/{target}/ns/pid"

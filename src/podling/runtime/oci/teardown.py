@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from podling.aio.clock import Clock
 
 
-async def teardown(data: Path, instance: str, *, run_root: Path = RUN, clock: Clock | None = None) -> None:
-    """Kill the instance's containers and remove what they leave; images stay.
+async def teardown(
+    data: Path, instance: str, *, run_root: Path = RUN, node: str = "", clock: Clock | None = None
+) -> None:
+    """Kill the instance's containers, or those of one further node, and remove what they leave; images stay.
 
     `TimeoutError` where processes do not die within half a minute: what they hold is then still there, and a second
     call finishes the work.
     """
     clock = clock or SystemClock()
-    layout = Layout(data.resolve(), instance, run_root)
+    layout = Layout(data.resolve(), instance, run_root, node)
     group = cgroup.detect().group(layout.cgroup)
     async with clock.timeout(30.0):
         # Killed together: a conmon left alone would only write down what nobody will read.

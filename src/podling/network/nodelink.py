@@ -1,0 +1,79 @@
+"""A further node's place on the machine: a network namespace with a veth to the machine, wired as a Pod is.
+
+Owns the namespaces `net` and `uts` pinned for the node, the link between it and the machine, and the routes over that.
+They outlive Podling, as Pods do. The rules by which the machine takes from the link only what is the node's are
+`podnetwork`'s, laid down before the link is. Blocking: to be called in a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from podling.linux import namespaces
+from podling.linux.netlink import Netlink
+from podling.network.links import EVERYTHING, GATEWAY, UPLINK, mac, node_link_name
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address
+    from pathlib import Path
+
+    from podling.network.podnetwork import Place
+
+
+def ensure_namespaces(pin: Path, node: str) -> None:
+    """Make the node's namespaces, unless an earlier life of Podling has left them."""
+    if namespaces.pinned(pin / "net") and namespaces.pinned(pin / "uts"):
+        return
+    namespaces.release(pin)
+    namespaces.create(pin, ("net", "uts"), hostname=node, sysctls={})
+
+
+def connect(instance: str, place: Place, machine: IPv4Address, mtu: int) -> None:
+    """Link the node with the machine, whose address is `machine`; called again it mends what is missing."""
+    link = node_link_name(instance, place.node)
+    outer, inner = mac(link, 0), mac(link, 1)
+
+    def inside() -> bool:
+        with Netlink() as node:
+            links = {item.name: item.index for item in node.links()}
+            index = links.get(UPLINK)
+            if index is None:
+                return False
+            node.set_up(index)
+            node.add_address(links["lo"], place.address)
+            node.add_neighbour(index, GATEWAY, outer)
+            node.add_route(EVERYTHING, interface=index, gateway=GATEWAY, source=place.address)
+            return True
+
+    with Netlink() as netlink:
+        try:
+            index = socket.if_nametoindex(link)
+        except OSError:
+            index = 0
+        if index and not namespaces.inside(place.namespace, inside):
+            # Its other end went with a namespace that is no more.
+            netlink.delete_link(link)
+            index = 0
+        if not index:
+            descriptor = os.open(place.namespace, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                netlink.create_veth(link, outer, UPLINK, inner, mtu=mtu, peer_namespace=descriptor)
+            finally:
+                os.close(descriptor)
+            index = socket.if_nametoindex(link)
+        with contextlib.suppress(ValueError):  # a kernel without IPv6
+            namespaces.write_sysctl(f"net/ipv6/conf/{link}/disable_ipv6", "1")
+        netlink.set_up(index)
+        namespaces.inside(place.namespace, inside)
+        netlink.add_neighbour(index, place.address, inner)
+        netlink.add_route(place.range, interface=index, gateway=place.address, source=machine)
+
+
+def remove(instance: str, node: str, pin: Path) -> None:
+    """Take the node's link and namespaces away, with all that is in them; nothing happens where nothing is."""
+    with Netlink() as netlink:
+        netlink.delete_link(node_link_name(instance, node))
+    namespaces.release(pin)
