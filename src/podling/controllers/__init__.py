@@ -39,6 +39,7 @@ def controllers() -> tuple[type[Controller], ...]:
     from podling.controllers.endpoint_slices import EndpointSlices
     from podling.controllers.endpoints import EndpointsController
     from podling.controllers.garbage_collector import GarbageCollector
+    from podling.controllers.load_balancers import LoadBalancers
     from podling.controllers.namespace_lifecycle import NamespaceLifecycle
     from podling.controllers.node_lifecycle import NodeLifecycle
     from podling.controllers.pod_garbage_collector import PodGarbageCollector
@@ -58,6 +59,7 @@ def controllers() -> tuple[type[Controller], ...]:
         EndpointSlices,
         EndpointsController,
         EndpointSliceMirroring,
+        LoadBalancers,
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from podling.client.cache import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from podling.api.encoded import Encoded
     from podling.client.informer import Informer
@@ -31,25 +31,30 @@ class Written(Generic[_Kind]):
 
     def put(self, group: str, obj: _Kind) -> None:
         """Remember what the server answered to a write."""
-        meta = _metadata(obj)
-        key = f"{meta.namespace}/{meta.name}"
-        self._mine[key] = (group, int(meta.resource_version), obj)
-        self._awaited[key] = int(meta.resource_version)
+        key, revision = _place(obj), int(_metadata(obj).resource_version)
+        self._mine[key] = (group, revision, obj)
+        self._awaited[key] = revision
 
     def removed(self, obj: _Kind) -> None:
         """Remember that an object was deleted."""
-        meta = _metadata(obj)
-        self._mine.pop(f"{meta.namespace}/{meta.name}", None)
-        self._gone[meta.uid] = None
+        self._mine.pop(_place(obj), None)
+        self._gone[_metadata(obj).uid] = None
 
     def over(self, group: str, seen: Iterable[_Kind]) -> list[_Kind]:
         """Return the objects of a group as they are by now, from those that the informer shows."""
-        found = {_metadata(obj).name: obj for obj in seen if _metadata(obj).uid not in self._gone}
+        return self._over(seen, {group})
+
+    def all(self, seen: Iterable[_Kind]) -> list[_Kind]:
+        """Return all objects as they are by now, from those that the informer shows."""
+        return self._over(seen, {group for group, _, _ in self._mine.values()})
+
+    def _over(self, seen: Iterable[_Kind], groups: Collection[str]) -> list[_Kind]:
+        found = {_place(obj): obj for obj in seen if _metadata(obj).uid not in self._gone}
         for key, (of, revision, obj) in list(self._mine.items()):
             if revision <= self._informer.revision:
                 del self._mine[key]
-            elif of == group:
-                found[_metadata(obj).name] = obj
+            elif of in groups:
+                found[key] = obj
         return list(found.values())
 
     def echoed(self, old: Encoded | None, new: Encoded | None) -> bool:
@@ -64,6 +69,11 @@ class Written(Generic[_Kind]):
         if self._awaited.get(key_of(new), -1) > new.revision:
             return False
         return self._awaited.pop(key_of(new), -1) == new.revision
+
+
+def _place(obj: object) -> str:
+    meta = _metadata(obj)
+    return f"{meta.namespace}/{meta.name}"
 
 
 def _metadata(obj: object) -> Any:

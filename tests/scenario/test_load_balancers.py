@@ -1,0 +1,147 @@
+"""Services of type LoadBalancer draw an address from the pool, keep it, and give it back."""
+
+from __future__ import annotations
+
+from podling.api.resources import SERVICES
+from podling.controllers.load_balancers import FINALIZER
+from podling.controllers.settings import Settings
+from podling.testing import SimulatedCluster
+
+
+def service(name="web", **spec):
+    spec = {"type": "LoadBalancer", "ports": [{"port": 80}]} | spec
+    meta = {"name": name, "namespace": "default"}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}
+
+
+def addresses(cluster, name="web"):
+    found = cluster.get(SERVICES, name)
+    balancer = found.status.load_balancer
+    return [(each.ip, each.ip_mode) for each in (balancer.ingress if balancer else ())]
+
+
+def told(cluster, name="web"):
+    return [(event.reason, event.message) for event in cluster.events(name)]
+
+
+def test_an_address_is_given_and_taken_back(run):
+    """With upstream's finalizer and events; a change of type releases it, a deletion waits for the release."""
+
+    async def main():
+        async with SimulatedCluster(nodes=0) as cluster:
+            await cluster.apply([service("a"), service("b")])
+            await cluster.advance(0)
+            assert (addresses(cluster, "a"), addresses(cluster, "b")) == (
+                [("10.97.0.1", "VIP")],
+                [("10.97.0.2", "VIP")],
+            )
+            assert cluster.get(SERVICES, "a").metadata.finalizers == (FINALIZER,)
+            assert told(cluster, "a") == [
+                ("EnsuringLoadBalancer", "Ensuring load balancer"),
+                ("EnsuredLoadBalancer", "Ensured load balancer"),
+            ]
+            await cluster.client.patch(SERVICES, "a", {"spec": {"type": "ClusterIP"}}, namespace="default")
+            await cluster.advance(0)
+            assert (addresses(cluster, "a"), cluster.get(SERVICES, "a").metadata.finalizers) == ([], ())
+            await cluster.client.delete(SERVICES, "b", "default")
+            await cluster.advance(0)
+            assert cluster.get(SERVICES, "b") is None
+            await cluster.apply([service("c")])
+            await cluster.advance(0)
+            assert addresses(cluster, "c") == [("10.97.0.1", "VIP")]
+            assert cluster.failures == 0
+
+    run(main())
+
+
+def test_a_wanted_address_is_given_or_refused_with_the_reason(run):
+    async def main():
+        async with SimulatedCluster(nodes=0) as cluster:
+            await cluster.apply(
+                [
+                    service("a", loadBalancerIP="10.97.0.9"),
+                    service("b", loadBalancerIP="10.97.0.9"),
+                    service("c", loadBalancerIP="192.0.2.1"),
+                ]
+            )
+            await cluster.advance(0)
+            assert addresses(cluster, "a") == [("10.97.0.9", "VIP")]
+            assert (addresses(cluster, "b"), addresses(cluster, "c")) == ([], [])
+            began = "Error syncing load balancer: failed to ensure load balancer: loadBalancerIP"
+            assert told(cluster, "b") == [
+                ("SyncLoadBalancerFailed", f"{began} 10.97.0.9 is held by the Service default/a")
+            ]
+            assert told(cluster, "c") == [
+                ("SyncLoadBalancerFailed", f"{began} 192.0.2.1 is not in the pool 10.97.0.0/24")
+            ]
+            await cluster.client.delete(SERVICES, "a", "default")
+            await cluster.advance(0)
+            assert addresses(cluster, "b") == [("10.97.0.9", "VIP")]
+            await cluster.client.patch(SERVICES, "b", {"spec": {"loadBalancerIP": None}}, namespace="default")
+            await cluster.advance(0)
+            assert addresses(cluster, "b") == [("10.97.0.9", "VIP")]
+
+    run(main())
+
+
+def test_an_exhausted_pool_says_so_and_goes_on(run):
+    """Who came too late is given the next address that is free, whatever it is that frees it."""
+
+    async def main():
+        settings = Settings(load_balancer_pool="10.97.0.0/30")
+        async with SimulatedCluster(nodes=0, controllers=settings) as cluster:
+            await cluster.apply([service("a"), service("b"), service("c"), service("d")])
+            await cluster.advance(0)
+            assert [len(addresses(cluster, name)) for name in "abcd"] == [1, 1, 0, 0]
+            ((reason, message),) = told(cluster, "c")
+            assert reason == "SyncLoadBalancerFailed"
+            assert message.endswith("no address is free in the pool 10.97.0.0/30")
+            await cluster.client.patch(SERVICES, "a", {"spec": {"type": "ClusterIP"}}, namespace="default")
+            await cluster.advance(1)
+            assert [len(addresses(cluster, name)) for name in "cd"] == [1, 0]
+            await cluster.client.delete(SERVICES, "b", "default")
+            await cluster.advance(1)
+            assert [len(addresses(cluster, name)) for name in "cd"] == [1, 1]
+            assert cluster.failures == 0
+
+    run(main())
+
+
+def test_another_class_is_left_to_others(run):
+    async def main():
+        async with SimulatedCluster(nodes=0) as cluster:
+            await cluster.apply(
+                [service("a", loadBalancerClass="example.com/x"), service("b", loadBalancerClass="podling.dev/local")]
+            )
+            await cluster.advance(10)
+            assert (addresses(cluster, "a"), cluster.get(SERVICES, "a").metadata.finalizers) == ([], ())
+            assert addresses(cluster, "b") == [("10.97.0.1", "VIP")]
+
+    run(main())
+
+
+def test_addresses_outlive_their_controller_and_follow_the_pool(run):
+    """After a restart everybody keeps what they have; who stands outside of a new pool is given another address."""
+
+    async def main():
+        async with SimulatedCluster(nodes=0) as cluster:
+            await cluster.apply([service("a"), service("b")])
+            await cluster.advance(0)
+            await cluster.client.delete(SERVICES, "a", "default")
+            await cluster.restart_controllers(down_for=10)
+            await cluster.apply(service("c"))
+            await cluster.advance(1)
+            assert cluster.get(SERVICES, "a") is None
+            assert (addresses(cluster, "b"), addresses(cluster, "c")) == (
+                [("10.97.0.2", "VIP")],
+                [("10.97.0.1", "VIP")],
+            )
+            cluster._plane.controller_settings = Settings(load_balancer_pool="10.99.0.0/24")
+            await cluster.restart_controllers()
+            await cluster.advance(1)
+            assert sorted(addresses(cluster, "b") + addresses(cluster, "c")) == [
+                ("10.99.0.1", "VIP"),
+                ("10.99.0.2", "VIP"),
+            ]
+
+    run(main())
