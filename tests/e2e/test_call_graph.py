@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,3 +117,36 @@ def test_a_namespace_takes_its_calls_along(cluster: RunningCluster) -> None:
     eventually(lambda: "passer" in cluster.kubectl("get", "calls", "-n", "other").stdout)
     cluster.kubectl("delete", "namespace", "other", "--timeout=30s", timeout=40)
     assert "passer" not in cluster.kubectl("get", "calls", "-A").stdout
+
+
+def test_the_page_draws_the_calls_in_a_browser(cluster: RunningCluster, tmp_path: Path) -> None:
+    """`podling graph --web` prints an address; Chromium that opens it shows callers, callees and counts."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed (make test installs it where it may)")
+    server = address(cluster, "server")
+    cluster.kubectl("exec", "caller", "--", "wget", "-qO-", f"http://{server}:8080/")
+    (seen,) = eventually(lambda: calls(cluster, callee="server", port=8080))
+    page = subprocess.Popen(
+        [sys.executable, "-m", "podling.cli", "graph", "--web", "--data-dir", str(cluster.data)],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert page.stdout is not None
+        url = re.search(r"http://127\.0\.0\.1:\d+/\S+/", page.stdout.readline())
+        assert url is not None
+        dumped = subprocess.run(
+            [
+                chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+                "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                f"--user-data-dir={tmp_path}", "--virtual-time-budget=5000", "--dump-dom", url[0],
+            ],
+            capture_output=True, text=True, timeout=60, check=True,
+        ).stdout  # fmt: skip
+    finally:
+        page.terminate()
+        page.communicate(timeout=10)
+    assert "<h1>Who calls whom</h1>" in dumped
+    assert "<title>default/caller</title>" in dumped and "<title>default/server</title>" in dumped
+    assert int(re.search(r">(\d+) × 8080<", dumped)[1]) >= 1  # type: ignore[index]
+    assert f"<td>{seen['calls']}</td>" in dumped

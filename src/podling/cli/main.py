@@ -102,11 +102,16 @@ def kubeconfig(data_dir: DataDir) -> None:
 @_with_data_dir
 @click.option("-n", "--namespace", default="", help="Only calls that begin or end in this namespace.")
 @click.option("-o", "--output", type=click.Choice(["table", "dot", "json"]), default="table", show_default=True)
-def graph(data_dir: DataDir, *, namespace: str, output: str) -> None:
+@click.option("--web", is_flag=True, help="Serve it as a page for a browser on this machine.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The page's port; default: a free one.")
+def graph(data_dir: DataDir, *, namespace: str, output: str, web: bool, port: int) -> None:
     """Print who called whom, as it was observed."""
-    from podling.cli.graph import show
+    from podling.cli.graph import serve, show
 
-    show(data_dir, namespace, output)
+    if web:
+        serve(data_dir, port)
+    else:
+        show(data_dir, namespace, output)
 
 
 @main.group()
