@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from podling.api.resources import Resource
 
 _UNROUTED = "Service addresses are kept but not routed yet"
-_NO_SECCOMP = "the runtime has no default seccomp profile yet: the container runs unconfined"
 _NO_SELINUX = "SELinux labels are not applied"
 _NO_APPARMOR = "AppArmor profiles are not applied"
 _CONTAINER_LISTS = ("containers", "initContainers", "ephemeralContainers")
@@ -29,7 +28,6 @@ UNENFORCED: Mapping[str, Mapping[str, str]] = {
         "spec.schedulingGroup": "Pods are scheduled one by one",
         "spec.securityContext.appArmorProfile": _NO_APPARMOR,
         "spec.securityContext.seLinuxOptions": _NO_SELINUX,
-        "spec.securityContext.seccompProfile.type=RuntimeDefault": _NO_SECCOMP,
         **{
             f"spec.{containers}[].{leaf}": why
             for containers in _CONTAINER_LISTS
@@ -38,7 +36,6 @@ UNENFORCED: Mapping[str, Mapping[str, str]] = {
                 "resources.claims[]": "devices are not allocated",
                 "securityContext.appArmorProfile": _NO_APPARMOR,
                 "securityContext.seLinuxOptions": _NO_SELINUX,
-                "securityContext.seccompProfile.type=RuntimeDefault": _NO_SECCOMP,
                 "restartPolicyRules[].action=RestartAllContainers": "a rule with this action matches nothing",
                 "volumeDevices[]": "block devices are not handed to containers",
             }.items()

@@ -38,8 +38,10 @@ class Admission:
         node: Callable[[], Node],
         pods: Callable[[], Mapping[str, Pod]],
         pressures: Callable[[], Sequence[str]] = tuple,
+        unsafe_sysctls: Sequence[str] = (),
     ) -> None:
         """`node` gives the Node as it is known, `pods` the Pods that it has, by uid, `pressures` what is short."""
+        self._unsafe_sysctls = unsafe_sysctls
         self._pressures = pressures
         self._node = node
         self._pods = pods
@@ -58,7 +60,7 @@ class Admission:
             pending = PendingPod(pod)
             refused = (
                 refusal_under_pressure(pod, self._pressures(), tolerated=_tolerates_memory_pressure(pod))
-                or admit(pod, self._info.node)
+                or admit(pod, self._info.node, self._unsafe_sysctls)
                 or _room(pending, self._info)
                 or _ports(pending, self._info)
                 or _affinity(pending, self._info)

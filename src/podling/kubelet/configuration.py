@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from podling.api.quantity import canonical, parse
+from podling.lifecycle.admission import allowlist
 from podling.lifecycle.eviction import UPSTREAM_HARD, thresholds_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ _RESERVED: Final = ("systemReserved", "kubeReserved")
 _FIELDS: Final = frozenset((
     "evictionPressureTransitionPeriod", "evictionMonitoringPeriod", *_GARBAGE, *_THRESHOLDS, *_RESERVED,
     "apiVersion", "kind", "evictionMaxPodGracePeriod", "imageMinimumGCAge", "maxPods", "podPidsLimit",
+    "seccompDefault", "allowedUnsafeSysctls",
 ))  # fmt: skip
 _UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(h|ms|m|s|us|µs|ns)")
@@ -64,6 +66,8 @@ def configured(settings: Settings, tree: Mapping[str, Any]) -> Settings:
         max_pods=_whole(tree, "maxPods") if "maxPods" in tree else settings.max_pods,
         pod_pids_limit=pids if pids > 0 else settings.pod_pids_limit,
         reserved=_reserved(settings, tree),
+        seccomp_default=_flag(tree, "seccompDefault", settings.seccomp_default),
+        allowed_unsafe_sysctls=_sysctls(tree) if "allowedUnsafeSysctls" in tree else settings.allowed_unsafe_sysctls,
     )
 
 
@@ -88,6 +92,20 @@ def _texts(tree: Mapping[str, Any], name: str) -> dict[str, str]:
     if not isinstance(value, dict):
         raise ValueError(f"{name} must be a mapping")  # noqa: TRY004  # told to a user, not a programmer
     return {str(key): str(text) for key, text in value.items()}
+
+
+def _flag(tree: Mapping[str, Any], name: str, default: bool) -> bool:
+    value = tree.get(name, default)
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be true or false")  # noqa: TRY004  # told to a user, not a programmer
+    return value
+
+
+def _sysctls(tree: Mapping[str, Any]) -> tuple[str, ...]:
+    patterns = tree["allowedUnsafeSysctls"] or []
+    if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
+        raise ValueError("allowedUnsafeSysctls must be a list of names")
+    return allowlist(patterns)
 
 
 def _whole(tree: Mapping[str, Any], name: str) -> int:

@@ -132,7 +132,9 @@ class ContainerBuilder:
             tty=bool(container.tty),
             stop_signal=(container.lifecycle.stop_signal or "") if container.lifecycle is not None else "",
             resources=_resources(limits, self._oom_score(pod, container)),
-            security=security_of(pod, container, image, self._seccomp_root()),
+            security=security_of(
+                pod, container, image, self._seccomp_root(), seccomp_default=self._settings.seccomp_default
+            ),
             labels={
                 "io.kubernetes.container.name": container.name,
                 "io.kubernetes.pod.name": pod.metadata.name,

@@ -134,7 +134,12 @@ class Kubelet:
             stats=stats,
             cgroups=cgroups,
         )
-        self._admission = Admission(self._newest_node, self.workers.pods, lambda: self.housekeeping.conditions)
+        self._admission = Admission(
+            self._newest_node,
+            self.workers.pods,
+            lambda: self.housekeeping.conditions,
+            settings.allowed_unsafe_sysctls,
+        )
         self._recovery = Recovery(runtime, network, volumes, self._config, self.workers, settings.root)
 
     async def start(self) -> None:

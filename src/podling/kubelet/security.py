@@ -21,8 +21,18 @@ if TYPE_CHECKING:
     from podling.runtime.protocol import Image
 
 
-def security_of(pod: Pod, container: AnyContainer, image: Image | None, seccomp_root: Path | None) -> Security:
-    """Return the resolved context; `MissingReference` with upstream's words where `runAsNonRoot` is broken."""
+def security_of(
+    pod: Pod,
+    container: AnyContainer,
+    image: Image | None,
+    seccomp_root: Path | None,
+    *,
+    seccomp_default: bool = False,
+) -> Security:
+    """Return the resolved context; `MissingReference` with upstream's words where `runAsNonRoot` is broken.
+
+    `seccomp_default` gives `RuntimeDefault` to those who say nothing about seccomp.
+    """
     whole = pod.spec.security_context or PodSecurityContext()
     own = container.security_context or SecurityContext()
     user = own.run_as_user if own.run_as_user is not None else whole.run_as_user
@@ -45,14 +55,17 @@ def security_of(pod: Pod, container: AnyContainer, image: Image | None, seccomp_
         drop_capabilities=capabilities.drop if capabilities is not None else (),
         no_new_privileges=own.allow_privilege_escalation is False and not privileged,
         read_only_root=bool(own.read_only_root_filesystem),
-        seccomp="Unconfined" if privileged else _seccomp(own.seccomp_profile or whole.seccomp_profile, seccomp_root),
+        seccomp="Unconfined"
+        if privileged
+        else _seccomp(own.seccomp_profile or whole.seccomp_profile, seccomp_root, default=seccomp_default),
         masked_paths=own.proc_mount != "Unmasked",
     )
 
 
-def _seccomp(profile: SeccompProfile | None, root: Path | None) -> str:
-    """Return the profile; as upstream does by default, none asked for is none applied."""
-    if profile is None or profile.type == "Unconfined":
+def _seccomp(profile: SeccompProfile | None, root: Path | None, *, default: bool) -> str:
+    if profile is None:
+        return "RuntimeDefault" if default else "Unconfined"
+    if profile.type == "Unconfined":
         return "Unconfined"
     if profile.type == "Localhost" and profile.localhost_profile:
         if root is None:

@@ -50,6 +50,10 @@ class Settings:
     garbage: GarbagePolicy = UPSTREAM_GARBAGE
     pod_pids_limit: int | None = None
     """The most processes of one Pod."""
+    seccomp_default: bool = False
+    """Whether a container that says nothing gets the profile `RuntimeDefault` rather than none."""
+    allowed_unsafe_sysctls: tuple[str, ...] = ()
+    """Sysctls that Pods may set although others on the node may feel it; a `*` at the end stands for any rest."""
     capacity: Mapping[str, str] = field(default_factory=dict)
     """Quantities that replace what the machine has: a share of it, or a simulated node's."""
     reserved: Mapping[str, str] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from podling.api.types.core_v1 import Node, Pod, PodSecurityContext, PodSpec, Sysctl
-from podling.lifecycle.admission import admit
+from podling.lifecycle.admission import admit, allowlist
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,30 @@ def test_only_sysctls_that_stay_in_the_pod_are_taken(name, spec, message):
     refused = admit(Pod(spec=PodSpec(containers=(), security_context=security, **spec)), Node())
     assert (refused is None) is (message == "")
     assert refused is None or (refused.reason == "SysctlForbidden" and refused.message.endswith(message))
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "message"),
+    [
+        ("kernel.msgmax", {}, ""),
+        ("kernel/msgmax", {}, ""),
+        ("net.core.somaxconn", {}, ""),
+        ("net.core.rmem_max", {}, 'forbidden sysctl: "net.core.rmem_max" not allowlisted'),
+        ("kernel.msgmax", {"host_ipc": True}, '"kernel.msgmax" not allowed with host ipc enabled'),
+        ("net.core.somaxconn", {"host_network": True}, '"net.core.somaxconn" not allowed with host net enabled'),
+    ],
+)
+def test_a_node_may_allow_more(name, spec, message):
+    """By name or by a pattern's beginning; a namespace that is the host's is still not a Pod's to set."""
+    security = PodSecurityContext(sysctls=(Sysctl(name=name, value="1"),))
+    unsafe = allowlist(["kernel/msg*", "net.core.somaxconn"])
+    refused = admit(Pod(spec=PodSpec(containers=(), security_context=security, **spec)), Node(), unsafe)
+    assert (refused is None) is (message == "")
+    assert refused is None or (refused.reason == "SysctlForbidden" and refused.message.endswith(message))
+
+
+@pytest.mark.parametrize("pattern", ["vm.swappiness", "kernel.*", "*", "..", "kernel.msg max", "a" * 254])
+def test_what_no_namespace_keeps_in_cannot_be_allowed(pattern):
+    """Whoever allowed it would let one Pod set it for the whole node."""
+    with pytest.raises(ValueError, match=r"^(sysctl|the sysctls?) \""):
+        allowlist([pattern])

@@ -27,15 +27,14 @@ def test_each_use_is_named_with_its_path() -> None:
         "spec": {
             "containers": [
                 {"name": "a", "ports": [{"containerPort": 1}, {"containerPort": 2, "hostPort": 2}]},
-                {"name": "b", "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}},
-                {"name": "c", "securityContext": {"seccompProfile": {"type": "Unconfined"}}},
+                {"name": "b", "restartPolicyRules": [{"action": "Restart"}, {"action": "RestartAllContainers"}]},
             ]
         }
     }
     warned = [sentence.partition(": ")[0] for sentence in unenforced(PODS, tree)]
     assert warned == [
         "spec.containers[0].ports[1].hostPort",
-        "spec.containers[1].securityContext.seccompProfile.type",
+        "spec.containers[1].restartPolicyRules[1].action",
     ]
 
 

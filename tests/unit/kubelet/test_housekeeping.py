@@ -52,6 +52,8 @@ def test_a_kubelet_configuration_sets_what_upstreams_does() -> None:
             "podPidsLimit": 1024,
             "systemReserved": {"memory": "1Gi", "cpu": "100m"},
             "kubeReserved": {"memory": "512Mi"},
+            "seccompDefault": True,
+            "allowedUnsafeSysctls": ["kernel/msg*"],
         },
     )
     told = [(t.signal, t.value.part, t.grace, t.reclaim is not None) for t in settings.eviction.thresholds]
@@ -62,6 +64,7 @@ def test_a_kubelet_configuration_sets_what_upstreams_does() -> None:
     ]
     assert (settings.eviction.transition, settings.eviction.longest_grace, settings.eviction.period) == (30, 20, 10)
     assert (settings.garbage.high, settings.garbage.low, settings.garbage.image_age) == (70, 60, 0)
+    assert (settings.seccomp_default, settings.allowed_unsafe_sysctls) == (True, ("kernel.msg*",))
     assert (settings.max_pods, settings.pod_pids_limit) == (50, 1024)
     assert settings.reserved == {"memory": "1536Mi", "cpu": "100m"}
     assert configured(Settings(), {}) == Settings()
@@ -77,6 +80,9 @@ def test_a_kubelet_configuration_sets_what_upstreams_does() -> None:
         ({"imageGCHighThresholdPercent": 70}, "must not be above"),
         ({"evictionSoft": {"memory.available": "1Gi"}}, "grace period must be specified"),
         ({"systemReserved": {"memory": "lots"}}, "quantities must match"),
+        ({"seccompDefault": "yes"}, "seccompDefault must be true or false"),
+        ({"allowedUnsafeSysctls": "net.*"}, "allowedUnsafeSysctls must be a list of names"),
+        ({"allowedUnsafeSysctls": ["vm.*"]}, "are not known to be namespaced"),
         ([], "is a mapping"),
     ],
 )

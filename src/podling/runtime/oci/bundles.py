@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from podling.linux import files, mounts, processes, syscalls, trees
-from podling.runtime.oci import records, spec, users
+from podling.runtime.oci import records, seccomp, spec, users
 from podling.runtime.protocol import RuntimeFailure
 
 if TYPE_CHECKING:
@@ -95,9 +95,11 @@ def prepare(
         group = users.read_inside(root, "/etc/group")
         user = users.resolve(config.security, image.user, passwd, group)
         record.user = (user.uid, user.gid, user.groups)
+        available = available_capabilities()
         surroundings = spec.Surroundings(
-            root=str(root), user=user, devices=devices(config), mount_sources=sources,
-            capabilities=available_capabilities(), oom_score_floor=processes.oom_score_floor(), **around,
+            root=str(root), user=user, devices=devices(config), mount_sources=sources, capabilities=available,
+            seccomp=seccomp.profile(config.security, spec.capabilities(config, available)),
+            oom_score_floor=processes.oom_score_floor(), **around,
         )  # fmt: skip
         specification = bundle / "config.json.new"
         specification.write_bytes(msgspec.json.encode(spec.build(sandbox, config, image, surroundings)))

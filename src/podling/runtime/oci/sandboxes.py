@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from podling.linux import cgroup, mounts, namespaces, processes, syscalls
 from podling.linux.spawn import start_first_process
-from podling.runtime.oci import records, seccomp
+from podling.runtime.oci import records
 from podling.runtime.oci.layout import is_name
 from podling.runtime.protocol import RuntimeFailure
 
@@ -265,7 +265,6 @@ class Sandboxes:
             "shm": "/dev/shm" if pod.host_ipc else str(pin / "shm"),
             "hostname_file": str(pin / "hostname"),
             "oom_group": self._hierarchies.unified,
-            "seccomp": seccomp.profile(config.security),
         }
 
     def _group(self, record: records.SandboxRecord) -> cgroup.Cgroup:

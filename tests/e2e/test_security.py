@@ -1,0 +1,195 @@
+"""What containers may do to the node and what they may not, tried from inside by programs that mean it.
+
+The node confines all who say nothing (`seccompDefault`) and allows some sysctls. All Pods that end by themselves are
+created at once; each case reads one log. Calls that busybox has no command for are made by the Python of the machine,
+mounted read-only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import missing_for_containers
+from tests.e2e.test_given import create, ended, pod
+from tests.running import RunningCluster, busybox_archive, eventually, free_port
+
+pytestmark = pytest.mark.root
+
+CONFIGURATION = {
+    "kind": "KubeletConfiguration",
+    "seccompDefault": True,
+    "allowedUnsafeSysctls": ["kernel.msg*", "net.core.somaxconn"],
+}
+NO_FORK = {"defaultAction": "SCMP_ACT_ALLOW",
+           "syscalls": [{"names": ["chmod", "fchmodat", "fchmodat2"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13}]}  # fmt: skip
+NUMBERS = {  # name: number on x86_64, number on aarch64
+    "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41),
+    "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218), "bpf": (321, 280), "ptrace": (101, 117),
+    "kexec_load": (246, 104), "init_module": (175, 105), "swapon": (167, 224), "reboot": (169, 142),
+    "perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": (425, 425), "clone3": (435, 435),
+    "open_by_handle_at": (304, 265), "fsopen": (430, 430), "process_vm_readv": (310, 270), "acct": (163, 89),
+    "clock_settime": (227, 112), "move_pages": (279, 239),
+}  # fmt: skip
+CALLS = """
+import ctypes, errno, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+for word in sys.argv[1:]:
+    name, number = word.split("=")
+    if os.fork() == 0:
+        done = libc.syscall(ctypes.c_long(int(number)), *[ctypes.c_long(0)] * 6)
+        print(name, "done" if done >= 0 else errno.errorcode[ctypes.get_errno()], flush=True)
+        os._exit(0)
+    os.wait()
+"""
+PROGRAM = """
+import asyncio, hashlib, json, os, socket, sqlite3, ssl, subprocess, tempfile, threading, time
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import Pipe, Process
+with ThreadPoolExecutor(4) as pool: assert sum(pool.map(len, ["a"] * 9)) == 9
+ours, theirs = Pipe(); child = Process(target=theirs.send, args=(1,)); child.start(); assert ours.recv() == 1; child.join()
+assert subprocess.run(["/bin/sh", "-c", "echo hi"], capture_output=True).stdout == b"hi\\n"
+with tempfile.TemporaryDirectory() as folder:
+    db = sqlite3.connect(folder + "/db"); db.execute("create table t (x)"); db.commit(); db.close()
+    os.chmod(folder, 0o700); os.chown(folder, 1, 1); os.utime(folder); os.mkfifo(folder + "/fifo")
+async def serve():
+    server = await asyncio.start_server(lambda r, w: (w.write(b"!"), w.close()), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    assert await reader.read() == b"!"; server.close()
+asyncio.run(serve())
+ssl.create_default_context(); os.urandom(8); time.sleep(0.01); os.setuid(7); os.sched_getaffinity(0); os.nice(1)
+print("a program runs", flush=True)
+"""
+
+
+def python(name: str, code: str, *arguments: str, **context: object) -> dict:
+    """A Pod in which the machine's own Python runs `code`."""
+    base = os.path.realpath(sys.base_prefix)
+    folders = {path for path in ("/usr", "/lib", "/lib64", base) if os.path.isdir(path)}
+    if base.startswith("/usr"):
+        folders.discard(base)
+    names = {f"host{number}": path for number, path in enumerate(sorted(folders))}
+    made = pod(name, container={
+        "command": [os.path.realpath(sys.executable), "-c", code, *arguments], "securityContext": context,
+        "volumeMounts": [{"name": volume, "mountPath": path, "readOnly": True} for volume, path in names.items()],
+    }, volumes=[{"name": volume, "hostPath": {"path": path}} for volume, path in names.items()])  # fmt: skip
+    made["spec"]["automountServiceAccountToken"] = False
+    return made
+
+
+def calls(name: str, **context: object) -> dict:
+    column = {"x86_64": 0, "aarch64": 1}.get(platform.machine(), 0)
+    return python(name, CALLS, *(f"{call}={numbers[column]}" for call, numbers in NUMBERS.items()), **context)
+
+
+def within(script: str, name: str, container: dict | None = None, **spec: object) -> tuple[str, dict]:
+    return name, pod(name, script, container={"securityContext": container} if container else None, **spec)
+
+
+UNCONFINED = {"seccompProfile": {"type": "Unconfined"}}
+LOCALHOST = {"seccompProfile": {"type": "Localhost", "localhostProfile": "profiles/no-chmod.json"}}
+SECCOMP = "grep Seccomp: /proc/self/status; touch /f; chmod 600 /f || echo no chmod; unshare -m true && echo unshared"
+SYSCTL = "cat /proc/sys/kernel/msgmax /proc/sys/net/core/somaxconn"
+
+# name, Pod, lines that its log must hold, beginnings of lines that it must not
+CASES = [
+    (*within(SECCOMP, "by-default"), ("Seccomp:\t2",), ("unshared", "no chmod")),
+    (*within(SECCOMP, "by-wish", {"seccompProfile": {"type": "RuntimeDefault"}}), ("Seccomp:\t2",), ("unshared", "no chmod")),
+    (*within(SECCOMP, "by-nobody", UNCONFINED), ("Seccomp:\t0",), ("no chmod",)),
+    (*within(SECCOMP, "by-profile", LOCALHOST), ("Seccomp:\t2", "no chmod"), ()),
+    (*within(SECCOMP, "by-privilege", {"privileged": True}), ("Seccomp:\t0", "unshared"), ("no chmod",)),
+    (*within(SECCOMP, "by-administrator", {"capabilities": {"add": ["SYS_ADMIN"]}}), ("Seccomp:\t2", "unshared"), ()),
+    ("program", python("program", PROGRAM), ("a program runs",), ()),
+    ("calls", calls("calls"), tuple(f"{name} {'ENOSYS' if name == 'clone3' else 'EPERM'}" for name in NUMBERS), ()),
+    (*within(SYSCTL, "unsafe-sysctls", securityContext={"sysctls": [
+        {"name": "kernel.msgmax", "value": "70000"}, {"name": "net.core.somaxconn", "value": "77"}]}), ("70000", "77"), ()),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
+    """A cluster whose node confines by default, in which everything that ends by itself runs at once."""
+    why = missing_for_containers()
+    if why:
+        pytest.skip(why)
+    folder = tmp_path_factory.mktemp("security")
+    data = folder / "data"
+    (folder / "kubelet.yaml").write_text(json.dumps(CONFIGURATION))
+    (data / "seccomp" / "profiles").mkdir(parents=True)
+    (data / "seccomp" / "profiles" / "no-chmod.json").write_text(json.dumps(NO_FORK))
+    running = RunningCluster(data, free_port(), "oci")
+    try:
+        running.up("--kubelet-config", str(folder / "kubelet.yaml"))
+        running.podling("image", "load", str(busybox_archive(folder)))
+        create(running, *(manifest for _, manifest, *_ in CASES), calls("calls-unconfined", **UNCONFINED))
+        yield running
+    finally:
+        running.podling("down", check=False)
+
+
+@pytest.mark.parametrize(("name", "manifest", "lines", "never"), CASES, ids=[name for name, *_ in CASES])
+def test_a_container_may_do_this_and_not_that(cluster, name, manifest, lines, never):
+    """What the log tells that the container tried."""
+    ended(cluster, name)
+    log = cluster.kubectl("logs", name).stdout.splitlines()
+    assert [line for line in lines if line not in log] == [], log
+    assert [told for told in log if told.startswith(never or ("never",))] == [], log
+
+
+def test_the_filter_refuses_what_the_kernel_would_not(cluster):
+    """Without the profile the same calls come through or fail of their senseless arguments: it is the profile's doing."""
+    ended(cluster, "calls-unconfined")
+    told = dict(line.split() for line in cluster.kubectl("logs", "calls-unconfined").stdout.splitlines())
+    assert (told["unshare"], told["ptrace"], told["clone3"] != "ENOSYS") == ("done", "done", True), told
+
+
+def waiting(cluster: RunningCluster, name: str) -> tuple[str, str]:
+    def state() -> tuple[str, str] | None:
+        (status,) = cluster.get("pod", name)["status"].get("containerStatuses") or [{"state": {}}]
+        found = status["state"].get("waiting", {})
+        return (
+            None
+            if found.get("reason", "ContainerCreating") == "ContainerCreating"
+            else (found["reason"], found["message"])
+        )
+
+    return eventually(state)
+
+
+def test_a_profile_that_is_missing_keeps_the_container_waiting(cluster):
+    """CreateContainerError in containerd's words; once the profile is there, the container runs."""
+    profile = {"seccompProfile": {"type": "Localhost", "localhostProfile": "later.json"}}
+    create(cluster, pod("later", container={"securityContext": profile}))
+    path = cluster.data / "seccomp" / "later.json"
+    words = f'failed to create containerd container: cannot load seccomp profile "{path}": open {path}: no such file or directory'
+    assert waiting(cluster, "later") == ("CreateContainerError", words)
+    shutil.copy(cluster.data / "seccomp" / "profiles" / "no-chmod.json", path)
+    cluster.wait_ready("later")
+    # What is executed into the container afterwards is confined like it.
+    done = cluster.kubectl("exec", "later", "--", "sh", "-c", "touch /f; chmod 600 /f", check=False)
+    assert "Permission denied" in done.stderr
+    cluster.kubectl("delete", "pod", "later", "--now")
+
+
+def test_profiles_lie_below_the_nodes_folder(cluster):
+    """A path that leaves the folder is refused by the API."""
+    for path in ("../passwd", "/etc/passwd"):
+        profile = {"seccompProfile": {"type": "Localhost", "localhostProfile": path}}
+        refused = cluster.kubectl(
+            "create", "-f", "-", check=False, stdin=json.dumps(pod("out", securityContext=profile))
+        )
+        assert "spec.securityContext.seccompProfile.localhostProfile: Invalid value" in refused.stderr
+
+
+def test_a_sysctl_that_nobody_allowed_fails_the_pod(cluster):
+    """The node refuses it in upstream's words."""
+    create(cluster, pod("forbidden", securityContext={"sysctls": [{"name": "kernel.shmmax", "value": "1"}]}))
+    status = ended(cluster, "forbidden")
+    assert (status["phase"], status["reason"]) == ("Failed", "SysctlForbidden")
+    assert status["message"].endswith('forbidden sysctl: "kernel.shmmax" not allowlisted')
