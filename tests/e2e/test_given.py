@@ -7,11 +7,15 @@ lines that the log must hold.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from podling.linux import cgroup
+from podling.runtime.oci.layout import instance_id
 from tests.conftest import missing_for_containers
 from tests.running import IMAGE, RunningCluster, busybox_archive, eventually, free_port
 
@@ -64,6 +68,10 @@ def field(name: str, path: str) -> dict:
     return variable(name, fieldRef={"fieldPath": path})
 
 
+def in_file(name: str, key: str, path: str = "vars", **more: object) -> dict:
+    return variable(name, fileKeyRef={"volumeName": "v", "path": path, "key": key, **more})
+
+
 def amount(name: str, resource: str, **more: object) -> dict:
     return variable(name, resourceFieldRef={"resource": resource, **more})
 
@@ -74,6 +82,7 @@ SHOW = "for f in /v/* /v/*/*; do [ -f $f ] && echo $(stat -L -c '%a %u %g' $f) $
 WRITE = "umask 0; echo content > /v/f && chmod {mode} /v/f && stat -c '%a %u' /v/f && cat /v/f; stat -c 'dir %a' /v"
 DIR, TMPFS = {"name": "v", "emptyDir": {}}, {"name": "v", "emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}}
 V = {"v": "/v"}
+IMAGE_VOLUME = {"name": "v", "image": {"reference": IMAGE, "pullPolicy": "IfNotPresent"}}
 
 # name, Pod, lines of its log (a line that ends in … is a beginning)
 GIVEN = [
@@ -166,6 +175,40 @@ GIVEN = [
     ("host-network", pod("host-network", "head -1 /etc/hosts", hostNetwork=True), ("# Kubernetes-managed hosts file (host network).",)),
     ("own-hosts", pod("own-hosts", "grep -c managed /etc/hosts; true", mounts={"v": "/etc/hosts"}, volumes=[
         {"name": "v", "hostPath": {"path": "/etc/hostname", "type": "File"}}]), ("0",)),
+    ("file-variables", pod("file-variables", "env", container={"env": [
+        in_file("ONE", "one"), in_file("TWO", "two"), in_file("NONE", "none", optional=True), in_file("ABSENT", "x", "absent", optional=True)]},
+        volumes=[DIR], initContainers=[{"name": "writer", "image": IMAGE, "command": ["sh", "-c", "printf \"one='1 \\$X'\n# two\ntwo='a\nb'\" > /v/vars"],
+        "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]), ("ONE=1 $X", "TWO=a", "b")),
+    ("all-amounts", pod("all-amounts", "env", container={"resources": {"requests": {"ephemeral-storage": "5Mi"}}, "env": [
+        amount("DISK", "requests.ephemeral-storage", divisor="1Mi"), amount("OTHER", "requests.memory", containerName="side", divisor="1k")]},
+        initContainers=[{"name": "side", "image": IMAGE, "command": ["true"], "resources": {"requests": {"memory": "9M"}}}]), ("DISK=5", "OTHER=9000")),
+    ("amounts-of-the-pod", pod("amounts-of-the-pod", "env", resources={"limits": {"memory": "48Mi", "cpu": "1500m"}}, container={"env": [
+        amount("MEMORY", "limits.memory"), amount("CPU", "limits.cpu", divisor="1m")]}), ("MEMORY=50331648", "CPU=1500")),
+    ("linked", pod("linked", "env", enableServiceLinks=True), ("LINKED_SERVICE_HOST=10.96.…", "LINKED_SERVICE_PORT=81", "LINKED_PORT_81_TCP_PROTO=tcp")),
+    ("not-linked", pod("not-linked", "env | grep LINKED || echo none", enableServiceLinks=False), ("none",)),
+    ("image-volume", pod("image-volume", "ls -d /v/bin/sh /b/sh; touch /v/x || echo refused", volumes=[IMAGE_VOLUME], container={"volumeMounts": [
+        {"name": "v", "mountPath": "/v"}, {"name": "v", "mountPath": "/b", "subPath": "bin"}]}), ("/v/bin/sh", "/b/sh", "refused")),
+    ("token-for", pod("token-for", "cut -d. -f2 /v/t | tr _- /+ | base64 -d 2>/dev/null; stat -L -c ' %a' /v/t", mounts=V, serviceAccountName="robot", volumes=[
+        projected({"serviceAccountToken": {"path": "t", "audience": "vault", "expirationSeconds": 700}}, defaultMode=0o440)]),
+        ('{"aud":["vault"],"exp":…',)),
+    ("read-only-mount", pod("read-only-mount", "touch /v/x || echo refused", volumes=[DIR], container={"volumeMounts": [
+        {"name": "v", "mountPath": "/v", "readOnly": True}]}), ("refused",)),
+    ("fsgroup-policy", pod("fsgroup-policy", "stat -c '%a %g' /v", mounts=V, volumes=[TMPFS],
+        securityContext={"fsGroup": 124, "fsGroupChangePolicy": "OnRootMismatch"}), ("2777 124",)),
+    ("resolver", pod("resolver", "cat /etc/resolv.conf", dnsPolicy="None", dnsConfig={"nameservers": ["192.0.2.53"],
+        "searches": ["one.example", "two.example"], "options": [{"name": "ndots", "value": "3"}, {"name": "rotate"}]}),
+        ("nameserver 192.0.2.53", "search one.example two.example", "options ndots:3 rotate")),
+    ("fqdn", pod("fqdn", "hostname; cat /etc/hostname", hostname="short", subdomain="sub", setHostnameAsFQDN=True),
+        ("short.sub.default.svc.cluster.local",)),
+    ("overridden", pod("overridden", "hostname; grep -c overridden.example /etc/hosts", hostnameOverride="overridden.example"), ("overridden.example", "1")),
+    ("terminal", pod("terminal", "test -t 1 && echo terminal; test -t 0 && echo typed", container={"tty": True, "stdin": True}), ("terminal", "typed")),
+    ("no-terminal", pod("no-terminal", "test -t 1 || echo none; read x || echo no input"), ("none", "no input")),
+    ("host-processes", pod("host-processes", "readlink /proc/self/ns/pid", hostPID=True), (os.readlink("/proc/self/ns/pid"),)),
+    ("host-ipc", pod("host-ipc", "readlink /proc/self/ns/ipc", hostIPC=True), (os.readlink("/proc/self/ns/ipc"),)),
+    ("host-network-too", pod("host-network-too", "readlink /proc/self/ns/net", hostNetwork=True, dnsPolicy="Default"), (os.readlink("/proc/self/ns/net"),)),
+    ("class", pod("class", "echo runs", runtimeClassName="ours"), ("runs",)),
+    ("non-root", pod("non-root", "id -u", container={"securityContext": {"runAsNonRoot": True}}, securityContext=USER), ("1000",)),
+    ("strict-groups", pod("strict-groups", "id -G", securityContext={**USER, "supplementalGroups": [7], "supplementalGroupsPolicy": "Strict"}), ("2000 7",)),
     ("defaults", pod("defaults", container={"command": None, "args": ["echo", "from args"]}), ("from args",)),
     ("directory", pod("directory", "pwd", container={"workingDir": "/bin"}), ("/bin",)),
     ("own-processes", pod("own-processes", "grep PPid /proc/self/status; true"), ("PPid:\t1",)),
@@ -202,6 +245,22 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster
                 "binaryData": {"blob": "3q2+7w=="},
             },
             {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hidden"}, "stringData": CONFIG},
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}},
+            {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "linked"}, "spec": {"ports": [{"port": 81}]}},
+            *(
+                {
+                    "apiVersion": "node.k8s.io/v1",
+                    "kind": "RuntimeClass",
+                    "metadata": {"name": name},
+                    "handler": handler,
+                    **more,
+                }
+                for name, handler, more in (
+                    ("ours", "podling", {}),
+                    ("heavy", "podling", {"overhead": {"podFixed": {"cpu": "500m", "memory": "32Mi"}}}),
+                    ("foreign", "kata", {}),
+                )
+            ),
         )
         told = [pod(f"message-{name}", script, container=more) for name, script, more, _ in MESSAGES]
         create(running, *(manifest for _, manifest, _ in GIVEN), *told)
@@ -411,6 +470,42 @@ def test_nodes_give_all_they_have_where_nothing_is_asked(cluster):
     assert int(told["CPU"]) == int(given["cpu"])
     assert int(told["MEMORY"]) == int(given["memory"].removesuffix("Ki")) * 1024
     assert int(told["DISK"]) > 0
+
+
+def told(cluster: RunningCluster, name: str, reason: str) -> list[str]:
+    """Return what events of a reason say of a Pod."""
+    items = cluster.get("events", "--field-selector", f"involvedObject.name={name},reason={reason}")["items"]
+    return [item["message"] for item in items]
+
+
+def test_a_runtime_class_that_no_node_knows_is_waited_for(cluster):
+    """A handler that the runtime has not: the Pod is ContainerCreating, with containerd's words in its event."""
+    create(cluster, pod("foreign", runtimeClassName="foreign"))
+    words = 'failed to get sandbox runtime: no runtime for "kata" is configured'
+    eventually(lambda: [m for m in told(cluster, "foreign", "FailedCreatePodSandBox") if m.endswith(words)])
+    assert cluster.get("pod", "foreign")["status"]["phase"] == "Pending"
+    cluster.kubectl("delete", "pod", "foreign", "--now")
+
+
+def test_overhead_is_part_of_what_a_pod_gets(cluster):
+    """A class's overhead is added to the Pod's group: shares, quota and limit; its containers see their own alone."""
+    own = {"resources": {"limits": {"cpu": "250m", "memory": "32Mi"}}}
+    create(cluster, pod("heavy", container=own, runtimeClassName="heavy"))
+    cluster.wait_ready("heavy")
+    found = cluster.get("pod", "heavy")
+    assert found["spec"]["overhead"] == {"cpu": "500m", "memory": "32Mi"}
+    hierarchies = cgroup.detect()
+    below = f"podling-{instance_id(cluster.data)}/kubepods/pod{found['metadata']['uid']}"
+
+    def value(controller: str, first: str, second: str) -> str:
+        top = hierarchies.v1.get(controller)
+        return Path(top or hierarchies.v2 or "", below, first if top is not None else second).read_text().strip()
+
+    assert value("memory", "memory.limit_in_bytes", "memory.max") == str(64 << 20)
+    assert value("cpu", "cpu.cfs_quota_us", "cpu.max").split()[0] == "75000"
+    if "cpu" in hierarchies.v1:
+        assert value("cpu", "cpu.shares", "") == "768"
+    cluster.kubectl("delete", "pod", "heavy", "--now")
 
 
 def test_a_status_may_be_written_and_pods_deleted_together(cluster):

@@ -24,7 +24,6 @@ _CONTAINER_LISTS = ("containers", "initContainers", "ephemeralContainers")
 UNENFORCED: Mapping[str, Mapping[str, str]] = {
     "Pod": {
         "spec.resourceClaims[]": "devices are not allocated",
-        "spec.runtimeClassName": "every Pod runs by its node's one runtime, whatever the class's handler",
         "spec.schedulingGroup": "Pods are scheduled one by one",
         "spec.securityContext.appArmorProfile": _NO_APPARMOR,
         "spec.securityContext.seLinuxOptions": _NO_SELINUX,

@@ -43,8 +43,8 @@ def log_folder(pod: Pod, settings: Settings) -> Path:
     return (base or Path("/var/log/pods")) / f"{pod.metadata.namespace}_{pod.metadata.name}_{pod.metadata.uid}"
 
 
-def sandbox_config(pod: Pod, attempt: int, settings: Settings) -> SandboxConfig:
-    """Return what the Pod's containers are to share."""
+def sandbox_config(pod: Pod, attempt: int, settings: Settings, handler: str = "") -> SandboxConfig:
+    """Return what the Pod's containers are to share; `handler` is its RuntimeClass's."""
     spec = pod.spec
     security = spec.security_context
     sysctls = {item.name: item.value for item in security.sysctls} if security is not None else {}
@@ -73,7 +73,7 @@ def sandbox_config(pod: Pod, attempt: int, settings: Settings) -> SandboxConfig:
         resources=_resources(_whole(pod, settings)),
         labels=labels,
         annotations=pod.metadata.annotations,
-        runtime_handler=spec.runtime_class_name or "",
+        runtime_handler=handler,
     )
 
 
@@ -100,7 +100,7 @@ class ContainerBuilder:
         target: ContainerId | None = None,
     ) -> ContainerConfig:
         """Return one container's configuration; `MissingReference` says what stands in the way."""
-        variables = await self._environment.build(pod, container, addresses)
+        variables = await self._environment.build(pod, container, addresses, volumes)
         termination = self._termination_file(pod, container, action.attempt)
         annotations = {
             BACK_OFF: f"{action.back_off:g}",

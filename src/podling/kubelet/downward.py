@@ -59,7 +59,7 @@ def resource_value(
 ) -> str:
     """Return a container's request or limit in units of the divisor, rounded up.
 
-    A limit that is not set is what the node can give.
+    A limit that is not set is what the node can give, or the Pod's own where that is less.
     """
     container = container_named(pod, selector.container_name) if selector.container_name else asking
     if container is None:
@@ -69,9 +69,15 @@ def resource_value(
     amounts = getattr(resources, kind, {}) if resources is not None else {}
     text = amounts.get(name, "")
     if not text and kind == "limits":
-        text = allocatable.get(name, "")
+        text = _most_that(pod, name, allocatable)
     if not text and kind == "requests" and resources is not None:
         text = resources.limits.get(name, "")
     divisor = parse(selector.divisor).nano if selector.divisor else 0
     amount = parse(text).nano if text else 0
     return str(-(-amount // (divisor or 10**9)))
+
+
+def _most_that(pod: Pod, name: str, allocatable: Mapping[str, str]) -> str:
+    given = allocatable.get(name, "")
+    own = pod.spec.resources.limits.get(name, "") if pod.spec.resources is not None else ""
+    return own if own and given and parse(own).nano < parse(given).nano else given

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from podling.kubelet.containers import ContainerBuilder
     from podling.kubelet.hooks import Hooks
     from podling.kubelet.images import ImageEnsurer
+    from podling.kubelet.objects import References
     from podling.kubelet.settings import Settings
     from podling.kubelet.status import StatusWriter
     from podling.kubelet.volumes import Volumes
@@ -53,6 +54,7 @@ class Effects:
         network: PodNetwork,
         volumes: Volumes,
         images: ImageEnsurer,
+        references: References,
         builder: ContainerBuilder,
         status: StatusWriter,
         events: PodEvents,
@@ -64,6 +66,7 @@ class Effects:
         self._network = network
         self._volumes = volumes
         self._images = images
+        self._references = references
         self._builder = builder
         self._status = status
         self._events = events
@@ -92,13 +95,15 @@ class Effects:
             self._events.sandbox_changed(pod)
             await self._stop_sandbox(pod.metadata.uid, SandboxId(action.replaces))
         try:
-            sandbox = await self._runtime.run_sandbox(sandbox_config(pod, action.attempt, self._settings))
+            named = pod.spec.runtime_class_name
+            handler = await self._references.runtime_handler(named) if named else ""
+            sandbox = await self._runtime.run_sandbox(sandbox_config(pod, action.attempt, self._settings, handler))
             try:
                 return sandbox.id, await self.wire(pod, sandbox)
             except (RuntimeFailure, OSError):
                 await self._runtime.remove_sandbox(sandbox.id)
                 raise
-        except (RuntimeFailure, OSError) as failure:
+        except (RuntimeFailure, MissingReference, OSError) as failure:
             self._events.sandbox_failed(pod, str(failure))
             raise StepFailure("FailedCreatePodSandBox", str(failure)) from failure
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from podling.kubelet.downward import field_value, resource_value
-from podling.kubelet.objects import MissingReference, config_map_content, secret_content
+from podling.kubelet.env_files import value_in_file
+from podling.kubelet.objects import MissingReference, secret_content
 from podling.lifecycle.environment import expand
 
 if TYPE_CHECKING:
@@ -38,15 +39,23 @@ class EnvironmentBuilder:
         self._allocatable = allocatable
         self._services = services
 
-    async def build(self, pod: Pod, container: AnyContainer, addresses: Sequence[str]) -> dict[str, str]:
-        """Return the variables in their order; `MissingReference` says what stands in the way."""
+    async def build(
+        self, pod: Pod, container: AnyContainer, addresses: Sequence[str], volumes: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Return the variables in their order; `MissingReference` says what stands in the way.
+
+        `volumes` are host paths by volume name, for variables that an init container has left in a file.
+        """
         links = pod.spec.enable_service_links is not False
         variables = dict(self._services(pod.metadata.namespace, links))
         for source in container.env_from:
             variables.update(await self._from(pod, source))
         own: dict[str, str] = {}
         for variable in container.env:
-            value = await self._value(pod, container, variable, addresses, {**variables, **own})
+            if variable.value_from is not None and variable.value_from.file_key_ref is not None:
+                value = value_in_file(variable.value_from.file_key_ref, volumes)
+            else:
+                value = await self._value(pod, container, variable, addresses, {**variables, **own})
             if value is not None:
                 own[variable.name] = value
         variables.update(own)
@@ -80,7 +89,7 @@ class EnvironmentBuilder:
         if source.config_map_key_ref is not None:
             key_ref = source.config_map_key_ref
             found = await self._references.config_map(namespace, key_ref.name, optional=bool(key_ref.optional))
-            content = config_map_content(found) if found is not None else {}
+            content: Mapping[str, bytes] = {k: v.encode() for k, v in found.data.items()} if found is not None else {}
             return _pick(content, key_ref.key, f"ConfigMap {namespace}/{key_ref.name}", optional=bool(key_ref.optional))
         if source.secret_key_ref is not None:
             secret_ref = source.secret_key_ref

@@ -41,37 +41,51 @@ class ImageEnsurer:
         self._records = ImageRecords(home / "image_manager" if home is not None else None)
 
     async def ensure(self, pod: Pod, container: AnyContainer) -> Image:
-        """Return the image of `container`, pulling it if its policy asks for that; `RuntimeFailure` says why not."""
-        reference = container.image
-        policy = container.image_pull_policy or "IfNotPresent"
+        """Return the image of `container`, pulling it if its policy asks for that; `RuntimeFailure` says why not.
+
+        The images that it mounts are made present too: without them it cannot be made either.
+        """
+        image = await self._ensure(pod, container.name, container.image, container.image_pull_policy)
+        mounted = {mount.name for mount in container.volume_mounts}
+        for volume in pod.spec.volumes:
+            if volume.image is not None and volume.image.reference and volume.name in mounted:
+                try:
+                    await self._ensure(pod, "", volume.image.reference, volume.image.pull_policy)
+                except RuntimeFailure as failure:
+                    self._events.failed(pod, container.name, failure.message)
+                    raise
+        return image
+
+    async def _ensure(self, pod: Pod, container: str, reference: str, policy: str) -> Image:
+        """Return an image; events point at `container`, or at the Pod where that is empty."""
+        policy = policy or "IfNotPresent"
         try:
             self._images.check(reference)
         except RuntimeFailure as failure:
             message = f'Failed to apply default image tag "{reference}": {failure.message}'
-            self._events.inspect_failed(pod, container.name, message)
-            self._events.failed(pod, container.name, failure.reason)
+            self._events.inspect_failed(pod, container, message)
+            self._events.failed(pod, container, failure.reason)
             raise RuntimeFailure(failure.reason, message) from failure
         fitting = lookup(reference, [*await self._secrets(pod), *self._of_node()])
         present = await self._images.status(reference) if policy != "Always" else None
         if present is not None and self._records.may_use(present.id, repository_of(reference), fitting):
-            self._events.present(pod, container.name, reference)
+            self._events.present(pod, container, reference)
             return present
         if policy == "Never":
             message = f'Container image "{reference}" is not present with pull policy of Never'
-            self._events.never_pulled(pod, container.name, message)
-            self._events.failed(pod, container.name, "ErrImageNeverPull")
+            self._events.never_pulled(pod, container, message)
+            self._events.failed(pod, container, "ErrImageNeverPull")
             raise RuntimeFailure("ErrImageNeverPull", message)
-        return await self._pull(pod, container, fitting)
+        return await self._pull(pod, container, reference, fitting)
 
-    async def _pull(self, pod: Pod, container: AnyContainer, fitting: Sequence[Entry]) -> Image:
-        reference = container.image
-        self._events.pulling(pod, container.name, reference)
+    async def _pull(self, pod: Pod, container: str, reference: str, fitting: Sequence[Entry]) -> Image:
+        self._events.pulling(pod, container, reference)
         began = self._clock.monotonic()
         try:
             image_id, used = await self._try(reference, fitting)
         except RuntimeFailure as failure:
-            self._events.pull_failed(pod, container.name, reference, failure.message)
-            self._events.failed(pod, container.name, "ErrImagePull")
+            self._events.pull_failed(pod, container, reference, failure.message)
+            self._events.failed(pod, container, "ErrImagePull")
             raise RuntimeFailure("ErrImagePull", failure.message) from failure
         took = self._clock.monotonic() - began
         image = await self._images.status(image_id)
@@ -79,7 +93,7 @@ class ImageEnsurer:
             raise RuntimeFailure("ErrImagePull", f'image "{reference}" was removed while it was pulled')
         present = [item.id for item in await self._images.list()]
         self._records.pulled(image.id, repository_of(reference), used, present)
-        self._events.pulled(pod, container.name, reference, pull=took, waited=took, size=image.size)
+        self._events.pulled(pod, container, reference, pull=took, waited=took, size=image.size)
         return image
 
     async def _try(self, reference: str, fitting: Sequence[Entry]) -> tuple[ImageId, Entry | None]:

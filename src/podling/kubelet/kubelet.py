@@ -111,6 +111,7 @@ class Kubelet:
             network,
             volumes,
             ImageEnsurer(runtime.images, references, self._events, clock, settings.home),
+            references,
             ContainerBuilder(settings, environment, machine.memory, machine.resolv),
             self._status,
             self._events,

@@ -1,4 +1,4 @@
-"""ConfigMaps and Secrets as Pods refer to them.
+"""ConfigMaps, Secrets and RuntimeClasses as Pods refer to them.
 
 Owns the reading of referenced objects and upstream's words for what is missing. Knows neither volumes nor environment.
 Reads go to the API each time: a Pod started now sees what is there now.
@@ -11,7 +11,7 @@ import binascii
 from typing import TYPE_CHECKING
 
 from podling.api.errors import StatusError
-from podling.api.resources import CONFIG_MAPS, SECRETS
+from podling.api.resources import CONFIG_MAPS, RUNTIME_CLASSES, SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +37,13 @@ class References:
         except StatusError as refusal:
             _explain(refusal, f'configmap "{name}" not found', optional=optional)
             return None
+
+    async def runtime_handler(self, name: str) -> str:
+        """Return the handler of a RuntimeClass."""
+        try:
+            return (await self._client.get(RUNTIME_CLASSES, name)).handler
+        except StatusError as refusal:
+            raise MissingReference(refusal.message) from refusal
 
     async def secret(self, namespace: str, name: str, *, optional: bool = False) -> Secret | None:
         """Return a Secret; `None` if it is missing and may be."""

@@ -107,7 +107,11 @@ class PodEvents:
         self._whole(pod, "Normal", "DeadlineExceeded", message)
 
     def _of(self, pod: Pod, container: str, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
-        self._recorder.event(pod, type_, reason, message, field_path=field_path(pod, container))
+        """Speak of a container, or of the Pod where none is named."""
+        if container:
+            self._recorder.event(pod, type_, reason, message, field_path=field_path(pod, container))
+        else:
+            self._whole(pod, type_, reason, message)
 
     def _whole(self, pod: Pod, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         self._recorder.event(pod, type_, reason, message)

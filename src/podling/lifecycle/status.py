@@ -37,7 +37,7 @@ from podling.lifecycle.termination import Cause
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from podling.api.types.core_v1 import Pod
+    from podling.api.types.core_v1 import Pod, VolumeMount
     from podling.lifecycle.facts import ContainerFacts, PodView
     from podling.lifecycle.pod import PodPlan
     from podling.lifecycle.specs import AnyContainer
@@ -315,10 +315,14 @@ def _mounts(container: AnyContainer) -> tuple[VolumeMountStatus, ...]:
             name=mount.name,
             mount_path=mount.mount_path,
             read_only=True if mount.read_only else None,
-            recursive_read_only="Disabled" if mount.read_only else None,
+            recursive_read_only=_recursive(mount) if mount.read_only else None,
         )
         for mount in container.volume_mounts
     )
+
+
+def _recursive(mount: VolumeMount) -> str:
+    return "Enabled" if mount.recursive_read_only in {"Enabled", "IfPossible"} else "Disabled"
 
 
 def _user(instance: ContainerFacts) -> ContainerUser | None:

@@ -52,7 +52,7 @@ def check_mounts(
                         path[i] / "mountPath", mount.mount_path, "must not already exist as a path in volumeDevices"
                     )
                 )
-        _check_sub_paths(mount, volume, path, i, causes)
+        _check_sub_paths(mount, path, i, causes)
         if mount.mount_propagation is not None:
             _check_propagation(mount.mount_propagation, path / "mountPropagation", causes, privileged=privileged)
         if mount.recursive_read_only is not None:
@@ -103,13 +103,9 @@ def check_devices(
             names.add(device.name)
 
 
-def _check_sub_paths(mount: VolumeMount, volume: Volume | None, path: Path, i: int, causes: list[Cause]) -> None:
+def _check_sub_paths(mount: VolumeMount, path: Path, i: int, causes: list[Cause]) -> None:
     if not mount.sub_path and not mount.sub_path_expr:
         return
-    if volume is not None and volume.image is not None:
-        for name, value in (("subPath", mount.sub_path), ("subPathExpr", mount.sub_path_expr)):
-            if value:
-                causes.append(invalid(path[i] / name, value, "not allowed in image volume sources"))
     if mount.sub_path:
         check_descending(mount.sub_path, path / "subPath", causes)
     if mount.sub_path_expr:

@@ -18,7 +18,7 @@ from podling.runtime.oci import records, seccomp, spec, users
 from podling.runtime.protocol import RuntimeFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from podling.runtime.oci.records import ContainerRecord
     from podling.runtime.protocol import ContainerConfig, Image, SandboxConfig
@@ -72,7 +72,7 @@ def prepare(
     sandbox: SandboxConfig,
     image: Image,
     layers: Sequence[str],
-    image_layers: Callable[[str], Sequence[str]],
+    image_layers: Mapping[str, Sequence[str]],
     around: dict[str, Any],
 ) -> None:
     """Make the bundle whole: record on disk, root mounted, specification written."""
@@ -89,7 +89,7 @@ def prepare(
         for number, mount in enumerate(config.mounts):
             if mount.image:
                 sources[mount.container_path] = _mount_image(
-                    bundle / f"image-{number}", image_layers(mount.image), mount.image_sub_path
+                    bundle / f"image-{number}", image_layers[mount.image], mount.image_sub_path
                 )
         passwd = users.read_inside(root, "/etc/passwd")
         group = users.read_inside(root, "/etc/group")

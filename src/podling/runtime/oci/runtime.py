@@ -142,6 +142,7 @@ class OciRuntime:
     # -- sandboxes -------------------------------------------------------------------------------------------------
 
     async def run_sandbox(self, config: SandboxConfig) -> Sandbox:
+        self._check_handler(config.runtime_handler)
         return await self._sandboxes.run(config)
 
     async def stop_sandbox(self, sandbox: SandboxId) -> None:
@@ -149,6 +150,14 @@ class OciRuntime:
         if record is not None:
             await asyncio.gather(*(self._containers.end(live) for live in self._containers.in_sandbox(sandbox)))
             await self._sandboxes.stop(record)
+
+    def _check_handler(self, handler: str) -> None:
+        """Refuse a RuntimeClass's handler that is not this node's, as containerd does."""
+        if handler not in {"", self.name, self._low_level.choice.name}:
+            raise RuntimeFailure(
+                "FailedCreatePodSandBox",
+                f'failed to get sandbox runtime: no runtime for "{handler}" is configured',
+            )
 
     async def remove_sandbox(self, sandbox: SandboxId) -> None:
         record = self._sandboxes.find(sandbox)
@@ -182,7 +191,8 @@ class OciRuntime:
             raise RuntimeFailure("CreateContainerError", f'image "{config.image}" not found')
         record = records.ContainerRecord(self._chance.hex(64), sandbox, config, self._clock.time(), self._boot)
         layers = self._images.layers(image.id)
-        record.layers = [Path(layer).name for layer in layers]
+        mounted = {mount.image: self._images.layers(mount.image) for mount in config.mounts if mount.image}
+        record.layers = [Path(layer).name for held in (layers, *mounted.values()) for layer in held]
         record.stop_signal = config.stop_signal or image.stop_signal
         if config.log_path:
             log_path = pod.config.log_directory / config.log_path
@@ -195,9 +205,7 @@ class OciRuntime:
                 around = self._sandboxes.shared_with(pod, config, live.group, self._target(config))
                 if record.log_path:
                     Path(record.log_path).parent.mkdir(parents=True, exist_ok=True)
-                await asyncio.to_thread(
-                    bundles.prepare, bundle, record, pod.config, image, layers, self._images.layers, around
-                )
+                await asyncio.to_thread(bundles.prepare, bundle, record, pod.config, image, layers, mounted, around)
         except BaseException as error:
             self._containers.drop(record.id)
             if isinstance(error, spec.NoCommand | users.UserNotFound | OSError):

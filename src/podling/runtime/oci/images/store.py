@@ -94,8 +94,8 @@ class OciImages:
         return self._configs[image]
 
     def layers(self, image: str) -> Sequence[str]:
-        """Return the image's layer directories, topmost first, as an overlay wants them."""
-        entry = self._index.images.get(image)
+        """Return the layer directories of an image, by id or name: topmost first, as an overlay wants them."""
+        entry = self._index.images.get(self._find(image) or image)
         if entry is None:
             raise RuntimeFailure("ImageNotFound", f'image "{image}" not found')
         found = [str(self._directory / "layers" / layer) for layer in reversed(dict.fromkeys(entry.layers))]
