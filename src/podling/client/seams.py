@@ -2,7 +2,7 @@
 
 Components see the cluster through `Client`; these are the exceptions, and there are no others. `PodNetwork` lets a
 kubelet wire a Pod without knowing how; `NodeConnection` lets the API server reach a kubelet's server wherever it
-listens.
+listens; `VolumeFolders` lets the provisioner of local volumes reach a node's disk.
 """
 
 from __future__ import annotations
@@ -38,4 +38,20 @@ class NodeConnection(Protocol):
 
     async def connect(self, node: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Return a stream that speaks HTTP/1.1 with the kubelet of `node`; `StatusError` if it cannot be reached."""
+        ...
+
+
+class VolumeFolders(Protocol):
+    """The folders on one node that local volumes are; a volume's name is its folder's."""
+
+    def path(self, volume: str) -> str:
+        """Return where a volume's folder lies, or will lie, on the node; `ValueError` for a name that cannot be."""
+        ...
+
+    async def make(self, volume: str) -> None:
+        """Make a volume's folder; one that is there stays as it is. `OSError` says what stands in the way."""
+        ...
+
+    async def remove(self, volume: str) -> None:
+        """Remove a volume's folder with all that is in it; nothing happens where nothing is."""
         ...

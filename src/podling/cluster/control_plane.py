@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
     from podling.apiserver.event_retention import EventLimits
+    from podling.client.seams import VolumeFolders
     from podling.client.transport import Transport
     from podling.controllers.settings import Settings as ControllerSettings
     from podling.store.protocol import Store
@@ -59,6 +60,8 @@ class ControlPlane:
         self._supervisor = supervisor
         self.controller_settings: ControllerSettings | None = None
         """What controllers are told at their start; upstream's defaults unless set before."""
+        self.folders: dict[str, VolumeFolders] = {}
+        """The folders for volumes of each node of this process; a node's maker enters them."""
         self.server = ApiServer(store, clock, chance, event_limits=event_limits)
 
     async def start(self, supervisor: Supervisor | None = None) -> None:
@@ -85,6 +88,7 @@ class ControlPlane:
             self._clock,
             root_ca,
             self.controller_settings,
+            self.folders,
         )
 
     def start_scheduler(self, supervisor: Supervisor | None = None) -> None:

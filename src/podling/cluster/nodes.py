@@ -14,6 +14,7 @@ from podling.cluster.control_plane import node_user
 from podling.kubelet.kubelet import Kubelet
 from podling.kubelet.machine import Machine
 from podling.kubelet.settings import Settings
+from podling.kubelet.volumes.local_path import DiskFolders, SimulatedFolders
 
 if TYPE_CHECKING:
     import socket
@@ -77,6 +78,10 @@ def make_kubelet(
     client = plane.client(user)
     recorder = plane.recorder(client, "kubelet", name, supervisor)
     informers = plane.informers(user, supervisor)
+    if settings.root is not None:
+        plane.folders[name] = DiskFolders(settings.root.parent / "volumes", clock)
+    else:
+        plane.folders[name] = SimulatedFolders()
     return Kubelet(
         name,
         client,

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
     from podling.client.client import Client
     from podling.client.informer import Informers
+    from podling.client.seams import VolumeFolders
     from podling.controllers.context import Context
     from podling.controllers.settings import Settings
 
@@ -38,14 +39,18 @@ def controllers() -> tuple[type[Controller], ...]:
     from podling.controllers.endpoint_slice_mirroring import EndpointSliceMirroring
     from podling.controllers.endpoint_slices import EndpointSlices
     from podling.controllers.endpoints import EndpointsController
+    from podling.controllers.ephemeral_volumes import EphemeralVolumes
     from podling.controllers.garbage_collector import GarbageCollector
     from podling.controllers.load_balancers import LoadBalancers
+    from podling.controllers.local_paths import LocalPaths
     from podling.controllers.namespace_lifecycle import NamespaceLifecycle
     from podling.controllers.node_lifecycle import NodeLifecycle
+    from podling.controllers.persistent_volumes import PersistentVolumes
     from podling.controllers.pod_garbage_collector import PodGarbageCollector
     from podling.controllers.root_ca import RootCertificatePublisher
     from podling.controllers.service_accounts import ServiceAccounts
     from podling.controllers.taint_eviction import TaintEviction
+    from podling.controllers.volume_protection import ClaimProtection, VolumeProtection
 
     return (
         ServiceAccounts,
@@ -60,6 +65,11 @@ def controllers() -> tuple[type[Controller], ...]:
         EndpointsController,
         EndpointSliceMirroring,
         LoadBalancers,
+        PersistentVolumes,
+        ClaimProtection,
+        VolumeProtection,
+        EphemeralVolumes,
+        LocalPaths,
     )
 
 
@@ -70,17 +80,21 @@ def run(
     clock: Clock,
     root_ca: str,
     settings: Settings | None = None,
+    folders: Mapping[str, VolumeFolders] | None = None,
 ) -> None:
     """Start every controller under `supervisor`.
 
     `client_as` gives the client of one ServiceAccount in `kube-system`, by its name: the bootstrap roles let each
     controller do its own work and no more. `informers` must be allowed to list and watch everything, as
     `system:kube-controller-manager` is. `root_ca` is what Pods verify the API server with, in PEM. `settings` are
-    upstream's unless given.
+    upstream's unless given. `folders` are those of the Nodes on which volumes can be made from here; Nodes may come and
+    go in it.
     """
     from podling.controllers.context import Context
     from podling.controllers.settings import Settings
 
     settings = settings or Settings()
+    folders = {} if folders is None else folders
     for controller in controllers():
-        controller(Context(supervisor, client_as(controller.account), informers, clock, root_ca, settings)).start()
+        client = client_as(controller.account)
+        controller(Context(supervisor, client, informers, clock, root_ca, settings, folders)).start()

@@ -341,6 +341,14 @@ _CONTROLLERS: Final[dict[str, tuple[_Rule, ...]]] = {
         ("get", "core", "configmaps", "kube-apiserver-legacy-service-account-token-tracking"),
         ("delete patch", "core", "secrets"),
     ),
+    "local-path-provisioner": (
+        ("create delete get list update watch", "core", "persistentvolumes"),
+        ("get list update watch", "core", "persistentvolumeclaims"),
+        ("update", "core", "persistentvolumeclaims/status"),
+        (_READ, "storage.k8s.io", "storageclasses"),
+        (_READ, "core", "nodes"),
+        _EVENTS,
+    ),
     "namespace-controller": (
         ("delete get list watch", "core", "namespaces"),
         ("update", "core", "namespaces/finalize namespaces/status"),
@@ -430,7 +438,10 @@ _CONTROLLERS: Final[dict[str, tuple[_Rule, ...]]] = {
         _EVENTS,
     ),
 }
-"""One ClusterRole `system:controller:NAME` each, bound to the ServiceAccount NAME in kube-system."""
+"""One ClusterRole `system:controller:NAME` each, bound to the ServiceAccount NAME in kube-system.
+
+Upstream's, and Podling's own provisioner.
+"""
 
 _AGGREGATED: Final = {"admin": "", "edit": "admin", "view": "edit"}
 """ClusterRoles that gather others by label, and which wider role gathers each in turn."""

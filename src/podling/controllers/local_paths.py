@@ -1,0 +1,192 @@
+"""Makes and removes the volumes of `podling.dev/local-path`: the shell around `local_path`.
+
+Acts for the Nodes whose folders this process has at hand, and for no others: a Node elsewhere is served from there.
+Level: claims, volumes, classes and Nodes as they are seen. The folder is made before the volume says that it is there,
+and removed before the volume goes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from podling.aio.workqueue import WorkQueue
+from podling.api.errors import StatusError
+from podling.api.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES
+from podling.client.cache import key_of, split_key
+from podling.controllers import local_path
+from podling.placement.volumes import SELECTED_NODE, class_of_claim
+
+if TYPE_CHECKING:
+    from podling.api.encoded import Encoded
+    from podling.api.types.core_v1 import Node, PersistentVolume, PersistentVolumeClaim
+    from podling.api.types.storage_v1 import StorageClass
+    from podling.client.informer import Informer
+    from podling.controllers.context import Context
+
+_CLAIM, _VOLUME = "claim", "volume"
+_WAITING: Final = "claims without a volume"
+
+Key = tuple[str, str]
+
+
+class LocalPaths:
+    """Keys are claims and volumes."""
+
+    account = "local-path-provisioner"
+
+    def __init__(self, context: Context) -> None:
+        self._client = context.client
+        self._supervisor = context.supervisor
+        self._folders = context.folders
+        self._claims: Informer[PersistentVolumeClaim] = context.informers.of(PERSISTENT_VOLUME_CLAIMS)
+        self._volumes: Informer[PersistentVolume] = context.informers.of(PERSISTENT_VOLUMES)
+        self._classes: Informer[StorageClass] = context.informers.of(STORAGE_CLASSES)
+        self._nodes: Informer[Node] = context.informers.of(NODES)
+        self._claims.add_index(_WAITING, lambda obj: () if self._claims.view(obj).spec.volume_name else ("",))
+        self._recorder = context.recorder(local_path.NAME)
+        self._queue: WorkQueue[Key] = WorkQueue(context.clock)
+        self._refused: dict[str, str] = {}
+        """What was last said of claims that cannot have a volume, by uid."""
+
+    def start(self) -> None:
+        self._claims.on_change(self._on_claim)
+        self._volumes.on_change(self._on_volume)
+        self._classes.on_change(self._on_other)
+        self._nodes.on_change(self._on_other)
+        self._supervisor.workers("local-path-provisioner", self._queue, self._sync)
+
+    def _on_claim(self, old: Encoded | None, new: Encoded | None) -> None:
+        if new is not None:
+            self._queue.add((_CLAIM, key_of(new)))
+        elif old is not None:
+            self._refused.pop(old.uid, None)
+
+    def _on_volume(self, old: Encoded | None, new: Encoded | None) -> None:
+        del old
+        if new is None:
+            return
+        self._queue.add((_VOLUME, new.name))
+        held = self._volumes.view(new).spec.claim_ref
+        if held is not None:
+            self._queue.add((_CLAIM, f"{held.namespace}/{held.name}"))
+
+    def _on_other(self, old: Encoded | None, new: Encoded | None) -> None:
+        """Look at who waits, when a class or a Node has come or changed."""
+        del old
+        if new is None:
+            return
+        for claim in self._claims.indexed(_WAITING, ""):
+            self._queue.add((_CLAIM, key_of(claim)))
+        for volume in self._volumes:
+            if local_path.must_go(self._volumes.view(volume)):
+                self._queue.add((_VOLUME, volume.name))
+
+    async def _sync(self, key: Key) -> None:
+        for informer in (self._claims, self._volumes, self._classes, self._nodes):
+            await informer.wait_synced()
+        try:
+            if key[0] == _VOLUME:
+                await self._look_at_volume(self._volumes.get(key[1]))
+                return
+            namespace, name = split_key(key[1])
+            await self._look_at_claim(self._claims.get(name, namespace))
+        except StatusError as refusal:
+            if not (refusal.is_not_found or refusal.is_already_exists):
+                raise
+
+    # Claims.
+
+    async def _look_at_claim(self, claim: PersistentVolumeClaim | None) -> None:
+        if claim is None:
+            return
+        storage_class = self._classes.get(class_of_claim(claim))
+        if claim.spec.volume_name:
+            await self._grow(claim, storage_class)
+        elif storage_class is not None and local_path.wants_volume(claim, storage_class):
+            await self._provision(claim, storage_class)
+
+    async def _provision(self, claim: PersistentVolumeClaim, storage_class: StorageClass) -> None:
+        if self._volumes.encoded(local_path.volume_name(claim)) is not None:
+            return
+        why = local_path.why_not(claim)
+        if why:
+            self._refuse(claim, storage_class, why)
+            return
+        at_hand = [node for node in self._nodes.list() if node.metadata.name in self._folders]
+        name = local_path.chosen_node(claim, storage_class, at_hand, self._volumes.list())
+        node, folders = self._nodes.get(name), self._folders.get(name)
+        if node is None and name:
+            await self._let_choose_again(claim)
+        if node is None or folders is None:
+            return
+        what = f'claim "{claim.metadata.namespace}/{claim.metadata.name}"'
+        said = f"External provisioner is provisioning volume for {what}"
+        self._recorder.event(claim, "Normal", "Provisioning", said)
+        made = local_path.volume_for(claim, storage_class, node, folders.path(local_path.volume_name(claim)))
+        try:
+            await folders.make(made.metadata.name)
+        except OSError as failure:
+            self._refuse(claim, storage_class, str(failure))
+            raise
+        await self._client.create(PERSISTENT_VOLUMES, made)
+        said = f"Successfully provisioned volume {made.metadata.name}"
+        self._recorder.event(claim, "Normal", "ProvisioningSucceeded", said)
+
+    def _refuse(self, claim: PersistentVolumeClaim, storage_class: StorageClass, why: str) -> None:
+        if self._refused.get(claim.metadata.uid) == why:
+            return
+        self._refused[claim.metadata.uid] = why
+        said = f'failed to provision volume with StorageClass "{storage_class.metadata.name}": {why}'
+        self._recorder.event(claim, "Warning", "ProvisioningFailed", said)
+
+    async def _let_choose_again(self, claim: PersistentVolumeClaim) -> None:
+        """Give a claim back to the scheduler whose Node is gone."""
+        kept = {key: text for key, text in claim.metadata.annotations.items() if key != SELECTED_NODE}
+        changed = replace(claim, metadata=replace(claim.metadata, annotations=kept))
+        await self._client.update(PERSISTENT_VOLUME_CLAIMS, changed)
+
+    async def _grow(self, claim: PersistentVolumeClaim, storage_class: StorageClass | None) -> None:
+        volume = self._volumes.get(claim.spec.volume_name)
+        if volume is None:
+            return
+        larger, told = local_path.grown(claim, volume, storage_class)
+        if larger is not None:
+            await self._client.update(PERSISTENT_VOLUMES, larger)
+        if told is not None:
+            await self._client.update_status(PERSISTENT_VOLUME_CLAIMS, told)
+            self._recorder.event(claim, "Normal", "VolumeResizeSuccessful", "Resize volume succeeded")
+
+    # Volumes.
+
+    async def _look_at_volume(self, volume: PersistentVolume | None) -> None:
+        if volume is None:
+            return
+        if local_path.must_go(volume):
+            await self._remove(volume)
+        elif local_path.is_kept(volume):
+            free = local_path.released(volume)
+            if free is not None:
+                await self._client.update(PERSISTENT_VOLUMES, free)
+
+    async def _remove(self, volume: PersistentVolume) -> None:
+        home, name = local_path.home_of(volume), volume.metadata.name
+        node = next((it for it in self._nodes.list() if it.metadata.labels.get(local_path.HOSTNAME) == home), None)
+        folders = self._folders.get(node.metadata.name if node is not None else home)
+        if folders is None:
+            return
+        assert volume.spec.local is not None
+        try:
+            if volume.spec.local.path != folders.path(name):
+                raise OSError(f"{volume.spec.local.path} is not where this provisioner keeps {name}")
+            await folders.remove(name)
+        except (OSError, ValueError) as failure:
+            self._recorder.event(volume, "Warning", "VolumeFailedDelete", str(failure))
+            return
+        if volume.metadata.deletion_timestamp is None:
+            await self._client.delete(PERSISTENT_VOLUMES, name, uid=volume.metadata.uid)
+        # Its revision is another by now: what is left is to let go of whatever it has become.
+        free = local_path.released(await self._client.get(PERSISTENT_VOLUMES, name))
+        if free is not None and free.metadata.uid == volume.metadata.uid:
+            await self._client.update(PERSISTENT_VOLUMES, free)
