@@ -150,3 +150,13 @@ def test_the_page_draws_the_calls_in_a_browser(cluster: RunningCluster, tmp_path
     assert "<title>default/caller</title>" in dumped and "<title>default/server</title>" in dumped
     assert int(re.search(r">(\d+) × 8080<", dumped)[1]) >= 1  # type: ignore[index]
     assert f"<td>{seen['calls']}</td>" in dumped
+
+
+def test_the_command_says_who_may_reach_whom(cluster: RunningCluster) -> None:
+    """Yes with its reasons, no with exit code 1, and how to ask where the question is none."""
+    yes = cluster.podling("graph", "--reachable", "caller", "server:8080")
+    assert yes.stdout == "yes\n  Pod default/server port 8080: no NetworkPolicy stands between\n"
+    no = cluster.podling("graph", "--reachable", "caller", "svc/nothing:80", check=False)
+    assert (no.returncode, no.stdout) == (1, "no\n  there is no Service default/nothing\n")
+    wrong = cluster.podling("graph", "--reachable", "a/b/c/d", "server:80", check=False)
+    assert wrong.returncode == 1 and "names no caller: write" in wrong.stderr

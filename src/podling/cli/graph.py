@@ -19,6 +19,14 @@ def show(data_dir: DataDir, namespace: str, form: str) -> None:
     click.echo(_read(data_dir, namespace, form), nl=False)
 
 
+def explain(data_dir: DataDir, caller: str, callee: str, protocol: str) -> None:
+    """Print whether `caller` may reach `callee` and why; exit 1 where it may not."""
+    answer = ask(data_dir, "GET", "/graph/reachable", **{"from": caller, "to": callee, "protocol": protocol})
+    click.echo(answer["text"])
+    if answer["verdict"] == "no":
+        raise SystemExit(1)
+
+
 def serve(data_dir: DataDir, port: int) -> None:
     """Serve the page on a loopback port (0 takes a free one) until interrupted; print its address first."""
     import asyncio

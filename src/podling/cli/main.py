@@ -104,11 +104,28 @@ def kubeconfig(data_dir: DataDir) -> None:
 @click.option("-o", "--output", type=click.Choice(["table", "dot", "json"]), default="table", show_default=True)
 @click.option("--web", is_flag=True, help="Serve it as a page for a browser on this machine.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The page's port; default: a free one.")
-def graph(data_dir: DataDir, *, namespace: str, output: str, web: bool, port: int) -> None:
-    """Print who called whom, as it was observed."""
-    from podling.cli.graph import serve, show
+@click.option("--reachable", nargs=2, metavar="A B", help="Say instead whether A may reach B, and what decides it.")
+@click.option("--protocol", type=click.Choice(["TCP", "UDP", "SCTP"]), default="TCP", show_default=True)
+def graph(
+    data_dir: DataDir,
+    *,
+    namespace: str,
+    output: str,
+    web: bool,
+    port: int,
+    reachable: tuple[str, str] | None,
+    protocol: str,
+) -> None:
+    """Print who called whom, as it was observed.
 
-    if web:
+    With --reachable, A is [pod/][NAMESPACE/]NAME, node/NAME, an address or outside; B is one of these or
+    svc/[NAMESPACE/]NAME, with :PORT. The answer is yes, no or sometimes, with its reasons; no leaves with exit code 1.
+    """
+    from podling.cli.graph import explain, serve, show
+
+    if reachable is not None:
+        explain(data_dir, *reachable, protocol)
+    elif web:
         serve(data_dir, port)
     else:
         show(data_dir, namespace, output)

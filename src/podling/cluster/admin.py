@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from podling.insight.call_graph import CallGraph
+    from podling.insight.questions import Questions
     from podling.runtime.protocol import Runtime
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -41,10 +42,15 @@ class Admin:
     """Serves one cluster's commands on a unix socket."""
 
     def __init__(
-        self, runtimes: Sequence[Runtime], facts: Callable[[], Mapping[str, object]], graph: CallGraph | None
+        self,
+        runtimes: Sequence[Runtime],
+        facts: Callable[[], Mapping[str, object]],
+        graph: CallGraph | None,
+        questions: Questions,
     ) -> None:
         """`facts` are what `podling status` prints; without `graph` there are no calls to be seen."""
         self._graph = graph
+        self._questions = questions
         self._runtimes = runtimes
         self._facts = facts
         self._runner: web.AppRunner | None = None
@@ -60,6 +66,7 @@ class Admin:
                 web.post("/images/pull", self._pull),
                 web.delete("/images", self._remove),
                 web.get("/graph", self._calls),
+                web.get("/graph/reachable", self._reachable),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None)
@@ -81,6 +88,14 @@ class Admin:
         return _json(
             {"text": self._graph.render(request.query.get("form", "table"), request.query.get("namespace", ""))}
         )
+
+    async def _reachable(self, request: web.Request) -> web.Response:
+        query = request.query
+        try:
+            answer = await self._questions.reachable(query["from"], query["to"], query.get("protocol", "TCP"))
+        except ValueError as error:
+            return _json({"message": str(error)}, 422)
+        return _json({"verdict": answer.verdict, "text": str(answer)})
 
     async def _images(self, _request: web.Request) -> web.Response:
         return _json({"images": list(await self._runtimes[0].images.list())})

@@ -24,6 +24,7 @@ from podling.cluster.admin import Admin
 from podling.cluster.control_plane import ADMIN, ControlPlane, account_user
 from podling.cluster.failure import StartFailed
 from podling.cluster.identity import Identity
+from podling.insight.questions import Questions
 from podling.kubelet.server.server import KubeletServer
 from podling.kubelet.settings import Settings
 from podling.linux.local import LocalHost
@@ -164,7 +165,8 @@ class Cluster:
         for kubelet in self.kubelets:
             await wait_for(client, NODES, kubelet.name, "", ready(), clock, _PATIENCE)
         await wait_for(client, SERVICE_ACCOUNTS, "default", "default", exists(), clock, _PATIENCE)
-        self._admin = Admin(self.runtimes, self._facts, self._graph)
+        questions = Questions(plane.client(account_user("podling-insight")), self._real.first if self._real else "")
+        self._admin = Admin(self.runtimes, self._facts, self._graph, questions)
         await self._admin.start(self._data.run / "admin.sock")
         identity.write_kubeconfig(self._data.kubeconfig, f"https://127.0.0.1:{self.port}")
 

@@ -1,0 +1,304 @@
+"""May A reach B, and what decides it: the Service, its selector, a probe, an endpoint, a policy.
+
+Owns the order in which the other rules are asked, which is the order in which a packet meets them: the Service's face,
+its endpoints, then the policies of both ends. Says nothing of whether a process listens: that is observed, not decided.
+Pure. Every answer has its reasons, those of a yes too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from podling.api.selectors import from_labels
+from podling.reach.endpoints import is_headless, is_ready
+from podling.reach.policy import Party, compile_policy, judge, party_of
+from podling.reach.selection import Target, choose, is_externally_local, is_internally_local
+from podling.reach.shortcomings import absence, unreadiness
+from podling.reach.snapshot import End, Snapshot, Unknown, faces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from podling.api.types.core_v1 import Node, Pod, Service, ServicePort
+    from podling.reach.policy import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether a call can arrive, and why."""
+
+    verdict: str
+    """yes, no, or sometimes: where a Service leads to several endpoints of which some are closed to the caller."""
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join([self.verdict, *(f"  {reason}" for reason in self.reasons)])
+
+
+class _Caller(NamedTuple):
+    party: Party
+    node: str
+    """Where its packets meet the proxy."""
+    words: str
+    is_outside: bool = False
+
+
+class _Face(NamedTuple):
+    service: Service
+    port: ServicePort
+    words: str
+    is_internal: bool
+    """A cluster address, which only the cluster knows."""
+
+
+def reachable(snapshot: Snapshot, caller: End, callee: End, protocol: str = "TCP") -> Answer:
+    """Return whether `caller` may reach `callee` by `protocol`."""
+    try:
+        begins = _caller(snapshot, caller)
+        if isinstance(begins, str):
+            return Answer("no", (begins,))
+        return _Judge(snapshot, begins, protocol).answer(callee)
+    except Unknown as unknown:
+        return Answer("no", (str(unknown),))
+
+
+def _caller(snapshot: Snapshot, end: End) -> _Caller | str:
+    if end.kind == "outside":
+        return _outside(snapshot, "", "a caller from outside")
+    if end.kind == "node":
+        return _node(snapshot.node(end.name))
+    if end.kind == "address":
+        pod, node = snapshot.pod_at(end.name), snapshot.node_at(end.name)
+        if node is not None:
+            return _node(node)
+        if pod is None:
+            return _outside(snapshot, end.name, f"{end.name}, outside")
+    else:
+        pod = snapshot.pod(end.namespace, end.name)
+    name = f"Pod {pod.metadata.namespace}/{pod.metadata.name}"
+    if pod.spec.host_network and pod.spec.node_name:
+        return _node(snapshot.node(pod.spec.node_name))._replace(words=f"{name}, on its node's network")
+    party = party_of(pod)
+    return f"{name} {absence(pod)}" if party is None else _Caller(party, pod.spec.node_name, name)
+
+
+def _outside(snapshot: Snapshot, address: str, words: str) -> _Caller:
+    entrance = snapshot.entrance()
+    return _Caller(Party(address or "0.0.0.0"), entrance.metadata.name if entrance else "", words, is_outside=True)  # noqa: S104
+
+
+def _node(node: Node) -> _Caller:
+    name = node.metadata.name
+    return _Caller(Party(_internal(node), node=name), name, f"Node {name}")
+
+
+def _internal(node: Node) -> str:
+    return next((entry.address for entry in node.status.addresses if entry.type == "InternalIP"), "")
+
+
+class _Judge:
+    """One question's answer, found step by step."""
+
+    def __init__(self, snapshot: Snapshot, caller: _Caller, protocol: str) -> None:
+        self._snapshot = snapshot
+        self._caller = caller
+        self._protocol = protocol
+        self._policies = [compile_policy(policy) for policy in snapshot.policies]
+        self._namespaces = snapshot.labels()
+
+    def answer(self, callee: End) -> Answer:
+        match callee.kind:
+            case "svc":
+                service = self._snapshot.service(callee.namespace, callee.name)
+                return self._service(service, callee.port)
+            case "pod":
+                return self._pod(self._snapshot.pod(callee.namespace, callee.name), callee.port)
+            case "node":
+                return self._node(self._snapshot.node(callee.name), callee.port)
+        return self._address(callee.name, callee.port)
+
+    # What is called.
+
+    def _address(self, address: str, port: str) -> Answer:
+        for service in self._snapshot.services:
+            for face, what in faces(service):
+                if face == address:
+                    return self._face(service, port, f"{what} {address}", is_internal=what == "cluster IP")
+        node = self._snapshot.node_at(address)
+        if node is not None:
+            return self._node(node, port)
+        pod = self._snapshot.pod_at(address)
+        if pod is not None:
+            return self._pod(pod, port)
+        verdict = judge(
+            self._policies, self._namespaces, self._caller.party, Party(address), self._protocol, _number(port)
+        )
+        if not verdict.allowed:
+            return Answer("no", (_refusal(verdict.deciding, self._caller.words, address),))
+        return Answer("yes", (f"{address} is outside the cluster, and no policy keeps {self._caller.words} from it",))
+
+    def _node(self, node: Node, port: str) -> Answer:
+        for service in self._snapshot.services:
+            for offered in service.spec.ports:
+                if port and str(offered.node_port) == port and (offered.protocol or "TCP") == self._protocol:
+                    words = f"node port {port} of Service {_name(service)}"
+                    return self._through(_Face(service, offered, words, is_internal=False), node.metadata.name)
+        party = Party(_internal(node), node=node.metadata.name)
+        verdict = judge(self._policies, self._namespaces, self._caller.party, party, self._protocol, _number(port))
+        if not verdict.allowed:
+            return Answer("no", (_refusal(verdict.deciding, self._caller.words, f"Node {node.metadata.name}"),))
+        return Answer("yes", (f"nothing keeps {self._caller.words} from Node {node.metadata.name}",))
+
+    def _pod(self, pod: Pod, port: str) -> Answer:
+        name = f"Pod {pod.metadata.namespace}/{pod.metadata.name}"
+        if pod.spec.host_network and pod.spec.node_name:
+            return self._node(self._snapshot.node(pod.spec.node_name), port)
+        party = party_of(pod)
+        if party is None:
+            return Answer("no", (f"{name} {absence(pod)}",))
+        if self._caller.is_outside:
+            return Answer("no", (f"the address of {name} means nothing outside the cluster",))
+        if not port.isdigit():
+            return Answer("no", (f"which port of {name}? Write it behind a colon",))
+        allowed, reason = self._judged(party, int(port), self._caller.party)
+        return Answer("yes" if allowed else "no", (reason,))
+
+    def _service(self, service: Service, port: str) -> Answer:
+        kind = service.spec.type
+        if kind == "ExternalName":
+            return Answer("no", (f"Service {_name(service)} is a name for {service.spec.external_name} alone",))
+        if is_headless(service):
+            return self._headless(service, port)
+        first = next(faces(service), None)
+        if first is None:
+            return Answer("no", (f"Service {_name(service)} has no address",))
+        face, what = first
+        if self._caller.is_outside:
+            outer = [(address, words) for address, words in faces(service) if words != "cluster IP"]
+            if outer:
+                face, what = outer[0]
+        return self._face(service, port, f"{what} {face}", is_internal=what == "cluster IP")
+
+    def _face(self, service: Service, port: str, words: str, *, is_internal: bool) -> Answer:
+        offered = _offered(service, port, self._protocol)
+        if isinstance(offered, str):
+            return Answer("no", (offered,))
+        return self._through(_Face(service, offered, f"{words} of Service {_name(service)}", is_internal), "")
+
+    # Through a Service.
+
+    def _through(self, face: _Face, node: str) -> Answer:
+        """Judge a call to a Service's face; `node` is whose address was called, where it is a Node's."""
+        caller, service = self._caller, face.service
+        if face.is_internal and caller.is_outside:
+            return Answer("no", (f"{face.words} means nothing outside the cluster",))
+        meets = node if node and caller.is_outside else caller.node
+        choice = choose(service, face.port, self._snapshot.slices_of(service), meets)
+        local = is_internally_local(service) if face.is_internal else is_externally_local(service)
+        # Callers within the cluster reach a Service's outer faces as if they came by its cluster address.
+        local = local and (face.is_internal or caller.is_outside)
+        targets = choice.local if local else choice.cluster
+        if not targets:
+            return Answer("no", (face.words, *self._no_targets(service, meets if local else "", exists=choice.exists)))
+        keeps = face.is_internal or local or not caller.is_outside
+        source = caller.party if keeps else Party(self._address_of(meets), node=meets)
+        return self._weighed(face.words, targets, source)
+
+    def _address_of(self, node: str) -> str:
+        try:
+            return _internal(self._snapshot.node(node))
+        except Unknown:
+            return ""
+
+    def _headless(self, service: Service, port: str) -> Answer:
+        offered = _offered(service, port, self._protocol)
+        if isinstance(offered, str):
+            return Answer("no", (offered,))
+        words = f"Service {_name(service)} has no address: its name leads to its endpoints"
+        if self._caller.is_outside:
+            return Answer("no", (f"{words}, which mean nothing outside the cluster",))
+        targets = choose(service, offered, self._snapshot.slices_of(service), self._caller.node).cluster
+        if not targets:
+            return Answer("no", (words, *self._no_targets(service, "", exists=False)))
+        return self._weighed(words, targets, self._caller.party)
+
+    def _weighed(self, words: str, targets: Iterable[Target], source: Party) -> Answer:
+        judged = [self._target(target, source) for target in targets]
+        open_ones = sum(allowed for allowed, _ in judged)
+        verdict = "yes" if open_ones == len(judged) else "sometimes" if open_ones else "no"
+        return Answer(verdict, (words, *dict.fromkeys(reason for _, reason in judged)))
+
+    def _target(self, target: Target, source: Party) -> tuple[bool, str]:
+        pod = self._snapshot.pod_at(target.address)
+        party = party_of(pod) if pod is not None else None
+        if party is None:
+            node = self._snapshot.node_at(target.address)
+            party = Party(target.address, node=node.metadata.name if node is not None else "")
+        return self._judged(party, target.port, source)
+
+    def _judged(self, party: Party, port: int, source: Party) -> tuple[bool, str]:
+        verdict = judge(self._policies, self._namespaces, source, party, self._protocol, port)
+        words = f"Pod {party.namespace}/{party.pod}" if party.pod else party.address
+        if not verdict.allowed:
+            return False, _refusal(verdict.deciding, self._caller.words, words)
+        grants = [
+            f"{_key(d.policy)} ({d.direction})" for d in (verdict.egress, verdict.ingress) if d.policy is not None
+        ]
+        if grants:
+            return True, f"{words} port {port}: allowed by NetworkPolicy {' and '.join(grants)}"
+        return True, f"{words} port {port}: no NetworkPolicy stands between"
+
+    def _no_targets(self, service: Service, only_on: str, *, exists: bool) -> Sequence[str]:
+        """Say why there is nobody to send a call to."""
+        if only_on and exists:
+            return (f"its traffic policy is Local, and no endpoint of it is on Node {only_on}",)
+        if not service.spec.selector:
+            return ("it has no selector, and nobody has given it endpoints",)
+        matches = from_labels(service.spec.selector).matches
+        meta = service.metadata
+        pods = [p for p in self._snapshot.pods if p.metadata.namespace == meta.namespace and matches(p.metadata.labels)]
+        if not pods:
+            labels = ",".join(f"{key}={value}" for key, value in sorted(service.spec.selector.items()))
+            return (f"its selector {labels} matches no Pod of namespace {meta.namespace}",)
+        return tuple(
+            f"Pod {pod.metadata.name} {absence(pod) if party_of(pod) is None else unreadiness(pod)}"
+            if not is_ready(pod)
+            else f"Pod {pod.metadata.name} is Ready, but is no endpoint of that port"
+            for pod in pods[:_MOST_NAMED]
+        )
+
+
+_MOST_NAMED = 5
+
+
+def _offered(service: Service, port: str, protocol: str) -> ServicePort | str:
+    """Return the port of a Service that is meant; a sentence where none is."""
+    ports = [offered for offered in service.spec.ports if (offered.protocol or "TCP") == protocol]
+    if not port and len(ports) == 1:
+        return ports[0]
+    for offered in ports:
+        if port and port in (str(offered.port), offered.name):
+            return offered
+    has = ", ".join(f"{offered.port}/{offered.protocol or 'TCP'}" for offered in service.spec.ports) or "none"
+    return f"Service {_name(service)} has no port {port or '?'}/{protocol}; it has {has}"
+
+
+def _refusal(decision: Decision | None, caller: str, callee: str) -> str:
+    assert decision is not None, "a refusal has a decision"
+    names = ", ".join(_key(key) for key in decision.isolating)
+    whom = caller if decision.direction == "Egress" else callee
+    direction = decision.direction.lower()
+    return f"NetworkPolicy {names} isolates {whom} for {direction}, and lets no call {caller} → {callee} pass"
+
+
+def _key(key: tuple[str, str] | None) -> str:
+    return "/".join(key) if key is not None else ""
+
+
+def _name(service: Service) -> str:
+    return f"{service.metadata.namespace}/{service.metadata.name}"
+
+
+def _number(port: str) -> int:
+    return int(port) if port.isdigit() else 0
