@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from podling.aio.chance import Chance
+from podling.lifecycle.traffic import Traffic
 from podling.linux import mounts, namespaces
 from podling.linux.netlink import Netlink
 from podling.linux.spawn import Launcher
 from podling.network.podnetwork import RoutedPodNetwork, link_prefix, table_name, teardown
+from tests.throughput import throughput
 
 pytestmark = pytest.mark.root
 
@@ -143,5 +146,60 @@ def test_two_instances_take_two_ranges(tmp_path: Path) -> None:
             await other.close()
             await teardown(tmp_path / "other", f"{wired.instance}x")
         assert (await wired.launcher.run(["busybox", "ping", "-c", "1", "-W", "2", one])).code == 0
+
+    held(tmp_path, scenario)
+
+
+def test_bandwidth_is_bounded_each_way(tmp_path: Path) -> None:
+    """What comes to a Pod and what leaves it keeps near its bound, and the other way stays free of it."""
+    bound = 16_000_000
+
+    async def scenario(wired: Wired) -> None:
+        free = await wired.pod("free")
+        namespaces.create(wired.pins / "bound", ("net",), sysctls={})
+        pins = {name: str(wired.pins / name / "net") for name in ("free", "bound")}
+        for traffic, ingress, egress in (
+            (Traffic(ingress=bound), True, False),
+            (Traffic(egress=bound), False, True),
+        ):
+            address = (await wired.network.attach("bound", "default", "bound", pins["bound"], traffic))[0]
+            to = await asyncio.to_thread(throughput, pins["free"], pins["bound"], address, 1.0)
+            away = await asyncio.to_thread(throughput, pins["bound"], pins["free"], free, 1.0)
+            for rate, bounded in ((to, ingress), (away, egress)):
+                if bounded:
+                    assert 0.7 < rate / bound < 1.15, f"{rate / 1e6:.1f} Mbit/s"
+                else:
+                    assert rate > 10 * bound, f"{rate / 1e6:.1f} Mbit/s"
+            await wired.network.detach("bound")
+
+    held(tmp_path, scenario)
+
+
+def test_no_link_takes_more_than_leaves_the_node(tmp_path: Path) -> None:
+    """A Pod's packets are as large as the node's way out takes: one of that size arrives whole, a larger one is refused."""
+
+    async def scenario(wired: Wired) -> None:
+        one = await wired.pod("one")
+        await wired.pod("two")
+        with Netlink() as netlink:
+            links = {link.index: link.mtu for link in netlink.links()}
+            ways = [route for route in netlink.routes() if route.destination.prefixlen == 0]
+        if ways:
+            assert wired.network.mtu == links[min(ways, key=lambda way: way.metric).interface]
+        size = wired.network.mtu - 28
+
+        def bound() -> socket.socket:
+            made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            made.setsockopt(socket.IPPROTO_IP, 10, 2)  # IP_MTU_DISCOVER: never in pieces
+            made.settimeout(2)
+            return made
+
+        with namespaces.inside(str(wired.pins / "one" / "net"), bound) as receiver:
+            receiver.bind((one, 7000))
+            with namespaces.inside(str(wired.pins / "two" / "net"), bound) as sender:
+                sender.sendto(bytes(size), (one, 7000))
+                assert len(receiver.recv(1 << 16)) == size
+                with pytest.raises(OSError, match="too long"):
+                    sender.sendto(bytes(size + 1), (one, 7000))
 
     held(tmp_path, scenario)

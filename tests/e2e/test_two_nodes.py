@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from podling.lifecycle.traffic import EGRESS, INGRESS
 from podling.linux import namespaces
 from podling.linux.netlink import Netlink
 from podling.network.links import link_prefix, node_link_prefix
-from tests.running import RunningCluster, busybox_archive, free_port, pod_manifest
+from tests.running import RunningCluster, busybox_archive, eventually, free_port, pod_manifest
+from tests.throughput import throughput
 from tests.two_nodes import (
     HOST_PORT,
     OUTSIDE,
@@ -194,6 +196,28 @@ def test_the_apis_ports_ask_for_credentials(two: TwoNodes) -> None:
         assert answer == "refused" or answer.split()[1] == expected, (address, port, answer)
 
 
+def test_bandwidth_annotations(two: TwoNodes) -> None:
+    """A Pod is held to what its annotations say, each way; nonsense is told in an event, as upstream's runtimes do."""
+    bound = 16_000_000
+    slow, silly = (json.loads(pod_manifest(name, nodeName=two.nodes[1])) for name in ("slow", "silly"))
+    slow["metadata"]["annotations"] = dict.fromkeys((INGRESS, EGRESS), "16M")
+    silly["metadata"]["annotations"] = {INGRESS: "1"}
+    two.apply(slow, silly)
+    two.cluster.wait_ready("slow")
+    pins = {name: two.namespace(name) for name in ("slow", "client-1")}
+    addresses = {name: two.address(name) for name in pins}
+    for sender, receiver in (("client-1", "slow"), ("slow", "client-1")):
+        rate = throughput(pins[sender], pins[receiver], addresses[receiver], 0.7)
+        assert 0.6 < rate / bound < 1.2, f"from {sender}: {rate / 1e6:.1f} Mbit/s"
+
+    def told() -> list[str]:
+        events = two.cluster.get("events", "--field-selector=involvedObject.name=silly")["items"]
+        return [event["message"] for event in events if event["reason"] == "FailedCreatePodSandBox"]
+
+    assert "resource is unreasonably small (< 1kbit)" in eventually(told)[0]
+    two.cluster.kubectl("delete", "pod", "slow", "silly")
+
+
 def test_each_node_is_itself(two: TwoNodes) -> None:
     """Nodes have an address and a range each, a share of the machine, and streams reach a Pod wherever it is."""
     nodes = two.cluster.get("nodes")["items"]
@@ -228,8 +252,8 @@ def test_the_nodes_survive_a_kill(two: TwoNodes) -> None:
 
         return here() + namespaces.inside(two.node_namespace(1), here)
 
+    eventually(lambda: len(links()) == 1 + 4)  # what earlier tests deleted is gone
     before, wired = state(), links()
-    assert len(wired) == 5
     handle = os.pidfd_open(two.cluster.pid)
     os.kill(two.cluster.pid, signal.SIGKILL)
     select.select([handle], [], [], 10)

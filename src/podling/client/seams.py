@@ -9,18 +9,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from podling.lifecycle.traffic import UNBOUNDED
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping, Sequence
+
+    from podling.lifecycle.traffic import Traffic
+
+
+class WiringFailed(Exception):  # an outcome that is told in the Pod's events
+    """A Pod could not be wired; says why."""
 
 
 class PodNetwork(Protocol):
     """Gives Pods their addresses and their link. Every method may be called again with the same words."""
 
-    async def attach(self, uid: str, namespace: str, name: str, netns: str) -> Sequence[str]:
+    async def attach(
+        self, uid: str, namespace: str, name: str, netns: str, traffic: Traffic = UNBOUNDED
+    ) -> Sequence[str]:
         """Wire the Pod whose network namespace is pinned at `netns`; return its addresses, the primary first.
 
-        Called again after a restart of Podling it returns the same addresses and mends what is missing.
+        Called again after a restart of Podling it returns the same addresses and mends what is missing. `WiringFailed`
+        and `OSError` say why a Pod cannot be wired now.
         """
         ...
 

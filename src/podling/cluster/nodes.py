@@ -15,6 +15,7 @@ from podling.kubelet.kubelet import Kubelet
 from podling.kubelet.machine import Machine
 from podling.kubelet.settings import Settings
 from podling.kubelet.volumes.local_path import DiskFolders, SimulatedFolders
+from podling.lifecycle.traffic import UNBOUNDED
 
 if TYPE_CHECKING:
     import socket
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from podling.kubelet.probes.wire import Wire
     from podling.kubelet.resources import NodeCgroups
     from podling.kubelet.stats import Stats
+    from podling.lifecycle.traffic import Traffic
     from podling.runtime.protocol import Runtime
     from podling.runtime.sim.runtime import SimRuntime
     from podling.runtime.sim.script import ImageScript
@@ -49,7 +51,9 @@ class ComposedNode:
 class NoWiring:
     """The `PodNetwork` of nodes whose runtime gives Pods their addresses itself."""
 
-    async def attach(self, uid: str, namespace: str, name: str, netns: str) -> Sequence[str]:
+    async def attach(
+        self, uid: str, namespace: str, name: str, netns: str, traffic: Traffic = UNBOUNDED
+    ) -> Sequence[str]:
         raise NotImplementedError("this runtime addresses its sandboxes itself")
 
     async def detach(self, uid: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from podling.client.seams import WiringFailed
 from podling.kubelet.containers import grows, log_folder, pod_resources, resized_to, sandbox_config
 from podling.kubelet.hooks import HookFailure
 from podling.kubelet.objects import MissingReference
@@ -16,6 +17,7 @@ from podling.kubelet.volumes import VolumeFailure
 from podling.lifecycle.cgroups import limits_of
 from podling.lifecycle.specs import container_named
 from podling.lifecycle.termination import AFTER_HOOK, grace_of
+from podling.lifecycle.traffic import UNBOUNDED, traffic_of
 from podling.runtime.protocol import ContainerId, RuntimeFailure, SandboxId
 
 if TYPE_CHECKING:
@@ -100,21 +102,32 @@ class Effects:
             sandbox = await self._runtime.run_sandbox(sandbox_config(pod, action.attempt, self._settings, handler))
             try:
                 return sandbox.id, await self.wire(pod, sandbox)
-            except (RuntimeFailure, OSError):
+            except (RuntimeFailure, WiringFailed, OSError):
                 await self._runtime.remove_sandbox(sandbox.id)
                 raise
-        except (RuntimeFailure, MissingReference, OSError) as failure:
+        except (RuntimeFailure, WiringFailed, MissingReference, OSError) as failure:
             self._events.sandbox_failed(pod, str(failure))
             raise StepFailure("FailedCreatePodSandBox", str(failure)) from failure
 
-    async def wire(self, pod: Pod, sandbox: Sandbox) -> tuple[str, ...]:
-        """Give a sandbox its network, or find the one it has; return its addresses."""
+    async def wire(self, pod: Pod, sandbox: Sandbox, *, adopted: bool = False) -> tuple[str, ...]:
+        """Give a sandbox its network, or find the one it has; return its addresses.
+
+        An `adopted` one has its network already: a bound that was since made nonsense does not take it away.
+        """
         if pod.spec.host_network:
             return ()
         if sandbox.addresses:
             return tuple(sandbox.addresses)
         meta = pod.metadata
-        return tuple(await self._network.attach(meta.uid, meta.namespace, meta.name, sandbox.network_namespace))
+        try:
+            traffic = traffic_of(pod)
+        except ValueError as error:
+            if not adopted:
+                raise WiringFailed(str(error)) from error
+            traffic = UNBOUNDED
+        return tuple(
+            await self._network.attach(meta.uid, meta.namespace, meta.name, sandbox.network_namespace, traffic)
+        )
 
     async def ensure_image(self, pod: Pod, action: act.EnsureImage) -> Image:
         container = container_named(pod, action.container)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from podling.api.errors import StatusError
+from podling.client.seams import WiringFailed
 from podling.kubelet.effects import StepFailure
 from podling.kubelet.observation import container_facts, sandbox_facts, termination_message
 from podling.kubelet.probes.prober import Prober
@@ -247,8 +248,8 @@ class PodWorker:
         is_new = sandbox.id not in self._addresses and "sandbox" not in self._busy
         if is_new and sandbox.state is SandboxState.READY and not self._vanished:
             try:
-                self._addresses[sandbox.id] = await self._effects.wire(self.pod, sandbox)
-            except (RuntimeFailure, OSError) as failure:
+                self._addresses[sandbox.id] = await self._effects.wire(self.pod, sandbox, adopted=True)
+            except (RuntimeFailure, WiringFailed, OSError) as failure:
                 self._events.sandbox_failed(self.pod, str(failure))
 
     def _facts(self, container: Container) -> ContainerFacts:

@@ -1,4 +1,4 @@
-"""Links, addresses, routes and neighbours through rtnetlink: a few messages of our own, no library to import.
+"""Links, addresses, routes, neighbours and shaping through rtnetlink: a few messages of our own, no library to import.
 
 Owns the encoding of the messages that wiring a Pod takes. A `Netlink` belongs to the network namespace of the thread
 that opened it. Invariants: "exists already" on create and "not there" on delete are no errors where the caller says so.
@@ -28,6 +28,7 @@ _NEWROUTE: Final = 24
 _DELROUTE: Final = 25
 _GETROUTE: Final = 26
 _NEWNEIGH: Final = 28
+_NEWQDISC: Final = 36
 _REQUEST, _ACK, _DUMP, _REPLACE, _EXCL, _CREATE = 0x1, 0x4, 0x300, 0x100, 0x200, 0x400
 _ERROR, _DONE = 2, 3
 _HEADER = struct.Struct("=IHHII")
@@ -35,12 +36,21 @@ _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBi")
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")
+_TRAFFIC_CONTROL = struct.Struct("=BxxxiIII")
+_RATE = struct.Struct("=BBHhHI")
+_ROOT: Final = 0xFFFFFFFF
+_FIRST_QDISC: Final = 1 << 16
+_OVER_ETHERNET: Final = 1
 _IFF_UP: Final = 1
 _ONLINK: Final = 4
 _UNREACHABLE: Final = 7
 _PERMANENT: Final = 0x80
 _SCOPE_LINK: Final = 253
 _SCOPE_HOST: Final = 254
+_BURSTS_A_SECOND: Final = 50
+_QUEUES_A_SECOND: Final = 20
+_LEAST_BURST: Final = 2048
+"""More than a packet of the usual size; a bucket that holds less passes nothing."""
 PROTOCOL: Final = 0x50
 """What routes of Podling's are marked with."""
 
@@ -181,6 +191,25 @@ class Netlink:
     def set_up(self, index: int) -> None:
         """Set a link up."""
         self._ask(_NEWLINK, 0, _LINK.pack(socket.AF_UNSPEC, 0, index, _IFF_UP, _IFF_UP), f"set link {index} up")
+
+    def shape(self, index: int, rate: int) -> None:
+        """Let no more than `rate` bits per second leave a link: a token bucket in place of the link's queue."""
+        bytes_each_second = max(rate // 8, 1)
+        burst = min(max(bytes_each_second // _BURSTS_A_SECOND, _LEAST_BURST), 1 << 30)
+        queue = min(burst + max(bytes_each_second // _QUEUES_A_SECOND, 8 * _LEAST_BURST), 1 << 30)
+        unbounded = _RATE.pack(0, 0, 0, 0, 0, 0)
+        bounded = _RATE.pack(0, _OVER_ETHERNET, 0, 0, 0, min(bytes_each_second, 0xFFFFFFFF))
+        options = (
+            _attribute(1, bounded + unbounded + struct.pack("=III", queue, 0, 0))
+            + (_attribute(4, struct.pack("=Q", bytes_each_second)) if bytes_each_second > 0xFFFFFFFF else b"")
+            + _attribute(6, struct.pack("=I", burst))
+        )
+        payload = (
+            _TRAFFIC_CONTROL.pack(socket.AF_UNSPEC, index, _FIRST_QDISC, _ROOT, 0)
+            + _attribute(1, b"tbf\0")
+            + _attribute(2, options)
+        )
+        self._ask(_NEWQDISC, _CREATE | _REPLACE, payload, f"limit link {index} to {rate} bits a second")
 
     def delete_link(self, name: str) -> bool:
         """Delete a link; say whether it was there."""

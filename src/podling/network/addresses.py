@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from podling.client.seams import WiringFailed
 from podling.linux import files
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class _State(msgspec.Struct):
     """All nodes'; empty where an older Podling gave its one node the whole of it."""
 
 
-class RangeFull(Exception):
+class RangeFull(WiringFailed):
     """Every address of the range is given out."""
 
 

@@ -21,9 +21,11 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from podling.client.seams import WiringFailed
+from podling.lifecycle.traffic import UNBOUNDED
 from podling.linux import files, namespaces
 from podling.linux.netlink import PROTOCOL, Netlink
-from podling.linux.nftables import Nftables, delete_table
+from podling.linux.nftables import Nftables, RuleRefused, delete_table
 from podling.linux.spawn import Launcher
 from podling.network.addresses import Addresses
 from podling.network.links import (
@@ -41,6 +43,8 @@ from podling.network.ranges import DEFAULT, choose, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from podling.lifecycle.traffic import Traffic
 
 _Result = TypeVar("_Result")
 
@@ -239,18 +243,23 @@ class RoutedPodNetwork:
     def _link(self, uid: str) -> str:
         return link_name(self._instance, uid)
 
-    async def attach(self, uid: str, namespace: str, name: str, netns: str) -> Sequence[str]:
+    async def attach(
+        self, uid: str, namespace: str, name: str, netns: str, traffic: Traffic = UNBOUNDED
+    ) -> Sequence[str]:
         """Wire a Pod; called again it mends what is missing and gives the same addresses."""
         del namespace, name
         async with self._lock:
             address = self._addresses.allocate(uid)
             link = self._link(uid)
-            await self._there(lambda: self._wire(link, address, netns))
+            await self._there(lambda: self._wire(link, address, netns, traffic))
             # Element and link are both there before any process of the Pod is.
-            await self._rules.apply(f'add element inet {self.table} links {{ "{link}" . {address} }}')
+            try:
+                await self._rules.apply(f'add element inet {self.table} links {{ "{link}" . {address} }}')
+            except RuleRefused as refusal:
+                raise WiringFailed(str(refusal)) from refusal
         return [str(address)]
 
-    def _wire(self, link: str, address: IPv4Address, netns: str) -> None:
+    def _wire(self, link: str, address: IPv4Address, netns: str, traffic: Traffic) -> None:
         outer, inner = mac(link, 0), mac(link, 1)
 
         def inside() -> bool:
@@ -262,6 +271,8 @@ class RoutedPodNetwork:
                 pod.add_address(found.index, address)
                 pod.add_neighbour(found.index, GATEWAY, outer)
                 pod.add_route(EVERYTHING, interface=found.index, gateway=GATEWAY)
+                if traffic.egress is not None:
+                    pod.shape(found.index, traffic.egress)
                 return True
 
         with Netlink() as netlink:
@@ -288,6 +299,8 @@ class RoutedPodNetwork:
                 except BaseException:
                     netlink.delete_link(link)
                     raise
+            if traffic.ingress is not None:
+                netlink.shape(index, traffic.ingress)
             netlink.add_neighbour(index, address, inner)
             netlink.add_route(IPv4Network((address, 32)), interface=index, source=self._addresses.gateway)
 

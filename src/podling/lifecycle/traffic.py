@@ -1,0 +1,71 @@
+"""What a Pod's specification asks of whoever wires it: bounds of its bandwidth, ports on the node.
+
+Pure. Owns upstream's annotations, their bounds and the words of refusal: as there, they are judged when the Pod is
+wired, not when it is written, and hold for as long as its sandbox lives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from podling.api.quantity import parse
+from podling.lifecycle.specs import sidecars
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from podling.api.types.core_v1 import Pod
+
+INGRESS: Final = "kubernetes.io/ingress-bandwidth"
+EGRESS: Final = "kubernetes.io/egress-bandwidth"
+_LEAST: Final = 1_000
+_MOST: Final = 1_000_000_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """A port of the node that leads to one of the Pod's."""
+
+    host_port: int
+    container_port: int
+    protocol: str
+    address: str
+    """Of the node; empty for any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Bits per second, `None` for as many as there are; and ports on the node."""
+
+    ingress: int | None = None
+    egress: int | None = None
+    ports: tuple[HostPort, ...] = ()
+
+
+UNBOUNDED: Final = Traffic()
+
+
+def traffic_of(pod: Pod) -> Traffic:
+    """Return what a Pod asks for; `ValueError` where a bound is no quantity or none that makes sense."""
+    annotations = pod.metadata.annotations
+    containers = (*sidecars(pod), *pod.spec.containers)
+    ports = tuple(
+        HostPort(port.host_port, port.container_port, port.protocol, port.host_ip)
+        for container in containers
+        for port in container.ports
+        if port.host_port
+    )
+    return Traffic(_bound(annotations, INGRESS), _bound(annotations, EGRESS), ports)
+
+
+def _bound(annotations: Mapping[str, str], name: str) -> int | None:
+    text = annotations.get(name)
+    if text is None:
+        return None
+    bits = parse(text).value()
+    if bits < _LEAST:
+        raise ValueError("resource is unreasonably small (< 1kbit)")
+    if bits > _MOST:
+        raise ValueError("resource is unreasonably large (> 1Pbit)")
+    return bits
