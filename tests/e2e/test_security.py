@@ -92,10 +92,79 @@ def within(script: str, name: str, container: dict | None = None, **spec: object
     return name, pod(name, script, container={"securityContext": container} if container else None, **spec)
 
 
+def space(kind: str) -> str:
+    return os.readlink(f"/proc/self/ns/{kind}")
+
+
+def own_capabilities() -> str:
+    """What a container can have at most: those of this process, as its status shows them."""
+    with open("/proc/self/status") as status:
+        return next(line.split()[1] for line in status if line.startswith("CapPrm"))
+
+
 UNCONFINED = {"seccompProfile": {"type": "Unconfined"}}
 LOCALHOST = {"seccompProfile": {"type": "Localhost", "localhostProfile": "profiles/no-chmod.json"}}
 SECCOMP = "grep Seccomp: /proc/self/status; touch /f; chmod 600 /f || echo no chmod; unshare -m true && echo unshared"
 SYSCTL = "cat /proc/sys/kernel/msgmax /proc/sys/net/core/somaxconn"
+
+SPACES = "for n in net ipc uts pid user mnt; do readlink /proc/self/ns/$n; done"
+GROUPS = {"runAsUser": 65534, "runAsGroup": 65534, "supplementalGroups": [7]}
+"""The image's /etc/group has user 65534 in group 100."""
+HOSTILE = r"""
+writes() { (: >> $1) 2>/dev/null && echo writes $1; }
+reads() { [ "$(head -c 1 $1 2>/dev/null | wc -c)" = 1 ] && echo reads $1; }
+for f in kcore keys timer_list interrupts; do reads /proc/$f; done
+for f in sys/kernel/hostname sys/kernel/core_pattern sys/vm/drop_caches sysrq-trigger irq/default_smp_affinity; do
+    writes /proc/$f; done
+for f in /sys/kernel/uevent_helper /sys/module/kernel/parameters/panic /sys/kernel/mm/transparent_hugepage/enabled; do
+    writes $f; done
+for d in /sys/fs/cgroup /sys/fs/cgroup/*; do [ -e $d/cgroup.procs ] && mkdir $d/x 2>/dev/null && echo makes groups in $d; done
+ls /sys/firmware | grep -q . && echo sees firmware
+for d in kmsg mem port sda vda fuse kvm; do [ -e /dev/$d ] && echo has /dev/$d; done
+mknod /m c 1 1 && reads /m
+mknod /k c 1 11 && reads /k
+while read major minor _ name; do [ -n "$name" ] && mknod /b b $major $minor && reads /b; rm -f /b; done < /proc/partitions
+mkdir -p /tmp/t; mount -t tmpfs none /tmp/t && echo mounts
+mount -t proc none /tmp/t && echo mounts proc
+mount -o remount,rw /proc/sys && echo remounts
+umount /proc/keys && echo unmasks
+umount -l /sys && echo unmounts
+mount --bind /proc /tmp/t && echo binds
+unshare -n true && echo makes networks
+hostname other && echo renames
+date -s 2001-01-01; [ "$(date +%Y)" = 2001 ] && echo sets the clock
+dmesg && echo reads the log
+ip link add d0 type dummy && echo adds links
+ip link set lo down && echo sets links
+swapoff -a && swapon /dev/vda && echo swaps
+[ "$(ls -d /proc/[0-9]* | wc -l)" -gt 8 ] && echo sees others
+echo over
+"""
+DOES = (
+    "reads",
+    "writes",
+    "sees",
+    "has",
+    "mounts",
+    "remounts",
+    "unmasks",
+    "unmounts",
+    "binds",
+    "renames",
+    "sets",
+    "adds",
+    "swaps",
+    "makes",
+)
+PRIVILEGED = """
+mkdir -p /tmp/t; mount -t tmpfs none /tmp/t && echo mounts
+(: >> /proc/sys/kernel/hostname) && echo writes proc
+(: >> /sys/kernel/mm/transparent_hugepage/enabled || : >> /sys/kernel/profiling) 2>/dev/null && echo writes sys
+for d in $(ls -d /sys/fs/cgroup/memory /sys/fs/cgroup | head -1); do mkdir $d/own && rmdir $d/own && echo groups; done
+[ -c /dev/kmsg ] && dmesg | head -1 >/dev/null && echo devices
+[ "$(head -c 1 /proc/interrupts | wc -c)" = 1 ] && echo unmasked
+grep CapBnd /proc/self/status
+"""
 
 # name, Pod, lines that its log must hold, beginnings of lines that it must not
 CASES = [
@@ -107,6 +176,22 @@ CASES = [
     (*within(SECCOMP, "by-administrator", {"capabilities": {"add": ["SYS_ADMIN"]}}), ("Seccomp:\t2", "unshared"), ()),
     ("program", python("program", PROGRAM), ("a program runs",), ()),
     ("calls", calls("calls"), tuple(f"{name} {'ENOSYS' if name == 'clone3' else 'EPERM'}" for name in NUMBERS), ()),
+    (*within(HOSTILE, "hostile"), ("over",), DOES),
+    (*within(HOSTILE, "hostile-unfiltered", UNCONFINED), ("over",), DOES),
+    (*within(HOSTILE, "hostile-nobody", {"runAsUser": 65534, "allowPrivilegeEscalation": False}), ("over",), DOES),
+    (*within(PRIVILEGED, "privileged", {"privileged": True}),
+        ("mounts", "unmasked", "writes proc", "writes sys", "groups", "devices", f"CapBnd:\t{own_capabilities()}"), ()),
+    (*within("grep CapBnd /proc/self/status", "all", {"capabilities": {"add": ["ALL"]}}), (f"CapBnd:\t{own_capabilities()}",), ()),
+    (*within("grep CapBnd /proc/self/status", "none", {"capabilities": {"drop": ["ALL"]}}), ("CapBnd:\t0000000000000000",), ()),
+    (*within("grep CapBnd /proc/self/status", "one-less", {"capabilities": {"drop": ["NET_RAW"]}}), ("CapBnd:\t00000000a80405fb",), ()),
+    (*within("id -G", "merged", securityContext=GROUPS), ("65534 7 100",), ()),
+    (*within("id -G", "strict", securityContext={**GROUPS, "supplementalGroupsPolicy": "Strict"}), ("65534 7",), ()),
+    (*within("id -u; grep Groups /proc/self/status", "container-first", {"runAsUser": 5, "runAsGroup": 6}, securityContext=GROUPS),
+        ("5", "Groups:\t6 7 "), ()),
+    (*within(SPACES, "own-spaces"), (space("user"),), tuple(map(space, ("net", "ipc", "uts", "pid", "mnt")))),
+    (*within(SPACES, "host-network", hostNetwork=True), tuple(map(space, ("net", "uts"))), tuple(map(space, ("ipc", "pid", "mnt")))),
+    (*within(SPACES, "host-pid", hostPID=True), (space("pid"),), tuple(map(space, ("net", "ipc", "uts", "mnt")))),
+    (*within(SPACES + "; df /dev/shm | tail -1", "host-ipc", hostIPC=True), (space("ipc"),), tuple(map(space, ("net", "pid", "uts", "mnt")))),
     (*within(SYSCTL, "unsafe-sysctls", securityContext={"sysctls": [
         {"name": "kernel.msgmax", "value": "70000"}, {"name": "net.core.somaxconn", "value": "77"}]}), ("70000", "77"), ()),
 ]  # fmt: skip
@@ -175,6 +260,22 @@ def test_a_profile_that_is_missing_keeps_the_container_waiting(cluster):
     done = cluster.kubectl("exec", "later", "--", "sh", "-c", "touch /f; chmod 600 /f", check=False)
     assert "Permission denied" in done.stderr
     cluster.kubectl("delete", "pod", "later", "--now")
+
+
+@pytest.mark.parametrize("user", [None, 0])
+def test_nobody_may_be_root_where_it_is_said(cluster, user):
+    """The container waits, in upstream's words; whoever is not root runs."""
+    name = "root-by-image" if user is None else "root-by-wish"
+    create(cluster, pod(name, securityContext={"runAsNonRoot": True, "runAsUser": user}))
+    uid = cluster.get("pod", name)["metadata"]["uid"]
+    why = (
+        "container has runAsNonRoot and image will run as root"
+        if user is None
+        else "container's runAsUser breaks non-root policy"
+    )
+    words = f'{why} (pod: "{name}_default({uid})", container: main)'
+    assert waiting(cluster, name) == ("CreateContainerConfigError", words)
+    cluster.kubectl("delete", "pod", name, "--now")
 
 
 def test_profiles_lie_below_the_nodes_folder(cluster):
