@@ -23,7 +23,7 @@ from podling.api.types.core_v1 import (
 )
 from podling.api.types.meta_v1 import ObjectMeta
 from podling.controllers.node_health import ready_status
-from podling.controllers.volume_binding import PROVISIONER, reference_to
+from podling.controllers.volume_binding import PROVISIONER
 from podling.placement.nodes import NodeInfo
 from podling.placement.volumes import (
     PROVISIONED_BY,
@@ -31,6 +31,7 @@ from podling.placement.volumes import (
     allows_topology,
     capacity,
     is_bound,
+    reference_to,
     requested,
     waits_for_consumer,
 )

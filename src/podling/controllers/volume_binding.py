@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec.structs import replace
 
-from podling.api.types.core_v1 import ObjectReference
 from podling.placement.volumes import (
     BIND_COMPLETED,
     BOUND_BY_CONTROLLER,
     PROVISIONED_BY,
     best_match,
     class_of_claim,
+    given_to,
     is_bound,
     is_bound_to,
     same_volume_mode,
@@ -196,34 +196,19 @@ def _bind(volume: PersistentVolume, claim: PersistentVolumeClaim) -> Step:
     """Return what a binding still lacks."""
     held = volume.spec.claim_ref
     if held is None or held.uid != claim.metadata.uid:
-        meta = volume.metadata if held is not None else _annotated(volume.metadata, {BOUND_BY_CONTROLLER: "yes"})
-        spec = replace(volume.spec, claim_ref=reference_to(claim))
-        return Step(volume=replace(volume, metadata=meta, spec=spec))
+        return Step(volume=given_to(volume, claim))
     if volume.status.phase != "Bound":
         return _phase(volume, "Bound")
     if not is_bound(claim):
         told = {BIND_COMPLETED: "yes"}
         if not claim.spec.volume_name:
             told[BOUND_BY_CONTROLLER] = "yes"
-        spec_ = replace(claim.spec, volume_name=volume.metadata.name)
-        return Step(claim=replace(claim, metadata=_annotated(claim.metadata, told), spec=spec_))
+        spec = replace(claim.spec, volume_name=volume.metadata.name)
+        return Step(claim=replace(claim, metadata=_annotated(claim.metadata, told), spec=spec))
     status = replace(claim.status, phase="Bound", access_modes=volume.spec.access_modes)
     if claim.status.phase != "Bound" or not claim.status.capacity:
         status = replace(status, capacity=volume.spec.capacity)
     return NOTHING if status == claim.status else Step(claim_status=replace(claim, status=status))
-
-
-def reference_to(claim: PersistentVolumeClaim) -> ObjectReference:
-    """Return how a volume refers to its claim."""
-    meta = claim.metadata
-    return ObjectReference(
-        kind="PersistentVolumeClaim",
-        api_version="v1",
-        namespace=meta.namespace,
-        name=meta.name,
-        uid=meta.uid,
-        resource_version=meta.resource_version,
-    )
 
 
 def _let_go(volume: PersistentVolume) -> Step:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from podling.api.types.core_v1 import Node
+    from podling.api.types.core_v1 import Node, PersistentVolume, PersistentVolumeClaim
+    from podling.api.types.storage_v1 import StorageClass
     from podling.placement.pods import PodInfo
 
 
@@ -54,8 +55,33 @@ class AssignedPodShrunk:
     new: PodInfo
 
 
+@dataclass(frozen=True, slots=True)
+class ClaimChanged:
+    """A claim came, went, or was bound."""
+
+    claim: PersistentVolumeClaim
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeChanged:
+    volume: PersistentVolume
+
+
+@dataclass(frozen=True, slots=True)
+class StorageClassChanged:
+    storage_class: StorageClass
+
+
 Change: TypeAlias = (
-    NodeAdded | NodeUpdated | AssignedPodAdded | AssignedPodRemoved | AssignedPodTerminating | AssignedPodShrunk
+    NodeAdded
+    | NodeUpdated
+    | AssignedPodAdded
+    | AssignedPodRemoved
+    | AssignedPodTerminating
+    | AssignedPodShrunk
+    | ClaimChanged
+    | VolumeChanged
+    | StorageClassChanged
 )
 
 

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from podling.api.types.core_v1 import Node
     from podling.placement.counts import Counts
     from podling.placement.pods import HostPort, PodInfo
+    from podling.placement.volumes import Storage
 
 _Key = TypeVar("_Key")
+_OWNED: Final = frozenset({"claims", "pods", "ports", "priorities", "scalars"})
+"""What a copy of a Node must have for itself."""
 _ANY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - compared, not bound
 
 
@@ -30,6 +33,7 @@ class NodeInfo:
 
     __slots__ = (
         "allocatable",
+        "claims",
         "counts",
         "ephemeral_storage",
         "hard_taints",
@@ -61,6 +65,8 @@ class NodeInfo:
         self.weighed_milli_cpu = 0
         self.weighed_memory = 0
         self.ports: dict[HostPort, int] = {}
+        self.claims: dict[str, int] = {}
+        """How many Pods use each claim."""
         self.priorities: dict[int, int] = {}
         """How many Pods there are of each priority."""
         self.set_node(node)
@@ -98,7 +104,7 @@ class NodeInfo:
         twin = NodeInfo.__new__(NodeInfo)
         for slot in self.__slots__:
             value = getattr(self, slot)
-            setattr(twin, slot, dict(value) if slot in ("pods", "scalars", "ports", "priorities") else value)
+            setattr(twin, slot, dict(value) if slot in _OWNED else value)
         twin.counts = None
         return twin
 
@@ -122,6 +128,8 @@ class NodeInfo:
         _tally(self.priorities, pod.priority, sign)
         for port in pod.host_ports:
             _tally(self.ports, port, sign)
+        for claim in pod.claims:
+            _tally(self.claims, claim, sign)
         if self.counts is not None:
             self.counts.changed(self.name, pod, sign)
 
@@ -133,7 +141,17 @@ class Snapshot:
     copied for it.
     """
 
-    __slots__ = ("_by_name", "_counts", "_nodes", "_trial", "image_spread", "namespaces", "nominated", "services")
+    __slots__ = (
+        "_by_name",
+        "_counts",
+        "_nodes",
+        "_trial",
+        "image_spread",
+        "namespaces",
+        "nominated",
+        "services",
+        "storage",
+    )
 
     def __init__(
         self,
@@ -143,6 +161,7 @@ class Snapshot:
         namespaces: Mapping[str, Mapping[str, str]] | None = None,
         nominated: Mapping[str, Mapping[str, PodInfo]] | None = None,
         services: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None,
+        storage: Storage | None = None,
     ) -> None:
         self._nodes = nodes
         self._by_name: Mapping[str, NodeInfo] | None = None
@@ -156,6 +175,8 @@ class Snapshot:
         """By Node, by uid: Pods for which room is being made there."""
         self.services: Mapping[str, Mapping[str, Mapping[str, str]]] = services if services is not None else {}
         """By namespace, by name: whom each Service selects."""
+        self.storage = storage
+        """Claims and volumes; where nothing is known of them, none stands in the way."""
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -186,7 +207,9 @@ class Snapshot:
         Costs nothing until a rule looks at other Nodes.
         """
         counts = Trial(self.counts, self.by_name[changed.name], changed)
-        trial = Snapshot(self.nodes, self.image_spread, counts, self.namespaces, self.nominated, self.services)
+        trial = Snapshot(
+            self.nodes, self.image_spread, counts, self.namespaces, self.nominated, self.services, self.storage
+        )
         trial._trial = changed
         return trial
 

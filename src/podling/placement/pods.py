@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from podling.placement.amounts import requests_of, weight_of
 from podling.placement.terms import terms_of
+from podling.placement.volumes import claims_of
 
 if TYPE_CHECKING:
     from podling.api.types.core_v1 import Pod
@@ -27,6 +28,7 @@ class PodInfo:
     """One revision of a Pod with its requests, its weight in scores and its host ports."""
 
     __slots__ = (
+        "claims",
         "deleting",
         "host_ports",
         "labels",
@@ -62,6 +64,8 @@ class PodInfo:
         self.milli_cpu, self.memory = weight_of(pod)
         """CPU and memory with upstream's defaults for containers that name none; for scores alone."""
         self.host_ports = _host_ports(pod)
+        self.claims = tuple(f"{self.namespace}/{name}" for _, name in claims_of(pod))
+        """The claims that it uses, each as `namespace/name`."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.key}>"

@@ -18,6 +18,9 @@ from podling.placement.plugins.node_resources_fit import NodeResourcesFit
 from podling.placement.plugins.node_unschedulable import NodeUnschedulable
 from podling.placement.plugins.pod_topology_spread import PodTopologySpread
 from podling.placement.plugins.taint_toleration import TaintToleration
+from podling.placement.plugins.volume_binding import VolumeBinding
+from podling.placement.plugins.volume_restrictions import VolumeRestrictions
+from podling.placement.plugins.volume_zone import VolumeZone
 
 if TYPE_CHECKING:
     from podling.placement.plugin import FilterPlugin, ScorePlugin
@@ -47,6 +50,9 @@ DEFAULT = Profile(
         _NODE_AFFINITY,
         NodePorts(),
         _NODE_RESOURCES_FIT,
+        VolumeRestrictions(),
+        VolumeBinding(),
+        VolumeZone(),
         _POD_TOPOLOGY_SPREAD,
         _INTER_POD_AFFINITY,
     ),

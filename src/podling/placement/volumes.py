@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from msgspec.structs import replace
+
 from podling.api.quantity import Quantity, parse
 from podling.api.selectors import from_label_selector
+from podling.api.types.core_v1 import ObjectReference
 from podling.placement.requirements import matches_terms
 
 if TYPE_CHECKING:
@@ -88,6 +91,27 @@ def is_bound_to(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
     if held is None or (held.namespace, held.name) != (claim.metadata.namespace, claim.metadata.name):
         return False
     return not held.uid or held.uid == claim.metadata.uid
+
+
+def reference_to(claim: PersistentVolumeClaim) -> ObjectReference:
+    """Return how a volume refers to its claim."""
+    meta = claim.metadata
+    return ObjectReference(
+        kind="PersistentVolumeClaim",
+        api_version="v1",
+        namespace=meta.namespace,
+        name=meta.name,
+        uid=meta.uid,
+        resource_version=meta.resource_version,
+    )
+
+
+def given_to(volume: PersistentVolume, claim: PersistentVolumeClaim) -> PersistentVolume:
+    """Return a volume that names a claim; that it was not its owner who had meant it so is noted."""
+    metadata = volume.metadata
+    if volume.spec.claim_ref is None:
+        metadata = replace(metadata, annotations={**metadata.annotations, BOUND_BY_CONTROLLER: "yes"})
+    return replace(volume, metadata=metadata, spec=replace(volume.spec, claim_ref=reference_to(claim)))
 
 
 def waits_for_consumer(claim: PersistentVolumeClaim, storage_class: StorageClass | None) -> bool:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from podling.api.types.core_v1 import Node
     from podling.placement.pods import PodInfo
+    from podling.placement.volumes import Storage
 
 CONFIRMATION: Final = 30.0
 """Seconds after a successful binding within which the watch should have shown it."""
@@ -44,7 +45,8 @@ class _Place:
 class Cache:
     """Nodes with their Pods."""
 
-    def __init__(self) -> None:
+    def __init__(self, storage: Storage | None = None) -> None:
+        self._storage = storage
         self._nodes: dict[str, NodeInfo] = {}
         self._places: dict[str, _Place] = {}
         self._homeless: dict[str, dict[str, PodInfo]] = {}
@@ -182,7 +184,7 @@ class Cache:
             longest = max(map(len, zones.values()), default=0)
             order = [zone[turn] for turn in range(longest) for zone in zones.values() if turn < len(zone)]
             self._snapshot = Snapshot(
-                order, self._spread, self._counts, self._namespaces, self._nominated, self._services
+                order, self._spread, self._counts, self._namespaces, self._nominated, self._services, self._storage
             )
         return self._snapshot
 

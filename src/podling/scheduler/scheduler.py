@@ -25,12 +25,16 @@ from podling.placement.changes import (
     AssignedPodRemoved,
     AssignedPodShrunk,
     AssignedPodTerminating,
+    ClaimChanged,
     NodeAdded,
     NodeUpdated,
+    StorageClassChanged,
+    VolumeChanged,
     changed_allocatable,
     changed_labels,
     changed_taints,
 )
+from podling.placement.claims import look_up, plan_on
 from podling.placement.fitting import Chosen, decide
 from podling.placement.pods import PendingPod, PodInfo
 from podling.placement.preemption import Budget, Preemption, preempt
@@ -45,6 +49,7 @@ from podling.scheduler.conditions import (
     not_scheduled,
 )
 from podling.scheduler.queue import QueuedPod, SchedulingQueue
+from podling.scheduler.volumes import NotBound, Volumes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -58,8 +63,10 @@ if TYPE_CHECKING:
     from podling.client.client import Client
     from podling.client.informer import Informer, Informers
     from podling.placement.changes import Change
+    from podling.placement.claims import VolumePlan
     from podling.placement.diagnosis import Diagnosis
     from podling.placement.fitting import Unschedulable
+    from podling.placement.nodes import NodeInfo
     from podling.placement.preemption import NoPreemption
     from podling.placement.profile import Profile
 
@@ -102,7 +109,8 @@ class Scheduler:
         self._namespaces = informers.of(NAMESPACES)
         self._services = informers.of(SERVICES)
         self._budgets = informers.of(POD_DISRUPTION_BUDGETS)
-        self._cache = Cache()
+        self._volumes = Volumes(client, informers, clock)
+        self._cache = Cache(self._volumes)
         self._queue = SchedulingQueue(profile.filters)
         self._start_index = 0
         self._jobs = 0
@@ -117,8 +125,9 @@ class Scheduler:
     async def run(self) -> None:
         """Schedule for ever, from nothing but what the informers know."""
         # Jobs of an earlier run go on with the queue and cache that they began with.
-        self._cache = Cache()
+        self._cache = Cache(self._volumes)
         self._queue = SchedulingQueue(self._profile.filters)
+        await self._volumes.wait_synced()
         await self._namespaces.wait_synced()
         await self._nodes.wait_synced()
         await self._pods.wait_synced()
@@ -126,6 +135,9 @@ class Scheduler:
         try:
             removals.append(self._namespaces.on_change(self._on_namespace))
             removals.append(self._services.on_change(self._on_service))
+            removals.append(self._volumes.claims.on_change(self._on_claim))
+            removals.append(self._volumes.volumes.on_change(self._on_volume))
+            removals.append(self._volumes.classes.on_change(self._on_class))
             removals.append(self._nodes.on_change(self._on_node))
             removals.append(self._pods.on_change(self._on_pod))
             while True:
@@ -175,6 +187,22 @@ class Scheduler:
         elif old is not None:
             self._cache.set_service(old.namespace, old.name, {})
 
+    def _on_claim(self, old: Encoded | None, new: Encoded | None) -> None:
+        self._volumes.on_claim(old, new)
+        seen = new or old
+        if seen is not None:
+            self._changed(ClaimChanged(self._volumes.claims.view(seen)))
+
+    def _on_volume(self, old: Encoded | None, new: Encoded | None) -> None:
+        self._volumes.on_volume(old, new)
+        if new is not None:
+            self._changed(VolumeChanged(self._volumes.volumes.view(new)))
+
+    def _on_class(self, old: Encoded | None, new: Encoded | None) -> None:
+        del old
+        if new is not None:
+            self._changed(StorageClassChanged(self._volumes.classes.view(new)))
+
     def _on_node(self, old: Encoded | None, new: Encoded | None) -> None:
         if new is None:
             if old is not None:
@@ -213,6 +241,7 @@ class Scheduler:
 
     def _gone(self, uid: str) -> None:
         self._queue.remove(uid)
+        self._volumes.abandon(uid)
         pod = self._cache.renounce(uid) or self._cache.remove(uid)
         self._cache.remove(uid)
         if pod is not None:
@@ -273,8 +302,15 @@ class Scheduler:
         if isinstance(decision, Chosen):
             node = decision.best[self._chance.below(len(decision.best))] if len(decision.best) > 1 else decision.best[0]
             self._cache.renounce(pod.uid)
+            plan = self._plan_volumes(pod, snapshot.by_name[node])
             self._cache.assume(pod, node)
-            self._job(f"bind {pod.key}", self._bind(queued, pod, node))
+            if plan is None:
+                self._job(f"bind {pod.key}", self._bind(queued, pod, node))
+            else:
+                # Not counted among the jobs: who waits for volumes keeps nobody else from being bound.
+                self._volumes.reserve(plan, node)
+                work = self._bind(queued, pod, node, plan, snapshot.by_name[node].node)
+                self._supervisor.job(f"bind {pod.key}", work)
         else:
             self._refuse(queued, decision)
 
@@ -345,14 +381,27 @@ class Scheduler:
                 # The next attempt of the Pod that wants to come chooses anew.
                 log.warning("cannot preempt %s: %s", victim.key, refusal)
 
-    async def _bind(self, queued: QueuedPod, pod: PendingPod, node: str) -> None:
+    def _plan_volumes(self, pod: PendingPod, node: NodeInfo) -> VolumePlan | None:
+        """Return what is to be bound before a Pod is; `None` where there is nothing."""
+        if not pod.claims:
+            return None
+        plan = plan_on(look_up(pod.pod, self._volumes), node, self._volumes)
+        return plan if plan is not None and plan.claims else None
+
+    async def _bind(
+        self, queued: QueuedPod, pod: PendingPod, node: str, plan: VolumePlan | None = None, at: Node | None = None
+    ) -> None:
         queue, cache = self._queue, self._cache
         accepted = False
         try:
+            if plan is not None and at is not None:
+                await self._volumes.bind(pod.uid, plan, at)
             await self._client.create_subresource(
                 PODS, pod.name, "binding", _binding(pod, node), namespace=pod.namespace
             )
             accepted = True
+        except NotBound as why:
+            self._volumes_failed(pod, f'running PreBind plugin "VolumeBinding": binding volumes: {why}')
         except StatusError as refusal:
             message = f'running Bind plugin "DefaultBinder": {refusal}'
             log.info("%s: %s", pod.key, message)
@@ -362,6 +411,8 @@ class Scheduler:
                 self._explain(pod.pod, SCHEDULER_ERROR, message)
         finally:
             # An error that is no refusal goes to the supervisor; the Pod goes back into the queue all the same.
+            if plan is not None and not accepted:
+                self._volumes.give_up(plan)
             if not accepted and cache.is_assumed(pod.uid):
                 cache.remove(pod.uid)
                 queue.failed(queued, self._clock.monotonic())
@@ -372,6 +423,12 @@ class Scheduler:
             cache.bound(pod.uid, self._clock.monotonic())
             queue.remove(pod.uid)
             self._recorder.event(pod.pod, "Normal", "Scheduled", f"Successfully assigned {pod.key} to {node}")
+
+    def _volumes_failed(self, pod: PendingPod, message: str) -> None:
+        log.info("%s: %s", pod.key, message)
+        if self._cache.is_assumed(pod.uid):
+            self._recorder.event(pod.pod, "Warning", "FailedScheduling", _note(message))
+            self._explain(pod.pod, SCHEDULER_ERROR, message)
 
     def _explain(self, pod: Pod, reason: str, message: str, nominated: str | None = None) -> None:
         patch = not_scheduled(pod, reason, message, self._clock.time(), nominated)
