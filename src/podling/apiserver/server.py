@@ -6,7 +6,7 @@ Owns their lives: `start` loads the cache and makes the bootstrap objects; `comp
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from podling.api import resources as r
 from podling.apiserver import admission, bootstrap
@@ -51,6 +51,9 @@ if TYPE_CHECKING:
 _TOLERATED_DELAY = 10_000
 """Revisions; a cache further behind its store is not well."""
 
+SERVICE_RANGE: Final = "10.96.0.0/16"
+"""Where Services have their addresses, unless told otherwise."""
+
 
 class ApiServer:
     """A Kubernetes API over a store.
@@ -68,7 +71,7 @@ class ApiServer:
         chance: Chance,
         authorizer: Authorizer | None = None,
         *,
-        service_cidr: str = "10.96.0.0/16",
+        service_cidr: str = SERVICE_RANGE,
         event_limits: EventLimits | None = None,
         extensions: Sequence[Extension] = (),
     ) -> None:

@@ -24,6 +24,7 @@ from podling.cluster.admin import Admin
 from podling.cluster.control_plane import ADMIN, ControlPlane, account_user
 from podling.cluster.failure import StartFailed
 from podling.cluster.identity import Identity
+from podling.controllers.settings import Settings as ControllerSettings
 from podling.insight.questions import Questions
 from podling.kubelet.server.server import KubeletServer
 from podling.kubelet.settings import Settings
@@ -150,7 +151,10 @@ class Cluster:
         except ValueError as error:
             raise StartFailed(str(error), "see podling up --help") from error
         limits = EventLimits(seconds=options.event_ttl)
-        plane = self._plane = ControlPlane(self._store, clock, self._chance, self._supervisor, limits)
+        ranges = {"service_range": self._real.services.services} if self._real is not None else {}
+        plane = self._plane = ControlPlane(self._store, clock, self._chance, self._supervisor, limits, **ranges)
+        if self._real is not None:
+            plane.controller_settings = ControllerSettings(load_balancer_pool=self._real.services.balancers)
         identity = Identity(self._data.path / "pki", clock, self._chance, plane.server)
         identity.ensure((socket.gethostname(), plane.server.addresses.first, *addresses))
         await plane.start()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from podling import controllers
 from podling.apiserver.record import User
-from podling.apiserver.server import ApiServer
+from podling.apiserver.server import SERVICE_RANGE, ApiServer
 from podling.client.client import ApiClient
 from podling.client.events import EventRecorder
 from podling.client.informer import Informers
@@ -54,6 +54,7 @@ class ControlPlane:
         chance: Chance,
         supervisor: Supervisor,
         event_limits: EventLimits | None = None,
+        service_range: str = SERVICE_RANGE,
     ) -> None:
         self._clock = clock
         self._chance = chance
@@ -62,7 +63,7 @@ class ControlPlane:
         """What controllers are told at their start; upstream's defaults unless set before."""
         self.folders: dict[str, VolumeFolders] = {}
         """The folders for volumes of each node of this process; a node's maker enters them."""
-        self.server = ApiServer(store, clock, chance, event_limits=event_limits)
+        self.server = ApiServer(store, clock, chance, event_limits=event_limits, service_cidr=service_range)
 
     async def start(self, supervisor: Supervisor | None = None) -> None:
         """Load what is stored and make what must be there; after this the server answers.

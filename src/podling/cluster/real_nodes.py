@@ -30,6 +30,7 @@ from podling.linux.local import LocalHost
 from podling.network import nodelink
 from podling.network.podnetwork import Place, RangeHeld, RoutedPodNetwork
 from podling.network.ranges import NoRange
+from podling.network.service_ranges import ServicesHeld, reserve
 from podling.runtime.oci.runtime import OciRuntime
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from podling.cluster.data_dir import DataDir
     from podling.cluster.options import Options
     from podling.kubelet.settings import Settings
+    from podling.network.service_ranges import ServiceRanges
 
 KUBELET_PORT = 10250
 """Where the kubelet of a real node listens, on the node's own address: upstream's."""
@@ -78,6 +80,7 @@ class RealNodes:
         self._chance = chance
         self._supervisor = supervisor
         self._nodes: list[_RealNode] = []
+        self._services: ServiceRanges | None = None
 
     async def prepare(self) -> None:
         """Put up the Pod networks: from then on the nodes have addresses."""
@@ -88,6 +91,7 @@ class RealNodes:
         self._nodes.append(_RealNode(first, data.path, LocalHost(first, clock=self._clock), machine))
         try:
             await machine.start()
+            self._services = await asyncio.to_thread(reserve, data.path, data.run)
             if further:
                 mounts.share(str(data.run))  # before anything is pinned in it, which it would hide
             for number, name in enumerate(further, 1):
@@ -96,6 +100,8 @@ class RealNodes:
             raise StartFailed(
                 f"no range is free for a second node: {error}", "delete them, or use --nodes 1"
             ) from error
+        except ServicesHeld as error:
+            raise StartFailed(str(error), "free that range, or start a new cluster with another --data-dir") from error
         except NoRange as error:
             raise StartFailed(str(error), "see --nodes") from error
 
@@ -115,6 +121,12 @@ class RealNodes:
     def address(self) -> str:
         """Where Pods of every node reach what runs on the first one."""
         return self._nodes[0].address
+
+    @property
+    def services(self) -> ServiceRanges:
+        """Where Services and load balancers have their addresses, after `prepare`."""
+        assert self._services is not None
+        return self._services
 
     @property
     def first(self) -> str:

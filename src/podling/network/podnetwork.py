@@ -40,6 +40,7 @@ from podling.network.links import (
     table_name,
 )
 from podling.network.ranges import DEFAULT, choose, part_of
+from podling.network.service_ranges import reserved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -206,6 +207,7 @@ class RoutedPodNetwork:
                 for route in netlink.routes()
                 if not (mine is not None and route.protocol == PROTOCOL and route.destination.subnet_of(mine))
             ]
+            others += reserved(self._run_root)
             if mine is None or any(mine.overlaps(other) for other in others if other.prefixlen):
                 mine = choose(others, self._preferred)
                 addresses.set_range(part_of(mine, 0), mine)

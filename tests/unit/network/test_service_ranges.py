@@ -1,0 +1,47 @@
+"""Where Services have their addresses: two clusters on a machine never share a range."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from podling.network import service_ranges
+from podling.network.service_ranges import ServiceRanges, ServicesHeld, reserve, reserved
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine that knows one way, into the first range for load balancers."""
+    monkeypatch.setattr(service_ranges, "_routes", lambda: [IPv4Network("10.97.0.0/16")])
+    return tmp_path
+
+
+def test_each_instance_gets_ranges_of_its_own_and_keeps_them(machine: Path) -> None:
+    """The second takes the next that are free; asked again after a restart, both have what they had."""
+    run = machine / "run"
+    first = reserve(machine / "one", run / "one")
+    assert first == ServiceRanges("10.96.0.0/16", "10.98.0.0/24")
+    second = reserve(machine / "two", run / "two")
+    assert second == ServiceRanges("10.99.0.0/16", "10.98.1.0/24")
+    assert reserve(machine / "one", run / "one") == first
+    assert reserved(run) == [*first.networks, *second.networks]
+    assert reserved(run, but="one") == [*second.networks]
+
+
+def test_a_range_that_was_lost_meanwhile_is_not_shared(machine: Path) -> None:
+    """Down without a reservation, its range goes to another: it may not start on it again, since Services are stored."""
+    run = machine / "run"
+    reserve(machine / "one", run / "one")
+    (run / "one" / "service-ranges").unlink()
+    reserve(machine / "two", run / "two")
+    with pytest.raises(ServicesHeld, match="10.96.0.0/16, where this cluster's Services are, overlaps 10.96.0.0/16"):
+        reserve(machine / "one", run / "one")
+
+
+def test_a_reservation_that_was_half_written_holds_nothing(machine: Path) -> None:
+    """What a kill has left is passed over."""
+    (machine / "run" / "dead").mkdir(parents=True)
+    (machine / "run" / "dead" / "service-ranges").write_bytes(b'{"services": "10.9')
+    assert reserved(machine / "run") == []
