@@ -231,7 +231,7 @@ def _of(
         return {}, {}  # not yet allocated, which the API never shows
     targets: dict[str, dict[tuple[int, str], None]] = {}
     for each in slices:
-        for endpoint in each.endpoints:
+        for endpoint in each.endpoints if each.address_type in ("IPv4", "IPv6") else ():
             if not _is_published(endpoint):
                 continue
             for address in endpoint.addresses:
