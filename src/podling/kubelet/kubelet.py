@@ -117,7 +117,7 @@ class Kubelet:
             ContainerBuilder(settings, environment, machine.memory, machine.resolv),
             self._status,
             self._events,
-            Hooks(runtime, wire, clock, supervisor),
+            Hooks(runtime, wire, clock, supervisor, self._events),
             clock,
             settings,
         )
