@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from podling.api.errors import StatusError
 from podling.api.resources import NODES
-from podling.cluster import networks
+from podling.cluster import naming, networks
 from podling.cluster.control_plane import ADMIN
 from podling.cluster.failure import StartFailed
 from podling.cluster.nodes import ComposedNode, make_kubelet
@@ -164,7 +164,17 @@ class RealNodes:
     async def compose(self, plane: ControlPlane, settings: Settings, flows: FlowSink) -> Sequence[ComposedNode]:
         """Return the nodes, their networks' components running and their kubelets not yet."""
         await self._retire(plane)
+        settings = await self._start_dns(plane, settings)
         return [await self._compose(node, plane, settings, flows) for node in self._nodes]
+
+    async def _start_dns(self, plane: ControlPlane, settings: Settings) -> Settings:
+        """Start the cluster's DNS; return the settings of kubelets whose Pods ask it, unless the user has others."""
+        first = self._nodes[0]
+        server, address = await naming.start(
+            plane, first.network, first.host, settings.cluster_domain, self._clock, self._chance, self._supervisor
+        )
+        first.closing.push_async_callback(server.close)
+        return replace(settings, cluster_dns=settings.cluster_dns or (address,))
 
     async def _retire(self, plane: ControlPlane) -> None:
         """Take away nodes that are no more wanted, their Node objects first, as when machines leave a cluster.
