@@ -151,6 +151,14 @@ def equal(data: bytes, register: int = 8, *, inverted: bool = False) -> bytes:
     return _expression("cmp", number(1, register), number(2, int(inverted)), nested(3, value_of(data)))
 
 
+def within(first: bytes, last: bytes, register: int = 8) -> bytes:
+    """Go on only if the register, in network order, is one of those from `first` to `last`."""
+    return b"".join(
+        _expression("cmp", number(1, register), number(2, operator), nested(3, value_of(data)))
+        for operator, data in ((5, first), (3, last))
+    )
+
+
 def bits(mask: int, register: int = 8, *, flip: int = 0) -> bytes:
     """Keep the bits of `mask` of a register in host order, and flip those of `flip`."""
     return masked(struct.pack("=I", mask), register, flip=struct.pack("=I", flip))
@@ -218,3 +226,27 @@ def reject_tcp() -> bytes:
 def reject() -> bytes:
     """Answer that the port cannot be reached."""
     return _expression("reject", number(1, 2), attribute(2, b"\1"))
+
+
+def counted(name: str) -> bytes:
+    """Count the packet with the table's counter of that name."""
+    return _expression("objref", number(1, 1), text(2, name))
+
+
+def limited(rate: int, burst: int) -> bytes:
+    """Go on only for `rate` packets in a second, and `burst` at once."""
+    second = 1
+    return _expression(
+        "limit",
+        attribute(1, struct.pack(">Q", rate)),
+        attribute(2, struct.pack(">Q", second)),
+        number(3, burst),
+        number(4, 0),
+    )
+
+
+def logged(group: int, prefix: str, length: int) -> bytes:
+    """Hand the first `length` bytes of the packet, one packet at a time, to who listens to `group`."""
+    return _expression(
+        "log", attribute(1, struct.pack(">H", group)), text(2, prefix), number(3, length), attribute(4, b"\0\1")
+    )

@@ -31,7 +31,8 @@ _GROUP: Final = 7
 _SUBSYSTEM: Final = 10
 _BEGIN, _END = 16, 17
 _TABLE, _GET_TABLE, _NO_TABLE, _CHAIN, _NO_CHAIN, _RULE, _NO_RULE, _SET = 0, 1, 2, 3, 5, 6, 8, 9
-_ELEMENTS, _GET_ELEMENTS, _NO_ELEMENTS, _GENERATION = 12, 13, 14, 15
+_NO_SET, _ELEMENTS, _GET_ELEMENTS, _NO_ELEMENTS, _GENERATION, _OBJECT, _GET_OBJECT = 11, 12, 13, 14, 15, 18, 19
+_COUNTER: Final = 1
 _REQUEST, _ACK, _DUMP, _CREATE, _APPEND = 0x1, 0x4, 0x300, 0x400, 0x800
 _ERROR, _DONE = 2, 3
 _HEADER: Final = struct.Struct("=IHHII")
@@ -103,11 +104,15 @@ class Element:
     """The last key of an interval that begins with `key`."""
     timeout: float = 0.0
     left: float = 0.0
+    closes: bool = False
+    """An interval of a set with one field ends before this key: there, intervals are told by their two ends."""
 
     def encoded(self) -> bytes:
         parts = nested(1, value_of(self.key))
         if self.end:
             parts += nested(10, value_of(self.end))
+        if self.closes:
+            parts += number(3, 1)
         if self.value is not None:
             inner = self.value.encoded() if isinstance(self.value, Verdict) else value_of(self.value)
             parts += nested(2, inner)
@@ -152,12 +157,25 @@ class Batch:
 
     def delete_chain(self, name: str) -> None:
         """Delete a chain with its rules; nothing may lead to it any more."""
-        self._messages.append((_NO_RULE, 0, self._name + text(2, name)))
+        self.empty_chain(name)
         self._messages.append((_NO_CHAIN, 0, self._name + text(3, name)))
+
+    def empty_chain(self, name: str) -> None:
+        """Delete the rules of a chain."""
+        self._messages.append((_NO_RULE, 0, self._name + text(2, name)))
 
     def add_set(self, named: NamedSet) -> None:
         self._sets += 1
         self._messages.append((_SET, _CREATE, self._name + named.attributes() + number(10, self._sets)))
+
+    def delete_set(self, name: str) -> None:
+        """Delete a set or map with its elements; no rule may look there any more."""
+        self._messages.append((_NO_SET, 0, self._name + text(2, name)))
+
+    def add_counter(self, name: str, packets: int = 0) -> None:
+        """Add a counter that rules share; one that is there goes on."""
+        start = nested(4, attribute(1, bytes(8)), attribute(2, struct.pack(">Q", packets)))
+        self._messages.append((_OBJECT, _CREATE, self._name + text(2, name) + number(3, _COUNTER) + start))
 
     def add_rule(self, chain: str, *expressions: bytes) -> None:
         """Append a rule."""
@@ -262,6 +280,19 @@ class Tables:
                 raise
             return False
         return True
+
+    def counter(self, table: str, name: str) -> int:
+        """Return the packets that a table's counter has counted; 0 where there is none."""
+        try:
+            answers = self._ask(_GET_OBJECT, 0, text(1, table) + text(2, name) + number(3, _COUNTER))
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            return 0
+        for body in answers:
+            found = dict(attributes(body[_FAMILY.size :]))
+            return int.from_bytes(dict(attributes(found.get(4, b""))).get(2, b""), "big")
+        return 0
 
     def elements(self, table: str, name: str) -> Sequence[Element]:
         """Return the elements of a set or map with plain values; none where there is no such set."""

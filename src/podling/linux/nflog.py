@@ -1,0 +1,125 @@
+"""Packets that rules of the packet filter hand to a group, as they come.
+
+Owns the nfnetlink_log messages of one network namespace: binding a group, and what is told of a packet. Invariants: a
+group has one listener; nothing is polled; of a packet no more is copied than its headers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from podling.linux import namespaces
+from podling.linux.netlink import attributes
+from podling.linux.nf_expressions import attribute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_NETFILTER: Final = 12
+_PACKET, _CONFIGURE = 4 << 8, 4 << 8 | 1
+_HEADER: Final = struct.Struct("=IHHII")
+_FAMILY: Final = struct.Struct(">BBH")
+_REQUEST, _ACK = 0x1, 0x4
+_ERROR: Final = 2
+_BIND: Final = 1
+_COPY_PACKET: Final = 2
+_COMMAND, _MODE = 1, 2
+_PAYLOAD, _PREFIX = 9, 10
+_BATCH: Final = 64
+LENGTH: Final = 64
+"""Bytes of a packet that tell who called whom: an IPv4 header with options, and ports."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """The headers of an IPv4 packet, and the word of the rule that told of it."""
+
+    word: str
+    protocol: int
+    source: str
+    destination: str
+    source_port: int = 0
+    destination_port: int = 0
+
+
+def parse(message: bytes) -> Packet | None:
+    """Return the packet that a message (behind its netlink header) tells of; `None` for what is no IPv4."""
+    found = dict(attributes(message[_FAMILY.size :]))
+    data = found.get(_PAYLOAD, b"")
+    if len(data) < 20 or data[0] >> 4 != 4:
+        return None
+    word = found.get(_PREFIX, b"").rstrip(b"\0").decode(errors="replace")
+    source, destination = socket.inet_ntoa(data[12:16]), socket.inet_ntoa(data[16:20])
+    header = (data[0] & 15) * 4
+    if len(data) < header + 4:
+        return Packet(word, data[9], source, destination)
+    ports = struct.unpack_from(">HH", data, header)
+    return Packet(word, data[9], source, destination, *ports)
+
+
+class LogListener:
+    """Calls `seen` on the running loop for each packet that rules hand to `group`."""
+
+    def __init__(self, namespace: str, group: int, seen: Callable[[Packet], object]) -> None:
+        """Bind the group; `OSError` with `EBUSY` where somebody else listens to it."""
+        self._seen = seen
+        self._socket = namespaces.inside(namespace, lambda: _bound(group))
+        self._socket.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._socket, self._readable)
+
+    def _readable(self) -> None:
+        for _ in range(_BATCH):
+            try:
+                data = self._socket.recv(1 << 16)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                continue  # what the kernel could not keep is counted by the rule that told of it
+            offset = 0
+            while offset + _HEADER.size <= len(data):
+                length, kind, _, _, _ = _HEADER.unpack_from(data, offset)
+                if length < _HEADER.size:
+                    break
+                if kind == _PACKET:
+                    packet = parse(data[offset + _HEADER.size : offset + length])
+                    if packet is not None:
+                        self._seen(packet)
+                offset += (length + 3) & ~3
+
+    def close(self) -> None:
+        """Let the group go."""
+        if self._socket.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+
+
+def _bound(group: int) -> socket.socket:
+    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
+    try:
+        opened.bind((0, 0))
+        _configure(opened, group, attribute(_COMMAND, bytes((_BIND,))))
+        _configure(opened, group, attribute(_MODE, struct.pack(">IBB", LENGTH, _COPY_PACKET, 0)))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _configure(opened: socket.socket, group: int, what: bytes) -> None:
+    body = _FAMILY.pack(socket.AF_UNSPEC, 0, group) + what
+    opened.send(_HEADER.pack(_HEADER.size + len(body), _CONFIGURE, _REQUEST | _ACK, 1, 0) + body)
+    while True:
+        answer = opened.recv(1 << 16)
+        if _HEADER.unpack_from(answer)[1] == _ERROR:
+            code = -struct.unpack_from("=i", answer, _HEADER.size)[0]
+            if code:
+                raise OSError(code, f"log group {group}: {os.strerror(code)}")
+            return
