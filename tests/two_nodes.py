@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import sys
@@ -20,6 +21,7 @@ from tests.running import IMAGE, RunningCluster
 
 TCP, UDP = "TCP", "UDP"
 PORT, HOST_PORT = 8080, 18080
+_SOURCE_PORTS = itertools.cycle(range(20000, 30000))
 OUTSIDE = "198.18.77.2"
 _MACHINE_SIDE = "198.18.77.1"
 
@@ -207,6 +209,9 @@ def ask(caller: Caller, protocol: str, address: str, port: int, patience: float 
     with namespaces.inside(caller.namespace, lambda: socket.socket(socket.AF_INET, kind)) as connection:
         connection.settimeout(patience)
         try:
+            if protocol == UDP:
+                # Never twice the same: the kernel takes datagrams of one pair of ports for one connection, for minutes.
+                connection.bind(("", next(_SOURCE_PORTS)))
             connection.connect((address, port))
             if protocol == UDP:
                 connection.send(b"?")

@@ -40,7 +40,6 @@ UNENFORCED: Mapping[str, Mapping[str, str]] = {
             }.items()
         },
     },
-    "NetworkPolicy": {"spec": "policies are kept but not enforced yet"},
     "Service": {
         "spec.type=LoadBalancer": "load balancers are not provided",
         "spec.type=NodePort": "node ports are kept but not opened",

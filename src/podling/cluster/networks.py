@@ -6,11 +6,14 @@ it holds beside them, it hands to `closing`, which is closed after those, the la
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from podling.apiserver.record import User
 from podling.network.context import NetworkContext
 from podling.network.flows import FlowReader
+from podling.network.policy.enforcer import PolicyEnforcer
+from podling.network.policy.podnetwork import PoliciedPodNetwork
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -19,11 +22,13 @@ if TYPE_CHECKING:
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
     from podling.client.flows import FlowSink
+    from podling.client.seams import PodNetwork
     from podling.cluster.control_plane import ControlPlane
     from podling.linux.host import Host
     from podling.network.podnetwork import RoutedPodNetwork
 
 PROXY = User("system:kube-proxy", ("system:authenticated",))
+POLICY = User("podling:network-policy", ("system:authenticated",))
 
 
 def network_context(
@@ -42,12 +47,17 @@ def network_context(
     return NetworkContext(node, instance, data, client, informers, clock, supervisor, host, pods)
 
 
-async def start(context: NetworkContext, closing: AsyncExitStack, flows: FlowSink) -> None:
+async def start(context: NetworkContext, plane: ControlPlane, closing: AsyncExitStack, flows: FlowSink) -> PodNetwork:
     """Start the network of one node; returns when its rules are in force for what is known by then.
 
-    `flows` is told what calls the node's kernel sees.
+    What is returned wires the node's Pods. `flows` is told what calls the node's kernel sees.
     """
     # In this order: the proxy (Services), then policies, then flows. Each adds itself here.
+    informers = plane.informers(POLICY, context.supervisor)
+    policies = PolicyEnforcer(replace(context, client=plane.client(POLICY), informers=informers), flows)
+    closing.callback(policies.close)
+    await policies.start()
     reader = FlowReader(context, context.pods.cluster_range, flows)
     closing.callback(reader.close)
     await reader.start()
+    return PoliciedPodNetwork(context.pods, policies)

@@ -227,6 +227,12 @@ def party_of(pod: Pod, address: str = "") -> Party | None:
     return Party(address, meta.name, meta.namespace, labels, ports, pod.spec.node_name)
 
 
+def dns_party(address: str, node: str) -> Party:
+    """Return the cluster's DNS as the Pod that it counts as, so that policies written for other clusters hold here."""
+    ports = (("UDP", "dns", 53), ("TCP", "dns-tcp", 53))
+    return Party(address, "kube-dns", "kube-system", (("k8s-app", "kube-dns"),), ports, node)
+
+
 def compile_policy(policy: NetworkPolicy) -> Policy:
     """Read a policy once, so that judging it is cheap."""
     spec, namespace = policy.spec, policy.metadata.namespace

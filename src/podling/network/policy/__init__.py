@@ -1,0 +1,1 @@
+"""NetworkPolicies in the rules of one node."""

@@ -1,0 +1,264 @@
+"""Keeps one node's table of policies equal to what the cluster's policies say.
+
+Owns the way from the informers through the index into the kernel, and back what the kernel has blocked. What policies
+mean is `reach`'s, what stands in the table `rules`'s. Invariants: everything known by then is in force when `start`
+returns, and everything about a Pod when `attach` does; the table is replaced whole when anybody else has touched it, or
+the kernel refuses a change; connections that are established go on; a Pod that runs here stays isolated until it is
+detached, also when its object is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import logging
+from typing import TYPE_CHECKING, Final
+
+from podling.api.errors import StatusError
+from podling.api.resources import NAMESPACES, NETWORK_POLICIES, PODS
+from podling.client.flows import Block
+from podling.client.seams import WiringFailed
+from podling.linux.nf_tables import Tables, TableWatch
+from podling.linux.nflog import LogListener
+from podling.network.policy.policies import PROTOCOLS
+from podling.network.policy.rules import BLOCKED, LOGGED, PolicyRules
+from podling.reach.policy import Direction, compile_policy, party_of
+from podling.reach.policy_index import PolicyIndex
+
+if TYPE_CHECKING:
+    from podling.api.encoded import Encoded
+    from podling.api.types.core_v1 import Pod
+    from podling.client.flows import FlowSink
+    from podling.linux.nf_tables import Batch
+    from podling.linux.nflog import Packet
+    from podling.network.context import NetworkContext
+    from podling.reach.policy import Party
+
+log = logging.getLogger("podling.policy")
+
+_MIRROR: Final = "kubernetes.io/config.mirror"
+_PATIENCE: Final = 5.0
+"""Seconds for which a Pod is waited for that the watch has not shown yet; then the API server is asked."""
+_INLINE: Final = 256
+"""Messages of a transaction that the loop waits for itself."""
+_GROUPS: Final = 16
+_NAMES: Final = {number: name for name, number in PROTOCOLS.items()}
+
+
+def _uid(pod: Pod) -> str:
+    """Return what the kubelet calls a Pod by; one from a file has another uid than its mirror in the API."""
+    return pod.metadata.annotations.get(_MIRROR) or pod.metadata.uid
+
+
+class PolicyEnforcer:
+    """The policies of one node. `close` lets go of the kernel; the rules stay."""
+
+    def __init__(self, context: NetworkContext, flows: FlowSink, *, dns: Party | None = None) -> None:
+        """Where the cluster's `dns` counts as a Pod, it is that of the node which is named in it."""
+        self._context = context
+        self._flows = flows
+        self._dns = dns
+        self._index = PolicyIndex()
+        self._pods = context.informers.of(PODS)
+        self._attached: dict[str, str] = {}
+        self._awaited: dict[str, asyncio.Future[None]] = {}
+        self._dirty = asyncio.Event()
+        self._disturbed = False
+        self._lock = asyncio.Lock()
+        self._tables: Tables | None = None
+        self._watch: TableWatch | None = None
+        self._listener: LogListener | None = None
+        self._rules: PolicyRules | None = None
+
+    async def start(self) -> None:
+        """Put everything that is known into force, and follow from then on."""
+        context = self._context
+        namespace = context.host.network_namespace
+        namespaces, policies = context.informers.of(NAMESPACES), context.informers.of(NETWORK_POLICIES)
+        await namespaces.wait_synced()
+        await policies.wait_synced()
+        await self._pods.wait_synced()
+        self._attached = {uid: addresses[0] for uid, addresses in (await context.pods.attached()).items() if addresses}
+        here: tuple[str, ...] = ()
+        if self._dns is not None:
+            self._index.set_pod((self._dns.namespace, self._dns.pod), self._dns)
+            here = (self._dns.address,) if self._dns.node == context.node else ()
+        group = self._listen(namespace)
+        self._rules = PolicyRules(context.instance, context.node, self._index, group, here=here)
+        self._tables = Tables(namespace)
+        namespaces.on_change(self._namespace_changed)
+        policies.on_change(self._policy_changed)
+        self._pods.on_change(self._pod_changed)
+        await self._replace()
+        self._watch = TableWatch(namespace, self._rules.table, self._tables.sender, self._touched)
+        context.supervisor.component(f"policies of {context.node}", self._run)
+
+    def _listen(self, namespace: str) -> int | None:
+        """Take a log group for what is blocked; `None` where the kernel has no such thing."""
+        first = int.from_bytes(hashlib.sha256(self._context.instance.encode()).digest()[:2], "big")
+        for step in range(_GROUPS):
+            group = 1 + (first + step) % 0xFFFE
+            try:
+                self._listener = LogListener(namespace, group, self._blocked)
+            except OSError as error:
+                if error.errno == errno.EBUSY:
+                    continue
+                log.warning("what policies block will not be told of: %s", error)
+                return None
+            return group
+        log.warning("what policies block will not be told of: no log group is free")
+        return None
+
+    # What the cluster says.
+
+    def _namespace_changed(self, old: Encoded | None, new: Encoded | None) -> None:
+        obj = new or old
+        assert obj is not None
+        self._index.set_namespace(obj.name, obj.view(NAMESPACES.type).metadata.labels if new is not None else None)
+        self._dirty.set()
+
+    def _policy_changed(self, old: Encoded | None, new: Encoded | None) -> None:
+        obj = new or old
+        assert obj is not None
+        policy = compile_policy(obj.view(NETWORK_POLICIES.type)) if new is not None else None
+        self._index.set_policy((obj.namespace, obj.name), policy)
+        self._dirty.set()
+
+    def _pod_changed(self, old: Encoded | None, new: Encoded | None) -> None:
+        obj = new or old
+        assert obj is not None
+        pod = obj.view(PODS.type)
+        uid = _uid(pod)
+        self._take_in(uid, pod, gone=new is None)
+        waiter = self._awaited.pop(uid, None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        self._dirty.set()
+
+    def _take_in(self, uid: str, pod: Pod, *, gone: bool = False) -> None:
+        """Tell the index of a Pod: one of this node by the address that it was given, others by what they say."""
+        address = self._attached.get(uid, "")
+        here = pod.spec.node_name == self._context.node
+        party = None if gone or (here and not address) else party_of(pod, address)
+        if party is not None or not address:
+            self._index.set_pod((pod.metadata.namespace, uid), party)
+
+    # What the node does.
+
+    async def attach(self, uid: str, namespace: str, name: str, address: str) -> None:
+        """Have in force whatever concerns a Pod that was given `address`; then its first packet may come."""
+        self._attached[uid] = address
+        pod = await self._known(uid, namespace, name)
+        if pod is not None:
+            self._take_in(uid, pod)
+        await self._flush()
+
+    async def _known(self, uid: str, namespace: str, name: str) -> Pod | None:
+        """Return a Pod as soon as it is seen; `None` where the API server knows none, as of a Pod from a file.
+
+        `WiringFailed` where that cannot be told: such a Pod does not start yet.
+        """
+        pod = self._pods.get(name, namespace)
+        if pod is not None and _uid(pod) == uid:
+            return pod
+        waiter = self._awaited.setdefault(uid, asyncio.get_running_loop().create_future())
+        try:
+            async with self._context.clock.timeout(_PATIENCE):
+                await asyncio.shield(waiter)
+            return None  # the handler has taken it in
+        except TimeoutError:
+            self._awaited.pop(uid, None)
+        try:
+            found = await self._context.client.get(PODS, name, namespace)
+        except StatusError as refusal:
+            if refusal.is_not_found:
+                return None
+            raise WiringFailed(f"its policies are not known: {refusal.message}") from refusal
+        return found if _uid(found) == uid else None
+
+    async def detach(self, uid: str) -> None:
+        """Forget a Pod that this node has let go."""
+        if self._attached.pop(uid, None) is None:
+            return
+        for key in [key for key in self._index.pods if key[1] == uid]:
+            self._index.set_pod(key, None)
+        await self._flush()
+
+    @property
+    def untold(self) -> int:
+        """Blocked packets that nobody was told of, since the table was laid down: they were too many."""
+        if self._tables is None or self._rules is None:
+            return 0
+        counter = self._tables.counter
+        return counter(self._rules.table, BLOCKED) - counter(self._rules.table, LOGGED)
+
+    def _blocked(self, packet: Packet) -> None:
+        protocol = _NAMES.get(packet.protocol)
+        if protocol is None or self._rules is None:
+            return
+        direction = Direction(packet.word)
+        subject = packet.destination if direction is Direction.INGRESS else packet.source
+        policies = self._rules.isolating(direction, subject)
+        self._flows.blocked(
+            Block(
+                self._context.node,
+                protocol,
+                packet.source,
+                packet.destination,
+                packet.destination_port,
+                "/".join(policies[0]) if len(policies) == 1 else "",
+                direction.value,
+            ),
+            1,
+        )
+
+    def close(self) -> None:
+        """Let go of the kernel; the rules stay."""
+        for held in (self._watch, self._listener, self._tables):
+            if held is not None:
+                held.close()
+        self._watch = self._listener = self._tables = None
+
+    # Into the kernel.
+
+    async def _run(self) -> None:
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            await self._flush()
+
+    def _touched(self) -> None:
+        log.warning("somebody else has changed the rules of policies; they are restored")
+        self._disturbed = True
+        self._dirty.set()
+
+    async def _flush(self) -> None:
+        """Bring the table up to date; returns when what is known now is in force."""
+        async with self._lock:
+            assert self._rules is not None
+            if self._disturbed:
+                await self._replace()
+                return
+            changes = self._index.take()
+            if not changes:
+                return
+            try:
+                await self._commit(self._rules.change(changes))
+            except OSError:
+                log.exception("the kernel refused a change of policies; all are written anew")
+                self._disturbed = True
+                await self._replace()
+
+    async def _replace(self) -> None:
+        assert self._rules is not None
+        self._index.take()
+        await self._commit(self._rules.whole())
+        self._disturbed = False
+
+    async def _commit(self, batch: Batch) -> None:
+        assert self._tables is not None
+        if len(batch) > _INLINE:
+            await asyncio.to_thread(self._tables.commit, batch)
+        else:
+            self._tables.commit(batch)
