@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from podling.api.resources import PODS
@@ -28,6 +29,24 @@ async def told(node: OneNode, name: str = "web") -> tuple[str, str, dict[str, st
     return status.resources.limits["cpu"], status.allocated_resources["cpu"], conditions
 
 
+async def news(node: OneNode, pod: str = "web") -> list[tuple[str, str, dict[str, Any]]]:
+    """The events of a resize: type, reason, and what the message says beside its words."""
+    found = []
+    for event in await node.events():
+        if event.reason.startswith("Resize") and event.involved_object.name == pod:
+            words, _, summary = event.message.partition(": ")
+            told = json.loads(summary)
+            limits = told["containers"][0]["resources"]["limits"]
+            found.append(
+                (
+                    event.type,
+                    f"{event.reason} {words}",
+                    {"cpu": limits["cpu"], **{k: told[k] for k in told if k != "containers"}},
+                )
+            )
+    return found
+
+
 def test_a_resize_is_given_without_a_restart(run):
     """The runtime gets the new limits, the status says so, and the container runs on."""
 
@@ -46,6 +65,10 @@ def test_a_resize_is_given_without_a_restart(run):
             assert sandbox.config.resources.cpu_quota == 200_000
             assert (await node.pod()).status.container_statuses[0].restart_count == 0
             assert (await node.pod()).status.observed_generation == 2
+            assert await news(node) == [
+                ("Normal", "ResizeStarted Pod resize started", {"cpu": "2", "generation": 2}),
+                ("Normal", "ResizeCompleted Pod resize completed", {"cpu": "2", "generation": 2}),
+            ]
 
     run(main())
 
@@ -64,6 +87,8 @@ def test_a_resize_under_way_says_so(run):
             assert await told(node) == ("500m", "1", {"PodResizeInProgress": "Error"})
             await node.clock.advance(1)
             assert await told(node) == ("1", "1", {})
+            reasons = [reason.split()[0] for _, reason, _ in await news(node)]
+            assert reasons == ["ResizeStarted", "ResizeError", "ResizeCompleted"]
 
     run(main())
 
@@ -81,6 +106,13 @@ def test_more_than_the_node_has_is_infeasible(run):
             assert condition.message == "Node didn't have enough capacity: cpu, requested: 5000, capacity: 4000"
             await resize(node, "500m")
             assert await told(node) == ("500m", "500m", {})
+            assert await news(node) == [
+                (
+                    "Warning",
+                    "ResizeInfeasible Pod resize Infeasible",
+                    {"cpu": "5", "generation": 2, "error": condition.message},
+                )
+            ]
 
     run(main())
 
@@ -98,6 +130,8 @@ def test_what_others_hold_is_waited_for(run):
             await node.delete("other", grace=1)
             await node.clock.advance(12)
             assert await told(node) == ("2", "2", {})
+            reasons = [reason.split()[0] for _, reason, _ in await news(node)]
+            assert reasons == ["ResizeDeferred", "ResizeStarted", "ResizeCompleted"]
             assert (await node.pod()).status.container_statuses[0].restart_count == 0
 
     run(main())

@@ -94,14 +94,39 @@ def kubernetes_service(address: str) -> list[tuple[Resource[Any], dict[str, Any]
     return [(r.SERVICES, {"metadata": {"name": "kubernetes", "namespace": "default", "labels": labels}, "spec": spec})]
 
 
+def dns_service(address: str) -> list[tuple[Resource[Any], dict[str, Any]]]:
+    """Return the Service at which Pods find the cluster's DNS; it has upstream's names, and no selector."""
+    labels = {"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}
+    spec = {"clusterIP": address, "ports": _DNS_PORTS, "type": "ClusterIP", "sessionAffinity": "None"}
+    return [
+        (r.SERVICES, {"metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": labels}, "spec": spec})
+    ]
+
+
+_DNS_PORTS = [
+    {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
+    {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53},
+]
+
+
+async def publish_dns(registry: Registry, address: str) -> None:
+    """Say where the cluster's DNS listens."""
+    ports = [{key: value for key, value in port.items() if key != "targetPort"} for port in _DNS_PORTS]
+    await _publish(registry, "kube-dns", "kube-system", address, ports)
+
+
 async def publish_endpoints(registry: Registry, address: str, port: int) -> None:
     """Say where the API server listens, in the Endpoints and the EndpointSlice of the `kubernetes` Service."""
+    await _publish(registry, "kubernetes", "default", address, [{"name": "https", "port": port, "protocol": "TCP"}])
+
+
+async def _publish(registry: Registry, name: str, namespace: str, address: str, ports: list[dict[str, Any]]) -> None:
     mirrored = {"endpointslice.kubernetes.io/skip-mirror": "true"}
     family = "IPv6" if ":" in address else "IPv4"
-    subsets = [{"addresses": [{"ip": address}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}]
-    metadata = {"name": "kubernetes", "namespace": "default"}
+    subsets = [{"addresses": [{"ip": address}], "ports": ports}]
+    metadata = {"name": name, "namespace": namespace}
     await _write(registry, r.ENDPOINTS, {"metadata": {**metadata, "labels": mirrored}, "subsets": subsets})
-    labels = {"kubernetes.io/service-name": "kubernetes"}
+    labels = {"kubernetes.io/service-name": name}
     await _write(
         registry,
         r.ENDPOINT_SLICES,
@@ -109,7 +134,7 @@ async def publish_endpoints(registry: Registry, address: str, port: int) -> None
             "metadata": {**metadata, "labels": labels},
             "addressType": family,
             "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
-            "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+            "ports": ports,
         },
     )
 

@@ -141,6 +141,11 @@ class ApiServer:
         """Let the `kubernetes` Service lead to `address`:`port`."""
         await bootstrap.publish_endpoints(self.registry, address, port)
 
+    async def publish_dns(self, service: str, address: str) -> None:
+        """Let the `kube-dns` Service, at `service`, lead to the cluster's DNS at `address`."""
+        await bootstrap.ensure(self.registry, bootstrap.dns_service(service))
+        await bootstrap.publish_dns(self.registry, address)
+
     def use_identity(self, authentication: Authentication, issuer: TokenIssuer | None = None) -> None:
         """Answer reviews by this authentication, and token requests by this issuer.
 

@@ -62,6 +62,14 @@ def main() -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="A KubeletConfiguration: eviction thresholds, reservations, garbage collection.",
 )
+@click.option(
+    "--cni",
+    type=click.Path(path_type=Path, file_okay=False),
+    is_flag=False,
+    flag_value="/etc/cni/net.d",
+    metavar="[DIR]",
+    help="Have CNI plugins wire Pods, by the first configuration in DIR (default: /etc/cni/net.d).",
+)
 @click.option("--node-name", default="", help="The first node's name; default: the host's.")
 def up(data_dir: DataDir, *, detach: bool, **choices: Any) -> None:
     """Start a cluster and say how to use it."""

@@ -27,5 +27,7 @@ class Options:
     """Empty: the host's name, as the kubelet takes it."""
     event_ttl: float = 86400.0
     """Seconds for which Events outlive their object."""
+    cni: Path | None = None
+    """A folder of CNI configurations: the plugins named there wire Pods, in place of Podling."""
     kubelet_config: Path | None = None
     """A KubeletConfiguration, for every node."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from podling.api.errors import StatusError
 from podling.api.resources import NODES
-from podling.cluster import networks
+from podling.cluster import naming, networks
 from podling.cluster.control_plane import ADMIN
 from podling.cluster.failure import StartFailed
 from podling.cluster.nodes import ComposedNode, make_kubelet
@@ -28,6 +28,8 @@ from podling.linux import mounts, trees
 from podling.linux.cgroup import detect
 from podling.linux.local import LocalHost
 from podling.network import nodelink
+from podling.network.cni import CniPodNetwork, records_folder
+from podling.network.cni_config import BadConfiguration
 from podling.network.podnetwork import Place, RangeHeld, RoutedPodNetwork
 from podling.network.ranges import NoRange
 from podling.network.service_ranges import ServicesHeld, reserve
@@ -62,6 +64,8 @@ class _RealNode:
     closing: AsyncExitStack = field(default_factory=AsyncExitStack)
     """What its network components hold, beside their tasks."""
     runtime: OciRuntime | None = None
+    cni: CniPodNetwork | None = None
+    """What wires its Pods instead of `network`, where the user asks for it."""
     place: Place | None = None
     """Where it stands beside the machine; the first node is the machine."""
 
@@ -84,9 +88,9 @@ class RealNodes:
 
     async def prepare(self) -> None:
         """Put up the Pod networks: from then on the nodes have addresses."""
-        data = self._data
-        first = self._options.node_name or socket.gethostname().lower()
-        further = [f"{first}-{number}" for number in range(2, self._options.nodes + 1)]
+        data, options = self._data, self._options
+        first = options.node_name or socket.gethostname().lower()
+        further = [f"{first}-{number}" for number in range(2, options.nodes + 1)]
         machine = RoutedPodNetwork(data.path, data.instance, further=further)
         self._nodes.append(_RealNode(first, data.path, LocalHost(first, clock=self._clock), machine))
         try:
@@ -104,6 +108,25 @@ class RealNodes:
             raise StartFailed(str(error), "free that range, or start a new cluster with another --data-dir") from error
         except NoRange as error:
             raise StartFailed(str(error), "see --nodes") from error
+        if options.cni is not None:
+            await self._prepare_cni(options.cni)
+        elif any(records_folder(data.path).glob("*.json")):
+            raise StartFailed(
+                "Pods of this cluster are wired by CNI plugins", "start it with --cni, or first: podling down"
+            )
+
+    async def _prepare_cni(self, configuration: Path) -> None:
+        """Have plugins wire the Pods of the one node there is; its address and what else its network does stay ours."""
+        node = self._nodes[0]
+        if len(self._nodes) > 1:
+            raise StartFailed("CNI plugins wire the Pods of one node only", "use --cni without --nodes")
+        if await node.network.attached():
+            raise StartFailed("Pods of this cluster are wired already, and not by CNI plugins", "first: podling down")
+        node.cni = CniPodNetwork(node.data, configuration.absolute(), node.host)
+        try:
+            await node.cni.start()
+        except BadConfiguration as error:
+            raise StartFailed(f"--cni: {error}", "see https://www.cni.dev/docs/spec/ and CNI_PATH") from error
 
     async def _prepare_further(self, machine: RoutedPodNetwork, place: Place) -> None:
         data, name = self._data, place.node
@@ -141,7 +164,17 @@ class RealNodes:
     async def compose(self, plane: ControlPlane, settings: Settings, flows: FlowSink) -> Sequence[ComposedNode]:
         """Return the nodes, their networks' components running and their kubelets not yet."""
         await self._retire(plane)
+        settings = await self._start_dns(plane, settings)
         return [await self._compose(node, plane, settings, flows) for node in self._nodes]
+
+    async def _start_dns(self, plane: ControlPlane, settings: Settings) -> Settings:
+        """Start the cluster's DNS; return the settings of kubelets whose Pods ask it, unless the user has others."""
+        first = self._nodes[0]
+        server, address = await naming.start(
+            plane, first.network, first.host, settings.cluster_domain, self._clock, self._chance, self._supervisor
+        )
+        first.closing.push_async_callback(server.close)
+        return replace(settings, cluster_dns=settings.cluster_dns or (address,))
 
     async def _retire(self, plane: ControlPlane) -> None:
         """Take away nodes that are no more wanted, their Node objects first, as when machines leave a cluster.
@@ -187,7 +220,7 @@ class RealNodes:
             node.name,
             plane,
             runtime,
-            pods,
+            node.cni or pods,
             machine,
             self._clock,
             self._supervisor,

@@ -27,11 +27,24 @@ async def _remove(data: DataDir) -> None:
     from podling.network.policy.rules import remove_table
     from podling.runtime.oci.teardown import teardown
 
+    await _remove_cni(data)
     for node in data.further_nodes():
         await remove_node(data, node)
     await teardown(data.path, data.instance)
     await podnetwork.teardown(data.path, data.instance)
     await asyncio.to_thread(remove_table, data.instance)
+
+
+async def _remove_cni(data: DataDir) -> None:
+    """Have plugins take back what they gave to Pods, while the Pods' namespaces are still there."""
+    from podling.linux.local import LocalHost
+    from podling.network import cni
+
+    host = LocalHost()
+    try:
+        await cni.teardown(data.path, host)
+    finally:
+        host.close()
 
 
 async def remove_node(data: DataDir, node: str) -> None:

@@ -16,6 +16,7 @@ from podling.kubelet.files import domain, hostname, hosts_file, resolv_file, wri
 from podling.kubelet.objects import MissingReference
 from podling.kubelet.observation import BACK_OFF, IMAGE_ID, TERMINATION_FILE, TERMINATION_POLICY
 from podling.kubelet.security import security_of
+from podling.kubelet.volumes.claims import is_read_only
 from podling.kubelet.volumes.subpath import FOLDER, show_part, wanted_path
 from podling.lifecycle.cgroups import PERIOD, Limits, cgroup_parent, limits_of, pod_limits
 from podling.lifecycle.environment import expand_all
@@ -155,10 +156,10 @@ class ContainerBuilder:
         self, pod: Pod, container: AnyContainer, number: int, volumes: Mapping[str, str], variables: Mapping[str, str]
     ) -> Mount:
         name, mount = container.name, container.volume_mounts[number]
-        read_only = bool(mount.read_only)
         volume = next((v for v in pod.spec.volumes if v.name == mount.name), None)
         if volume is None or mount.name not in volumes:
             raise MissingReference(f'cannot find volume "{mount.name}" to mount into container "{name}"')
+        read_only = bool(mount.read_only) or is_read_only(volume)
         if volume.image is not None:
             return Mount(
                 mount.mount_path,

@@ -9,6 +9,7 @@ output and of an HTTP answer no more is kept than of a probe's.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from podling.kubelet.probes import http
@@ -17,10 +18,13 @@ from podling.lifecycle.specs import full_name
 from podling.runtime.protocol import ContainerId, RuntimeFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
     from podling.api.types.core_v1 import ExecAction, HTTPGetAction, LifecycleHandler, Pod
     from podling.kubelet.probes.wire import Wire
+    from podling.kubelet.wording import PodEvents
     from podling.lifecycle.specs import AnyContainer
     from podling.runtime.protocol import Runtime
 
@@ -32,11 +36,12 @@ class HookFailure(Exception):  # an outcome with its words
 class Hooks:
     """Runs the hooks of a node's containers."""
 
-    def __init__(self, runtime: Runtime, wire: Wire, clock: Clock, supervisor: Supervisor) -> None:
+    def __init__(self, runtime: Runtime, wire: Wire, clock: Clock, supervisor: Supervisor, events: PodEvents) -> None:
         self._runtime = runtime
         self._wire = wire
         self._clock = clock
         self._supervisor = supervisor
+        self._events = events
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._stopping: dict[str, asyncio.Event] = {}
 
@@ -139,7 +144,7 @@ class Hooks:
             if not any(name.lower() == "user-agent" for name, _ in headers):
                 headers.append(("User-Agent", "kube-lifecycle/1.37"))
             # Whatever the status says, a hook that was answered has come off.
-            await http.get(self._wire, instance, url, headers)
+            await self._get(pod, instance, url, headers)
         except NoPort as missing:
             error = str(missing)
         except http.BadAnswer as bad:
@@ -152,3 +157,15 @@ class Hooks:
             f'HTTP lifecycle hook ({path}) for Container "{container.name}" in Pod "{full_name(pod)}" failed '
             f'- error: {error}, message: ""'
         )
+
+    async def _get(self, pod: Pod, instance: str, url: http.Url, headers: Sequence[tuple[str, str]]) -> None:
+        """Ask; a server that has no TLS is asked without, as upstream did before it knew schemes, and said so."""
+        try:
+            await http.get(self._wire, instance, url, headers)
+        except http.PlainAnswer as plain:
+            bare = [header for header in headers if header[0].lower() != "authorization"]
+            try:
+                await http.get(self._wire, instance, replace(url, scheme="http"), bare)
+            except http.BadAnswer:
+                raise plain from None
+            self._events.hook_fell_back(pod)

@@ -30,6 +30,7 @@ from podling.kubelet.static import StaticPods
 from podling.kubelet.status import StatusWriter
 from podling.kubelet.volumes import DiskVolumes, SimulatedVolumes
 from podling.kubelet.volumes.changes import VolumeChanges
+from podling.kubelet.volumes.claims import ClaimVolumes
 from podling.kubelet.volumes.payload import Payloads
 from podling.kubelet.wording import PodEvents
 from podling.kubelet.worker import PodWorker
@@ -100,9 +101,10 @@ class Kubelet:
         references = References(client)
         changes = VolumeChanges(informers, self._volumes_changed) if settings.root is not None else None
         payloads = Payloads(client, references, clock, settings.addresses, lambda: self.node.allocatable, changes)
-        volumes: Volumes = SimulatedVolumes(payloads)
+        claims = ClaimVolumes(client, self._newest_node)
+        volumes: Volumes = SimulatedVolumes(payloads, claims)
         if settings.root is not None:
-            volumes = DiskVolumes(settings.root, payloads, clock, lambda: _memory_of(self.node))
+            volumes = DiskVolumes(settings.root, payloads, clock, lambda: _memory_of(self.node), claims)
         environment = EnvironmentBuilder(
             references, settings.addresses, lambda: self.node.allocatable, self._services.variables
         )
@@ -115,7 +117,7 @@ class Kubelet:
             ContainerBuilder(settings, environment, machine.memory, machine.resolv),
             self._status,
             self._events,
-            Hooks(runtime, wire, clock, supervisor),
+            Hooks(runtime, wire, clock, supervisor, self._events),
             clock,
             settings,
         )

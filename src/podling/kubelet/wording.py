@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from podling.api.types.core_v1 import Pod
     from podling.client.events import EventRecorder
     from podling.lifecycle.probes import Checked, ProbeKind
+    from podling.lifecycle.resize import ResizeNews
 
 
 class PodEvents:
@@ -76,6 +77,10 @@ class PodEvents:
     def pre_stop_failed(self, pod: Pod, container: str) -> None:
         self._of(pod, container, "Warning", "FailedPreStopHook", "PreStopHook failed")
 
+    def hook_fell_back(self, pod: Pod) -> None:
+        message = "request to HTTPS lifecycle hook got HTTP response, retry with HTTP succeeded"
+        self._whole(pod, "Warning", "LifecycleHTTPFallback", message)
+
     def probed(self, pod: Pod, container: str, kind: ProbeKind, checked: Checked) -> None:
         """Tell of a check that failed, warned, or could not be made."""
         output = checked.output
@@ -105,6 +110,9 @@ class PodEvents:
 
     def deadline_exceeded(self, pod: Pod, message: str) -> None:
         self._whole(pod, "Normal", "DeadlineExceeded", message)
+
+    def resized(self, pod: Pod, news: ResizeNews) -> None:
+        self._recorder.event(pod, news.type, news.reason, news.message)
 
     def _of(self, pod: Pod, container: str, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         """Speak of a container, or of the Pod where none is named."""

@@ -30,7 +30,7 @@ from podling.lifecycle.conditions import OWNED, PASSING
 from podling.lifecycle.disruption import DISRUPTION_TARGET
 from podling.lifecycle.facts import Failure, ImageReady, PodView
 from podling.lifecycle.pod import PodPlan, plan
-from podling.lifecycle.resize import resized
+from podling.lifecycle.resize import resize_news, resized
 from podling.lifecycle.specs import TERMINAL_PHASES, container_named
 from podling.lifecycle.status import pod_status
 from podling.lifecycle.termination import Cause
@@ -286,6 +286,10 @@ class PodWorker:
             return
         status = pod_status(self.view, due, self._node, now)
         if status != self._told:
+            before = self._told if self._told is not None else self.pod.status
+            news = resize_news(self.pod, before.conditions, status.conditions)
+            if news is not None:
+                self._events.resized(self.pod, news)
             self._told = status
         assert self._told is not None
         self._status.tell(self.pod, self._told)

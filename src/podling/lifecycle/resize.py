@@ -4,21 +4,24 @@
                          │ yes
                          └─▶ PodResizeInProgress ─▶ cgroups written ─▶ status.resources is the specification's
 
-Owns the comparison, the question whether a container has to be restarted for it, and the two conditions. Knows no
-node: whether there is room is handed in. What an instance runs with is a fact of the runtime, so that a kubelet that
-comes back goes on where it was.
+Owns the comparison, the question whether a container has to be restarted for it, the two conditions, and what is told
+when they change. Knows no node: whether there is room is handed in. What an instance runs with is a fact of the
+runtime, so that a kubelet that comes back goes on where it was.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from podling.api.codec import encode, to_tree
 from podling.api.types.core_v1 import PodCondition, ResourceRequirements
 from podling.lifecycle.cgroups import limits_of
 from podling.lifecycle.specs import container_named
 
 if TYPE_CHECKING:
-    from podling.api.types.core_v1 import ContainerStatus
+    from collections.abc import Iterable
+
+    from podling.api.types.core_v1 import ContainerStatus, Pod
     from podling.lifecycle.facts import ContainerFacts, PodView
     from podling.lifecycle.specs import AnyContainer
 
@@ -75,6 +78,68 @@ def resize_conditions(view: PodView) -> tuple[PodCondition, ...]:
         if failure is not None:
             return (PodCondition(type=IN_PROGRESS, status="True", reason="Error", message=failure.message),)
     return (PodCondition(type=IN_PROGRESS, status="True"),)
+
+
+EventType = Literal["Normal", "Warning"]
+
+
+class ResizeNews(NamedTuple):
+    """What is told of a resize when it moves on."""
+
+    type: EventType
+    reason: str
+    message: str
+
+
+_TOLD: Final[dict[tuple[str, str], tuple[EventType, str, str]]] = {
+    ("", "Deferred"): ("Warning", "ResizeDeferred", "Pod resize Deferred"),
+    ("", "Infeasible"): ("Warning", "ResizeInfeasible", "Pod resize Infeasible"),
+    ("Infeasible", "Deferred"): ("Warning", "ResizeDeferred", "Pod resize Deferred"),
+    ("Deferred", "Infeasible"): ("Warning", "ResizeInfeasible", "Pod resize Infeasible"),
+    ("", "Started"): ("Normal", "ResizeStarted", "Pod resize started"),
+    ("Deferred", "Started"): ("Normal", "ResizeStarted", "Pod resize started"),
+    ("Infeasible", "Started"): ("Normal", "ResizeStarted", "Pod resize started"),
+    ("", "Error"): ("Warning", "ResizeError", "Pod resize error"),
+    ("Started", "Error"): ("Warning", "ResizeError", "Pod resize error"),
+    ("Started", ""): ("Normal", "ResizeCompleted", "Pod resize completed"),
+    ("Error", ""): ("Normal", "ResizeCompleted", "Pod resize completed"),
+}
+"""(stage before, stage after) → event. What is taken back while it waits, and what is tried again, is not told."""
+
+
+def resize_news(pod: Pod, before: Iterable[PodCondition], after: Iterable[PodCondition]) -> ResizeNews | None:
+    """Return the event for a resize that has moved on between two tellings of a Pod's conditions; `None` if none has.
+
+    A deferred resize whose message changes has not moved: the message tells what is free just now, and changes often.
+    """
+    (old, _), (new, error) = _stage(before), _stage(after)
+    words = _TOLD.get((old, new))
+    if words is None:
+        return None
+    type_, reason, sentence = words
+    return ResizeNews(type_, reason, f"{sentence}: {_summary(pod, error)}")
+
+
+def _stage(conditions: Iterable[PodCondition]) -> tuple[str, str]:
+    for condition in conditions:
+        if condition.type == PENDING:
+            return condition.reason, condition.message
+        if condition.type == IN_PROGRESS:
+            return ("Error", condition.message) if condition.reason == "Error" else ("Started", "")
+    return "", ""
+
+
+def _summary(pod: Pod, error: str) -> str:
+    sidecars = [container for container in pod.spec.init_containers if container.restart_policy == "Always"]
+    tree: dict[str, object] = {}
+    for key, containers in (("initContainers", sidecars), ("containers", pod.spec.containers)):
+        if containers:
+            asked = [(c.name, c.resources or ResourceRequirements()) for c in containers]
+            tree[key] = [{"name": name, "resources": to_tree(resources)} for name, resources in asked]
+    tree["generation"] = pod.metadata.generation or 0
+    if error:
+        tree["error"] = error
+    return encode(tree).decode()
 
 
 def resources_of(

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 _CHUNK = 16384
 
 
+class NotEncrypted(OSError):
+    """The other side speaks, but no TLS."""
+
+
 async def dial(namespace: str, address: str, port: int) -> None:
     """Connect from the network namespace pinned at `namespace` and hang up; `OSError` says why not."""
     (await _connected(namespace, address, port)).close()
@@ -39,7 +43,8 @@ async def exchange(
 ) -> bytes:
     """Send `request` and return what comes until it `is_whole`, the other side ends, or `limit` bytes are there.
 
-    With `tls` nothing of the other side's certificate is checked, as upstream's probes do.
+    With `tls` nothing of the other side's certificate is checked, as upstream's probes do; `NotEncrypted` where it
+    answers without.
     """
     connection = await _connected(namespace, address, port)
     if tls:
@@ -71,6 +76,11 @@ async def _encrypted(
         reader, writer = await asyncio.open_connection(
             sock=connection, ssl=context, server_hostname="", limit=_CHUNK, ssl_shutdown_timeout=0.2
         )
+    except ssl.SSLError as error:
+        connection.close()
+        if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_MESSAGE"):
+            raise NotEncrypted(errno.EPROTO, "the answer is no TLS") from error
+        raise
     except BaseException:
         connection.close()
         raise

@@ -92,3 +92,13 @@ class Host(Protocol):
     def listen(self, address: str, port: int, *, reuse_port: bool = False) -> socket.socket:
         """Bind and listen on TCP; port 0 takes a free one."""
         ...
+
+    def datagrams(self, address: str, port: int) -> socket.socket:
+        """Bind on UDP, with room for a burst; port 0 takes a free one."""
+        ...
+
+    async def converse(
+        self, address: str, port: int, packet: bytes, is_answer: Callable[[bytes], bool], *, timeout: float
+    ) -> bytes:
+        """Send one packet over UDP, from a port of its own, and return the first that `is_answer`."""
+        ...

@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from podling.aio.clock import SystemClock
-from podling.linux import namespaces
+from podling.linux import datagrams, namespaces
 from podling.linux.dial import dial, exchange
 from podling.linux.spawn import Launcher
 
@@ -134,6 +134,15 @@ class LocalHost:
             return listener
 
         return namespaces.inside(self._namespace, open_socket)
+
+    def datagrams(self, address: str, port: int) -> socket.socket:
+        return namespaces.inside(self._namespace, lambda: datagrams.bound(address, port))
+
+    async def converse(
+        self, address: str, port: int, packet: bytes, is_answer: Callable[[bytes], bool], *, timeout: float
+    ) -> bytes:
+        async with self._clock.timeout(timeout):
+            return await datagrams.converse(self._namespace, address, port, packet, is_answer)
 
     def close(self) -> None:
         """End the launching thread; processes live on."""

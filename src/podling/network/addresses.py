@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+DNS = "kube-dns"
+"""Stands in the place of a Pod's uid: the address of the cluster's DNS."""
+OWN = (DNS,)
+"""Whose addresses are the instance's own, on the loopback of its first node."""
+
 _MOST_CHANGES = 1000
 """After so many lines the file is written anew."""
 

@@ -27,7 +27,7 @@ from podling.linux import files, namespaces
 from podling.linux.netlink import PROTOCOL, Netlink
 from podling.linux.nftables import Nftables, RuleRefused, delete_table
 from podling.linux.spawn import Launcher
-from podling.network.addresses import Addresses
+from podling.network.addresses import OWN, Addresses
 from podling.network.links import (
     EVERYTHING,
     GATEWAY,
@@ -324,12 +324,24 @@ class RoutedPodNetwork:
                 self._addresses.release(uid)
 
     async def attached(self) -> Mapping[str, Sequence[str]]:
-        return {uid: [str(address)] for uid, address in self._addresses.held().items()}
+        return {uid: [str(address)] for uid, address in self._addresses.held().items() if uid not in OWN}
+
+    async def own_address(self, name: str) -> IPv4Address:
+        """Return the address of one of `OWN`, the same one whenever asked, which the node then answers on."""
+        async with self._lock:
+            address = self._addresses.allocate(name)
+            await self._there(lambda: _add_to_loopback(address))
+        return address
 
     async def close(self) -> None:
         """Let go; links and rules stay."""
         await self._rules.close()
         self._launcher.close()
+
+
+def _add_to_loopback(address: IPv4Address) -> None:
+    with Netlink() as netlink:
+        netlink.add_address(socket.if_nametoindex("lo"), address)
 
 
 async def teardown(data: Path, instance: str, *, run_root: Path = _RUN) -> None:
@@ -345,7 +357,9 @@ async def teardown(data: Path, instance: str, *, run_root: Path = _RUN) -> None:
             mine = addresses.cluster
             if mine is not None:
                 netlink.delete_route(mine, metric=_RESERVED)
-                netlink.delete_address(socket.if_nametoindex("lo"), addresses.gateway)
+                held = addresses.held()
+                for address in (addresses.gateway, *(held[name] for name in OWN if name in held)):
+                    netlink.delete_address(socket.if_nametoindex("lo"), address)
             reserved = any(route.protocol == PROTOCOL for route in netlink.routes())
         if not reserved:
             # The last instance on the machine puts back what the first one found.

@@ -183,6 +183,10 @@ _CLUSTER_ROLES: Final[dict[str, tuple[_Rule, ...]]] = {
         ("create", "core", "serviceaccounts/token"),
     ),
     "system:kube-dns": (("list watch", "core", "endpoints services"),),
+    "system:coredns": (
+        ("list watch", "core", "endpoints namespaces pods services"),
+        ("list watch", "discovery.k8s.io", "endpointslices"),
+    ),
     "system:persistent-volume-provisioner": (
         ("create delete get list watch", "core", "persistentvolumes"),
         ("get list update watch", "core", "persistentvolumeclaims"),
@@ -456,6 +460,7 @@ _BINDINGS: Final[dict[str, tuple[str, ...]]] = {
     "podling:network-policy": ("u:podling:network-policy",),
     "system:kube-controller-manager": ("u:system:kube-controller-manager",),
     "system:kube-dns": ("s:kube-system/kube-dns",),
+    "system:coredns": ("s:kube-system/coredns",),
     "system:kube-scheduler": ("u:system:kube-scheduler",),
     "system:volume-scheduler": ("u:system:kube-scheduler",),
     "system:node": (),

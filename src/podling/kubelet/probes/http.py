@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit
 
 from podling.kubelet.probes.wire import Endpoint, go_error
+from podling.linux.dial import NotEncrypted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +28,10 @@ _USER_AGENT: Final = "kube-probe/1.37"
 
 class BadAnswer(Exception):  # an outcome of asking, with the words for it
     """No connection, no HTTP, or too many redirects."""
+
+
+class PlainAnswer(BadAnswer):
+    """What was asked over TLS answered without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,8 @@ async def _get_once(wire: Wire, container: str, url: Url, headers: Sequence[tupl
         raise
     except BadAnswer as bad:
         raise BadAnswer(f'Get "{url}": {bad}') from bad
+    except NotEncrypted as error:
+        raise PlainAnswer(f'Get "{url}": http: server gave HTTP response to HTTPS client') from error
     except OSError as error:
         raise BadAnswer(f'Get "{url}": {go_error(error, Endpoint(container, url.host, url.port))}') from error
 

@@ -14,6 +14,7 @@ from podling.api.errors import StatusError
 from podling.api.quantity import parse
 from podling.api.times import to_wire_micro
 from podling.kubelet.objects import MissingReference
+from podling.kubelet.volumes.claims import ClaimFailure, folder_of, give_to_group, is_read_only
 from podling.kubelet.volumes.subpath import FOLDER as SUB_PATHS
 from podling.kubelet.volumes.writer import write_projection
 from podling.lifecycle.limits import every_container_limits, pod_limit
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from podling.aio.clock import Clock
-    from podling.api.types.core_v1 import EmptyDirVolumeSource, Pod, Volume
+    from podling.api.types.core_v1 import EmptyDirVolumeSource, PersistentVolume, Pod, Volume
+    from podling.kubelet.volumes.claims import ClaimVolumes
     from podling.kubelet.volumes.payload import Payloads
 
 _Parameters = ParamSpec("_Parameters")
@@ -61,31 +63,46 @@ class Volumes(Protocol):
 class SimulatedVolumes:
     """Volumes of Pods that have no files: references must exist, and nothing is written."""
 
-    def __init__(self, payloads: Payloads) -> None:
+    def __init__(self, payloads: Payloads, claims: ClaimVolumes | None = None) -> None:
         self._payloads = payloads
+        self._claims = claims
 
     async def prepare(self, pod: Pod, addresses: Sequence[str]) -> Mapping[str, str]:
         for volume in pod.spec.volumes:
             try:
                 await self._payloads.gather(pod, volume, addresses)
+                if self._claims is not None:
+                    await self._claims.volume_of(pod, volume)
+            except ClaimFailure as failure:
+                raise VolumeFailure(str(failure)) from failure
             except (MissingReference, ValueError, StatusError) as missing:
                 raise VolumeFailure(_set_up_failed(volume.name, str(missing))) from missing
         return {volume.name: "" for volume in pod.spec.volumes}
 
     async def empty(self, uid: str) -> None:
         self._payloads.forget(uid)
+        if self._claims is not None:
+            self._claims.forget(uid)
 
     async def tear_down(self, uid: str) -> None:
-        self._payloads.forget(uid)
+        await self.empty(uid)
 
 
 class DiskVolumes:
     """Volumes as folders below `root`, and memory file systems where asked for."""
 
     def __init__(
-        self, root: Path, payloads: Payloads, clock: Clock, memory: Callable[[], int | None] = lambda: None
+        self,
+        root: Path,
+        payloads: Payloads,
+        clock: Clock,
+        memory: Callable[[], int | None] = lambda: None,
+        claims: ClaimVolumes | None = None,
     ) -> None:
         """`memory` gives the bytes that Pods of this node can have: no volume in memory is larger."""
+        self._claims = claims
+        self._owned: dict[tuple[str, str], None] = {}
+        """By Pod uid and volume name, the claims that were given to the Pod's fsGroup."""
         self._memory = memory
         self._root = root
         self._payloads = payloads
@@ -96,6 +113,8 @@ class DiskVolumes:
         for volume in pod.spec.volumes:
             try:
                 paths[volume.name] = await self._make(pod, volume, addresses)
+            except ClaimFailure as failure:
+                raise VolumeFailure(str(failure)) from failure
             except (MissingReference, ValueError, OSError, StatusError) as failure:
                 raise VolumeFailure(_set_up_failed(volume.name, str(failure))) from failure
         return paths
@@ -107,6 +126,9 @@ class DiskVolumes:
             return await self._aside(folders.host_path, volume.host_path)
         if volume.image is not None:
             return ""
+        claimed = await self._claims.volume_of(pod, volume) if self._claims is not None else None
+        if claimed is not None:
+            return await self._claimed(pod, volume, claimed)
         path = self._path(pod, volume)
         security = pod.spec.security_context
         group = security.fs_group if security is not None else None
@@ -120,6 +142,16 @@ class DiskVolumes:
         revision = to_wire_micro(self._clock.time()).translate({ord(c): "_" for c in "-T:"}).rstrip("Z")
         await self._aside(write_projection, path, files, revision, group)
         return str(path)
+
+    async def _claimed(self, pod: Pod, volume: Volume, claimed: PersistentVolume) -> str:
+        path = await self._aside(folder_of, claimed)
+        security, key = pod.spec.security_context, (pod.metadata.uid, volume.name)
+        group = security.fs_group if security is not None else None
+        if group is not None and claimed.spec.local is not None and not is_read_only(volume) and key not in self._owned:
+            assert security is not None
+            await self._aside(give_to_group, path, group, security.fs_group_change_policy)
+            self._owned[key] = None
+        return path
 
     async def _aside(
         self, work: Callable[_Parameters, _Result], *args: _Parameters.args, **kwargs: _Parameters.kwargs
@@ -151,6 +183,9 @@ class DiskVolumes:
         from podling.linux import mounts, trees
 
         self._payloads.forget(uid)
+        self._owned = {key: None for key in self._owned if key[0] != uid}
+        if self._claims is not None:
+            self._claims.forget(uid)
         for folder in folders:
             if folder.exists():
                 mounts.unmount_below(str(folder))

@@ -1,0 +1,87 @@
+"""The cluster's DNS, composed: an address of its own on the first node, the server on it, and its Service.
+
+Owns the order (the address, the server, then the Service, so that nobody is led to where nobody answers yet) and which
+resolvers are asked for what is not the cluster's: the node's own, never this server itself.
+"""
+
+from __future__ import annotations
+
+import errno
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from podling.cluster.control_plane import account_user
+from podling.cluster.failure import StartFailed
+from podling.dns.answers import Answers
+from podling.dns.following import Following
+from podling.dns.forwarder import Forwarder
+from podling.dns.server import PORT, DnsServer
+from podling.kubelet.files import parse_resolv
+from podling.network.addresses import DNS
+from podling.reach.names import Zone
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from podling.aio.chance import Chance
+    from podling.aio.clock import Clock
+    from podling.aio.supervisor import Supervisor
+    from podling.cluster.control_plane import ControlPlane
+    from podling.linux.host import Host
+    from podling.network.podnetwork import RoutedPodNetwork
+
+_RESOLVERS: Final = Path("/etc/resolv.conf")
+_ACCOUNT: Final = "coredns"
+
+
+class NodeResolvers:
+    """The resolvers that a node's file names, read again when the file changes; none of `but`."""
+
+    def __init__(self, path: Path = _RESOLVERS, but: Sequence[str] = ()) -> None:
+        self._path = path
+        self._but = but
+        self._read: tuple[int, int] | None = None
+        self._found: Sequence[str] = ()
+
+    def __call__(self) -> Sequence[str]:
+        try:
+            state = self._path.stat()
+            if (state.st_mtime_ns, state.st_ino) != self._read:
+                servers, _, _ = parse_resolv(self._path.read_text(errors="replace"))
+                self._found = [server for server in dict.fromkeys(servers) if server not in self._but]
+                self._read = (state.st_mtime_ns, state.st_ino)
+        except OSError:
+            self._found, self._read = (), None
+        return self._found
+
+
+async def start(
+    plane: ControlPlane,
+    network: RoutedPodNetwork,
+    host: Host,
+    domain: str,
+    clock: Clock,
+    chance: Chance,
+    supervisor: Supervisor,
+) -> tuple[DnsServer, str]:
+    """Start the DNS on the first node, whose `network` and `host` these are; return it and its Service's address."""
+    address = str(await network.own_address(DNS))
+    service = str(plane.server.addresses.network[10])
+    zone = Zone(domain, address)
+    ranges = [IPv4Network(plane.server.addresses.network), network.cluster_range]
+    forwarder = Forwarder(host, clock, chance, NodeResolvers(but=(address, service)))
+    server = DnsServer(host, Answers(zone, ranges), forwarder, clock, supervisor)
+    user = account_user(_ACCOUNT)
+    await Following(zone, plane.informers(user, supervisor), clock, supervisor).start()
+    try:
+        await server.start(address)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise StartFailed(
+            f"{address}:{PORT}, where the cluster's DNS is to answer, is in use",
+            "something listens on port 53 of every address: let it listen on its own alone",
+        ) from error
+    await plane.server.publish_dns(service, address)
+    return server, service
