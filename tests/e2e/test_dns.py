@@ -1,0 +1,196 @@
+"""Names in real Pods: what the cluster's DNS answers to them and to the host, and how soon."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import dns.exception
+import dns.message
+import dns.query
+import dns.rcode
+import kubernetes
+import pytest
+from kubernetes.watch import Watch
+
+from tests.running import IMAGE, RunningCluster, busybox_archive, eventually, free_port
+
+pytestmark = pytest.mark.root
+
+ZONE = "default.svc.cluster.local"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
+    data = tmp_path_factory.mktemp("dns") / "data"
+    running = RunningCluster(data, free_port(), "oci")
+    try:
+        running.up()
+        running.podling("image", "load", str(busybox_archive(data.parent)))
+        create(running, pod("web-0", "httpd -f -p 8080 -h /www", subdomain="heads", hostname="web-0"))
+        create(running, pod("client", "sleep 1000"))
+        ports = [{"name": "http", "port": 80, "targetPort": 8080}]
+        create(running, service("web", selector={"app": "web-0"}, ports=ports))
+        create(running, service("heads", clusterIP="None", selector={"heads": "yes"}, ports=ports))
+        create(running, service("outside", type="ExternalName", externalName=f"web.{ZONE}"))
+        running.wait_ready("web-0", "client")
+        yield running
+    finally:
+        running.podling("down", check=False)
+
+
+def create(cluster: RunningCluster, tree: dict) -> None:
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(tree))
+
+
+def pod(name: str, script: str, **spec: object) -> dict:
+    labels = {"app": name, **({"heads": "yes"} if "subdomain" in spec else {})}
+    container = {"name": "c", "image": IMAGE, "command": ["sh", "-c", script]}
+    spec = {"terminationGracePeriodSeconds": 0, "containers": [container], **spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
+
+
+def service(name: str, **spec: object) -> dict:
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+
+
+def server(cluster: RunningCluster) -> str:
+    return cluster.get("endpoints", "-n", "kube-system", "kube-dns")["subsets"][0]["addresses"][0]["ip"]
+
+
+def ask(cluster: RunningCluster, name: str, kind: str = "A", *, tcp: bool = False) -> list[str] | str:
+    query = dns.message.make_query(name, kind)
+    reply = (dns.query.tcp if tcp else dns.query.udp)(query, server(cluster), timeout=5)
+    if reply.rcode():
+        return dns.rcode.to_text(reply.rcode())
+    return sorted(str(item) for rrset in reply.answer for item in rrset)
+
+
+def inside(cluster: RunningCluster, script: str, name: str = "client") -> str:
+    return cluster.kubectl("exec", name, "--", "sh", "-c", script, check=False).stdout
+
+
+def address(cluster: RunningCluster, kind: str, name: str) -> str:
+    found = cluster.get(kind, name)
+    return found["spec"]["clusterIP"] if kind == "service" else found["status"]["podIP"]
+
+
+def test_records_of_what_runs(cluster: RunningCluster) -> None:
+    """Services, headless names and their targets, aliases, Pods, reverse names: over UDP and over TCP."""
+    one, web = address(cluster, "pod", "web-0"), address(cluster, "service", "web")
+    dashed = one.replace(".", "-")
+    expected = {
+        (f"web.{ZONE}", "A"): [web],
+        (f"web.{ZONE}", "AAAA"): [],
+        (f"_http._tcp.web.{ZONE}", "SRV"): [f"0 100 80 web.{ZONE}."],
+        (f"heads.{ZONE}", "A"): [one],
+        (f"web-0.heads.{ZONE}", "A"): [one],
+        (f"_http._tcp.heads.{ZONE}", "SRV"): [f"0 100 8080 web-0.heads.{ZONE}."],
+        (f"outside.{ZONE}", "A"): sorted([web, f"web.{ZONE}."]),
+        (f"{dashed}.default.pod.cluster.local", "A"): [one],
+        (".".join(reversed(web.split("."))) + ".in-addr.arpa", "PTR"): [f"web.{ZONE}."],
+        (".".join(reversed(one.split("."))) + ".in-addr.arpa", "PTR"): [f"web-0.heads.{ZONE}."],
+        ("dns-version.cluster.local", "TXT"): ['"1.1.0"'],
+        (f"none.{ZONE}", "A"): "NXDOMAIN",
+        (f"web.{ZONE}.{ZONE}", "A"): "NXDOMAIN",
+    }
+    for tcp in (False, True):
+        assert {key: ask(cluster, *key, tcp=tcp) for key in expected} == expected
+
+
+def test_the_service_has_upstreams_name(cluster: RunningCluster) -> None:
+    found = cluster.get("service", "-n", "kube-system", "kube-dns")
+    assert found["metadata"]["labels"]["k8s-app"] == "kube-dns"
+    assert [(port["name"], port["protocol"], port["port"]) for port in found["spec"]["ports"]] == [
+        ("dns", "UDP", 53),
+        ("dns-tcp", "TCP", 53),
+    ]
+    own = found["spec"]["clusterIP"]
+    assert own.endswith(".0.10")
+    assert inside(cluster, "cat /etc/resolv.conf").splitlines() == [
+        f"search {ZONE} svc.cluster.local cluster.local",
+        f"nameserver {own}",
+        "options ndots:5",
+    ]
+
+
+def test_pods_find_each_other_by_name(cluster: RunningCluster) -> None:
+    """Through the search paths of their own resolver, whole names and short ones, a page from a headless name."""
+    one, web = address(cluster, "pod", "web-0"), address(cluster, "service", "web")
+    searches = [ZONE, "svc.cluster.local", "cluster.local"]
+    config = {
+        "nameservers": [server(cluster)],
+        "searches": searches,
+        "options": [{"name": "ndots", "value": "5"}],
+    }
+    create(cluster, pod("straight", "sleep 1000", dnsPolicy="None", dnsConfig=config))
+    cluster.wait_ready("straight")
+    inside_ = partial(inside, cluster, name="straight")
+    assert f"Address: {web}" in inside_(f"nslookup web.{ZONE}")
+    assert f"Address: {web}" in inside_("nslookup web")
+    assert f"Address: {one}" in inside_(f"nslookup web-0.heads.{ZONE}")
+    assert f"web-0.heads.{ZONE}" in inside_(f"nslookup -type=srv _http._tcp.heads.{ZONE}")
+    assert "says hello" in inside_("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 web-0.heads 8080")
+    assert f"({one})" in inside_("ping -c 1 -W 2 heads")
+
+
+def test_a_pod_that_is_not_ready_has_no_name(cluster: RunningCluster) -> None:
+    probe = {"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1}
+    late = pod("late", "sleep 1000", subdomain="heads", hostname="late")
+    late["spec"]["containers"][0]["readinessProbe"] = probe
+    create(cluster, late)
+    eventually(lambda: cluster.get("pod", "late")["status"].get("podIP"))
+    assert ask(cluster, f"late.heads.{ZONE}") == "NXDOMAIN"
+    cluster.kubectl("exec", "late", "--", "touch", "/tmp/ready")
+    eventually(lambda: ask(cluster, f"late.heads.{ZONE}") == [address(cluster, "pod", "late")])
+    cluster.kubectl("delete", "pod", "late", "--now")
+    assert ask(cluster, f"late.heads.{ZONE}") == "NXDOMAIN"
+
+
+def test_a_new_pods_name_is_there_when_the_pod_is_ready(cluster: RunningCluster) -> None:
+    """Within 100 ms, seen from outside: by a watch of the Pod, and by asking for the name all the time."""
+    took = []
+    where = server(cluster)
+    config = kubernetes.client.Configuration()
+    kubernetes.config.load_kube_config(str(cluster.data / "kubeconfig"), client_configuration=config)
+    api = kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(config))
+    for number in range(3):
+        name = f"new-{number}"
+        ready, named = threading.Event(), threading.Event()
+        at: dict[str, float] = {}
+
+        def watch(name: str = name, ready: threading.Event = ready, at: dict[str, float] = at) -> None:
+            words = {"namespace": "default", "field_selector": f"metadata.name={name}", "timeout_seconds": 30}
+            for event in Watch().stream(api.list_namespaced_pod, **words):
+                conditions = event["object"].status.conditions or ()
+                if any(each.type == "Ready" and each.status == "True" for each in conditions):
+                    break
+            at["ready"] = time.monotonic()
+            ready.set()
+
+        def poll(name: str = name, named: threading.Event = named, at: dict[str, float] = at) -> None:
+            query = dns.message.make_query(f"{name}.heads.{ZONE}", "A")
+            until = time.monotonic() + 30
+            while time.monotonic() < until:
+                try:
+                    if not dns.query.udp(query, where, timeout=0.2).rcode():
+                        break
+                except dns.exception.Timeout:
+                    continue
+                time.sleep(0.002)
+            at["named"] = time.monotonic()
+            named.set()
+
+        create(cluster, pod(name, "sleep 1000", subdomain="heads", hostname=name))
+        threads = [threading.Thread(target=watch), threading.Thread(target=poll)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        took.append(at["named"] - at["ready"])
+    print("seconds from Ready to a name:", [round(each, 4) for each in took])
+    assert statistics.median(took) < 0.1
