@@ -357,9 +357,12 @@ def _resize(opened: socket.socket, option: int, size: int) -> None:
 
 
 class TableWatch:
-    """Calls `disturbed` on the running loop when anybody but `sender` changes `table`, or may have."""
+    """Calls `disturbed` on the running loop when anybody but `sender` changes `table`.
 
-    def __init__(self, namespace: str, table: str, sender: int, disturbed: Callable[[], object]) -> None:
+    It is told `True` for what was seen, `False` where the kernel had to drop news, so that somebody may have.
+    """
+
+    def __init__(self, namespace: str, table: str, sender: int, disturbed: Callable[[bool], object]) -> None:
         self._disturbed = disturbed
         self._sender = sender
         self._name = table.encode()
@@ -377,14 +380,14 @@ class TableWatch:
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
-            self._disturbed()
+            self._disturbed(False)
             return
         for kind, _, sender, body in _messages(data):
             if sender == self._sender or kind >> 8 != _SUBSYSTEM or kind & 0xFF == _GENERATION:
                 continue
             name = next((part for which, part in attributes(body[_FAMILY.size :]) if which == 1), b"")
             if name.rstrip(b"\0") == self._name:
-                self._disturbed()
+                self._disturbed(True)
                 return
 
     def close(self) -> None:

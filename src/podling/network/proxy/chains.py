@@ -1,0 +1,265 @@
+"""What the rules do with the connections of one kind: a chain for each kind, none for a single Service.
+
+                    ┌─▶ internal ──┐
+    services ─ way ─┼─▶ external ──┼─▶ spread N ─▶ endpoints[address, protocol, port, one of N] ─▶ rewrite
+                    └─▶ hostport ──┘
+    unserved ─ refusal ─▶ refuse, drop         sticky ─ lesson ─▶ learn for so many seconds
+
+Owns the kinds and their rules. A map tells the number of a chain, and another leads from the number to it (`ways`,
+`refusals`, `lessons`: one for each hook from which they are gone), so that no change of a Service's endpoints makes the
+kernel check any chain. Pure. Invariants: of N endpoints each is as
+likely as the others; a packet that meets a change halfway still finds the first of what is left.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from podling.linux import nf_expressions as nf
+from podling.linux.nf_tables import DYNAMIC, INTERVAL, TIMEOUT, NamedSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from ipaddress import IPv4Address, IPv4Network
+
+    Rule: TypeAlias = tuple[bytes, ...]
+
+MASQUERADE: Final = 0x4000
+"""The bit of a packet's mark that asks for another source address, as upstream's does."""
+LOCAL: Final = 1 << 16
+"""Where the numbers of a Service's local endpoints begin; those of all begin at 0."""
+
+_FRONTEND: Final = ("address", "protocol", "port")
+SERVICES: Final = NamedSet("services", _FRONTEND, ("number",))
+UNSERVED: Final = NamedSet("unserved", _FRONTEND, ("number",))
+STICKY: Final = NamedSet("sticky", _FRONTEND, ("number",))
+WAYS: Final = NamedSet("ways", ("number",), ())
+REFUSALS: Final = NamedSet("refusals", ("number",), ())
+LESSONS: Final = NamedSet("lessons", ("number",), ())
+ENDPOINTS: Final = NamedSet("endpoints", (*_FRONTEND, "number"), ("address", "port"))
+AFFINITY: Final = NamedSet("affinity", ("address", *_FRONTEND), ("address", "port"), TIMEOUT | DYNAMIC, 1 << 16)
+FIREWALLED: Final = NamedSet("firewalled", _FRONTEND)
+SOURCES: Final = NamedSet("sources", (*_FRONTEND, "address"), flags=INTERVAL)
+CLUSTER: Final = NamedSet("cluster-addresses", ("address",))
+HAIRPINS: Final = NamedSet("hairpins", ("address", "address"))
+CONNECTIONS: Final = NamedSet("connections", ("address",), flags=DYNAMIC, size=1 << 16)
+SETS: Final = (
+    SERVICES, UNSERVED, STICKY, WAYS, REFUSALS, LESSONS, ENDPOINTS, AFFINITY, FIREWALLED, SOURCES, CLUSTER, HAIRPINS,
+    CONNECTIONS,
+)  # fmt: skip
+
+ANY_ADDRESS: Final = bytes(4)
+"""Stands in keys for every address that is the node's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the rules of a node take for given."""
+
+    pods: IPv4Network
+    """The range of all Pods of the cluster."""
+    gateway: IPv4Address
+    """The node's own address in it: who is masqueraded towards a Pod comes from there."""
+    links: str
+    """What the names of the node's Pod links begin with."""
+    services: IPv4Network | None = None
+    """The range of cluster addresses."""
+    most_connections: int = 0
+    """How many connections one Pod may have open; 0 for no bound."""
+
+
+def within(network: IPv4Network) -> Sequence[bytes]:
+    """Go on if the address in the first register is of a network."""
+    return nf.masked(network.netmask.packed), nf.equal(network.network_address.packed)
+
+
+def beyond(network: IPv4Network) -> Sequence[bytes]:
+    return nf.masked(network.netmask.packed), nf.equal(network.network_address.packed, inverted=True)
+
+
+def is_local(*, source: bool = False) -> Sequence[bytes]:
+    """Go on if the destination (or the source) is the node's own address."""
+    return nf.address_type(of_source=source), nf.equal(struct.pack("=I", nf.LOCAL))
+
+
+def ask_masquerade() -> Sequence[bytes]:
+    return nf.mark(), nf.bits(0xFFFFFFFF ^ MASQUERADE, flip=MASQUERADE), nf.set_mark()
+
+
+def frontend(*, any_address: bool, register: int = 8) -> Sequence[bytes]:
+    """Load whom a packet is for, as keys have it."""
+    address = nf.constant(ANY_ADDRESS, register) if any_address else nf.destination(register)
+    return address, nf.protocol(register + 1), nf.destination_port(register + 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Over `count` endpoints evenly; `sticky` where a client keeps the one it had."""
+
+    count: int
+    first: int = 0
+    sticky: bool = False
+    any_address: bool = False
+
+    @property
+    def name(self) -> str:
+        words = ["spread", str(self.count)]
+        words += [
+            word
+            for word, is_so in (("local", self.first), ("sticky", self.sticky), ("port", self.any_address))
+            if is_so
+        ]
+        return "-".join(words)
+
+    def rules(self, facts: Facts) -> Iterator[Rule]:
+        del facts
+        key = frontend(any_address=self.any_address)
+        if self.sticky:
+            client = (nf.source(), *frontend(any_address=False, register=9))
+            yield (*client, nf.lookup(AFFINITY.name, into=8), nf.destination_nat())
+        choices = [nf.constant(struct.pack("=I", self.first), 11)]
+        if self.count > 1:
+            choices.insert(0, nf.random(self.count, 11, offset=self.first))
+        for choice in choices:
+            yield (*key, choice, nf.lookup(ENDPOINTS.name, into=8), nf.destination_nat())
+
+
+@dataclass(frozen=True, slots=True)
+class Internal:
+    """For a cluster address: the callers that are no Pods are masqueraded, so that answers find back."""
+
+    to: Spread
+
+    @property
+    def name(self) -> str:
+        return f"internal-{self.to.name}"
+
+    def rules(self, facts: Facts) -> Iterator[Rule]:
+        yield (nf.source(), *beyond(facts.pods), *ask_masquerade())
+        yield (nf.verdict(nf.goto(self.to.name)),)
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """For an address or port that the outside calls, where the policy is Cluster: all callers are masqueraded."""
+
+    to: Spread
+
+    @property
+    def name(self) -> str:
+        return f"external-{self.to.name}"
+
+    def rules(self, facts: Facts) -> Iterator[Rule]:
+        del facts
+        yield tuple(ask_masquerade())
+        yield (nf.verdict(nf.goto(self.to.name)),)
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalLocal:
+    """The same where the policy is Local: callers from outside keep their address and get what is here, or nothing.
+
+    Pods and the node itself, who would reach any node, get all.
+    """
+
+    to: Spread | None
+    here: Spread | None
+
+    @property
+    def name(self) -> str:
+        return f"external-{self.to.name if self.to else 'none'}-{self.here.name if self.here else 'none'}"
+
+    def rules(self, facts: Facts) -> Iterator[Rule]:
+        if self.to is not None:
+            own = is_local(source=True)
+            yield (*own, *ask_masquerade())
+            yield (*own, nf.verdict(nf.goto(self.to.name)))
+            yield (nf.source(), *within(facts.pods), nf.verdict(nf.goto(self.to.name)))
+        yield (nf.verdict(nf.goto(self.here.name) if self.here is not None else nf.Verdict(nf.DROP)),)
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """For a port of the node that one Pod asked for: callers keep their address, but for the node itself."""
+
+    to: Spread
+
+    @property
+    def name(self) -> str:
+        return f"hostport-{self.to.name}"
+
+    def rules(self, facts: Facts) -> Iterator[Rule]:
+        del facts
+        yield (*is_local(source=True), *ask_masquerade())
+        yield (nf.verdict(nf.goto(self.to.name)),)
+
+
+@dataclass(frozen=True, slots=True)
+class Learn:
+    """Remember for so many seconds which endpoint a client was sent to."""
+
+    seconds: int
+
+    @property
+    def name(self) -> str:
+        return f"learn-{self.seconds}"
+
+    def rules(self, facts: Facts) -> Iterator[Rule]:
+        del facts
+        yield (
+            nf.original_source(8), nf.original_destination(9), nf.protocol(10), nf.original_port(11),
+            nf.destination(12), nf.destination_port(13),
+            nf.learn(AFFINITY.name, 8, value=12, timeout=float(self.seconds)),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Answer that nobody is there."""
+
+    @property
+    def name(self) -> str:
+        return "refuse"
+
+    def rules(self, facts: Facts) -> Iterator[Rule]:
+        del facts
+        yield nf.protocol(), nf.equal(b"\6"), nf.reject_tcp()
+        yield (nf.reject(),)
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Say nothing: somebody else may answer."""
+
+    @property
+    def name(self) -> str:
+        return "drop"
+
+    def rules(self, facts: Facts) -> Iterator[Rule]:
+        del facts
+        yield (nf.verdict(nf.Verdict(nf.DROP)),)
+
+
+Chain: TypeAlias = Spread | Internal | External | ExternalLocal | HostPort | Learn | Refuse | Drop
+
+
+def map_of(chain: Chain) -> NamedSet:
+    """Return the map that leads to a chain."""
+    match chain:
+        case Learn():
+            return LESSONS
+        case Refuse() | Drop():
+            return REFUSALS
+    return WAYS
+
+
+def leads_to(chain: Chain) -> Sequence[Spread]:
+    """Return the chains that a chain goes on to."""
+    match chain:
+        case Internal(to=to) | External(to=to) | HostPort(to=to):
+            return (to,)
+        case ExternalLocal(to=to, here=here):
+            return tuple(each for each in (to, here) if each is not None)
+    return ()

@@ -1,0 +1,167 @@
+"""The service proxy of one node: informers in, elements out.
+
+Owns the loop. A change of a Service or of its slices marks the Service; what is marked is planned anew and carried into
+the table in one transaction, at once. Decides nothing: `reach.selection` and `rules.plan` do. Invariants: the table is
+replaced by a whole one at start, never taken away first; whoever takes it away finds it back; the revision told by
+`programmed` is one whose changes are all in the rules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from podling.api.resources import ENDPOINT_SLICES, SERVICES
+from podling.linux.nf_tables import TableWatch
+from podling.network.proxy.chains import Facts
+from podling.network.proxy.installed import Installed, remove
+from podling.network.proxy.rules import NOTHING, ServiceRules, plan
+from podling.network.proxy.table import table_name
+from podling.reach.endpoints import SERVICE_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from ipaddress import IPv4Network
+
+    from podling.api.encoded import Encoded
+    from podling.network.context import NetworkContext
+
+log = logging.getLogger("podling.proxy")
+
+
+class Proxy:
+    """Services in the rules of one node."""
+
+    def __init__(self, context: NetworkContext, pods: IPv4Network, *, most_connections: int = 0) -> None:
+        """`pods` is the whole cluster's range of Pod addresses; `most_connections` bounds those of one Pod."""
+        self._context = context
+        facts = Facts(
+            pods=pods,
+            gateway=context.pods.gateway,
+            links=context.pods.link_prefix,
+            most_connections=most_connections,
+        )
+        self._facts = facts
+        self._services = context.informers.of(SERVICES)
+        self._slices = context.informers.of(ENDPOINT_SLICES)
+        self._slices.add_index("service", _service_of)
+        self._installed = Installed(context.host.network_namespace, table_name(context.instance), facts)
+        self._watch: TableWatch | None = None
+        self._marked: dict[str, None] = {}
+        self._is_whole = False
+        self._disturbed = False
+        self._kicked = asyncio.Event()
+        self.programmed = 0
+        """The revision of EndpointSlices up to which everything is in the rules."""
+        self.after: list[Callable[[Mapping[str, tuple[ServiceRules, ServiceRules]]], object]] = []
+        """Called when changes are in the rules, with what each owner had and has; they do not wait."""
+
+    async def start(self) -> None:
+        """Put all that is known into the rules; from then on follow."""
+        await self._services.wait_synced()
+        await self._slices.wait_synced()
+        self._services.on_change(self._service_changed)
+        self._slices.on_change(self._slice_changed)
+        await self._install()
+        self._context.supervisor.component(f"proxy {self._context.node}", self._run)
+
+    def close(self) -> None:
+        """Let go; the rules stay."""
+        if self._watch is not None:
+            self._watch.close()
+        self._installed.close()
+
+    def _service_changed(self, old: Encoded | None, new: Encoded | None) -> None:
+        obj = new or old
+        assert obj is not None
+        self._mark(f"{obj.namespace}/{obj.name}")
+
+    def _slice_changed(self, old: Encoded | None, new: Encoded | None) -> None:
+        for obj in (old, new):
+            for key in _service_of(obj) if obj is not None else ():
+                self._mark(key)
+
+    def _mark(self, key: str) -> None:
+        self._marked[key] = None
+        self._kicked.set()
+
+    def _disturb(self, seen: bool) -> None:
+        self._disturbed = True
+        self._is_whole = self._is_whole and not seen
+        self._kicked.set()
+
+    async def _run(self) -> None:
+        while True:
+            if not self._is_whole:
+                await self._install()
+            await self._kicked.wait()
+            self._kicked.clear()
+            if self._disturbed:
+                self._disturbed = False
+                self._is_whole = self._is_whole and await asyncio.to_thread(self._installed.is_there)
+                if not self._is_whole:
+                    log.warning("somebody changed the table of Services; it is laid down again")
+                    continue
+            await self._catch_up()
+
+    async def _install(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+        self._is_whole = self._disturbed = False
+        revision = self._slices.revision
+        self._marked.clear()
+        before = dict(self._installed.owners())
+        wanted = {f"{obj.namespace}/{obj.name}": NOTHING for obj in self._services}
+        for key in wanted:
+            wanted[key] = self._plan(key)
+        await asyncio.to_thread(self._installed.install, wanted)
+        self._watch = TableWatch(
+            self._context.host.network_namespace, self._installed.table, self._installed.sender, self._disturb
+        )
+        self._is_whole = True
+        # What was done to the table before it was watched is not told.
+        self._disturb(seen=False)
+        self._tell(revision, before, wanted)
+
+    async def _catch_up(self) -> None:
+        revision = self._slices.revision
+        marked, self._marked = self._marked, {}
+        before = {key: self._installed.of(key) for key in marked}
+        wanted = {key: self._plan(key) for key in marked}
+        wanted = {key: rules for key, rules in wanted.items() if rules != before[key]}
+        if wanted:
+            await self._carry_out(wanted)
+        self._tell(revision, before, wanted)
+
+    async def _carry_out(self, wanted: Mapping[str, ServiceRules]) -> None:
+        try:
+            await asyncio.to_thread(self._installed.change, wanted)
+        except OSError:
+            self._is_whole = False
+            raise
+
+    def _tell(self, revision: int, before: Mapping[str, ServiceRules], now: Mapping[str, ServiceRules]) -> None:
+        self.programmed = revision
+        changes = {key: (before.get(key, NOTHING), rules) for key, rules in now.items()}
+        for hear in self.after:
+            hear(changes)
+
+    def _plan(self, key: str) -> ServiceRules:
+        namespace, _, name = key.partition("/")
+        service = self._services.get(name, namespace)
+        if service is None:
+            return NOTHING
+        slices = [self._slices.view(obj) for obj in self._slices.indexed("service", key)]
+        return plan(service, slices, self._context.node, self._facts, self._installed.of(key))
+
+
+def _service_of(obj: Encoded) -> tuple[str, ...]:
+    """Return the key of the Service whose slice this is; nothing for a slice that nobody's is."""
+    name = obj.labels.get(SERVICE_NAME)
+    return (f"{obj.namespace}/{name}",) if name else ()
+
+
+async def teardown(instance: str, namespace: str = "") -> None:
+    """Take the rules of Services away, with no daemon running."""
+    await asyncio.to_thread(remove, namespace, table_name(instance))

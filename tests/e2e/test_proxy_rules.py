@@ -1,0 +1,273 @@
+"""Services in the kernel's rules: every way to call one, from everywhere on and off the node."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.proxied import Node
+
+pytestmark = pytest.mark.root
+VIP = "10.96.77.9"
+
+
+def on_a_node(tmp_path: Path, scenario: Callable[[Node], Awaitable[None]], **facts) -> None:
+    async def main() -> None:
+        node = Node(tmp_path)
+        try:
+            await node.start(**facts)
+            await scenario(node)
+        finally:
+            await node.down()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("protocol", ["TCP", "UDP"])
+def test_every_way(tmp_path: Path, protocol: str) -> None:
+    """One table: who calls, by which address, who answers, and whom the Pod sees."""
+    udp = protocol == "UDP"
+    refused = "ECONNREFUSED"
+
+    async def scenario(node: Node) -> None:
+        a, b = await node.pod("a"), await node.pod("b", serves=0)
+        gateway, machine = str(node.network.gateway), str(node.address)
+        lb = "198.51.100.77"
+        external = "203.0.113.77"
+        port = {"name": "p", "port": 80, "protocol": protocol, "nodePort": 31080}
+        status = {"loadBalancer": {"ingress": [{"ip": lb}]}}
+        spec = {"type": "LoadBalancer", "externalIPs": [external], "status": status, "ports": [port]}
+        node.service("a", **spec)
+        seen: dict[tuple[str, str], str] = {}
+
+        def table(*callers: str) -> dict[tuple[str, str], str]:
+            ways = {
+                "cluster": (VIP, 80), "external": (external, 80), "balanced": (lb, 80), "gateway": (gateway, 31080),
+                "machine": (machine, 31080), "loopback": ("127.0.0.1", 31080),
+            }  # fmt: skip
+            return {
+                (caller, way): node.ask(caller, *target, udp=udp)
+                for caller in callers
+                for way, target in ways.items()
+                if way != "loopback" or caller == ""
+            }
+
+        # Policy Cluster: everybody reaches the Pod; who is no Pod, or comes by an address for the outside, is masqueraded.
+        seen = table("b", "", "outside")
+        for (caller, way), answer in seen.items():
+            expected = f"a {b}" if caller == "b" and way == "cluster" else f"a {gateway}"
+            assert answer == expected, (caller, way, answer)
+        # The Pod itself through its Service: it sees the node, or it would answer itself past the rewriting.
+        assert node.ask("a", VIP, 80, udp=udp) == f"a {gateway}"
+        # Policy Local with the endpoint here: callers from outside keep their address.
+        local = spec | {"externalTrafficPolicy": "Local"}
+        node.service("a", **local)
+        seen = table("b", "", "outside")
+        for (caller, way), answer in seen.items():
+            expected = {"b": b, "": gateway, "outside": str(node.caller)}[caller]
+            if way == "cluster" and caller == "outside":
+                expected = gateway
+            assert answer == f"a {expected}", (caller, way, answer)
+        # Policy Local with none here: the outside is left without an answer, the cluster's own get there.
+        node.service(elsewhere=[a], **local)
+        assert node.ask("outside", machine, 31080, udp=udp) == "timeout"
+        assert node.ask("b", machine, 31080, udp=udp) == f"a {b}"
+        assert node.ask("", machine, 31080, udp=udp) == f"a {gateway}"
+        node.service(elsewhere=[a], internalTrafficPolicy="Local", ports=[port])
+        assert node.ask("b", VIP, 80, udp=udp) == "timeout"
+        # No endpoints at all: refused at once, by every way; so is a port that the Service has not.
+        node.service(**spec)
+        for caller, way in table("b", "", "outside").items():
+            # What the node itself sends by UDP, the kernel refuses already when it is sent.
+            assert way == ("EPERM" if udp and caller[0] == "" else refused), caller
+        node.service("a", **spec)
+        assert node.ask("b", VIP, 81, udp=udp) == refused
+        assert node.ask("", VIP, 81) == refused
+        assert node.ask("b", VIP, 80, udp=udp) == f"a {b}"
+        # Nothing is left of it once it is gone.
+        node.service(type="ExternalName", ports=[port])
+        assert node.ask("outside", machine, 31080, udp=udp) == refused
+
+    on_a_node(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("count", [1, 3, 65, 200])
+def test_spread(tmp_path: Path, count: int) -> None:
+    """Each of 1, 3, 65 or 200 endpoints gets as much as the others: by chi-square, wrong once in ten thousand runs."""
+
+    async def scenario(node: Node) -> None:
+        await node.pod("a", serves=0)
+        await node.pod("b", serves=0)
+        # Endpoints are ports of one Pod: as good as Pods to the rules, and quick to have two hundred of.
+        from podling.api.codec import from_tree
+        from podling.api.types.core_v1 import Service
+        from podling.api.types.discovery_v1 import EndpointSlice
+        from podling.linux.conntrack import Conntrack
+        from podling.network.proxy.rules import plan
+
+        vip = f"10.96.78.{count}"
+        spec = {"clusterIP": vip, "clusterIPs": [vip], "ports": [{"name": "p", "port": 80, "protocol": "UDP"}]}
+        service = from_tree(Service, {"metadata": {"name": "w", "namespace": "d"}, "spec": spec})
+        slices = [
+            from_tree(EndpointSlice, {
+                "addressType": "IPv4", "endpoints": [{"addresses": [node.pods["a"]], "nodeName": "here"}],
+                "ports": [{"name": "p", "port": 1000 + number, "protocol": "UDP"}],
+            })
+            for number in range(count)
+        ]  # fmt: skip
+        node.installed.change({"w": plan(service, slices, "here", node.facts)})
+
+        def send() -> None:
+            import socket
+
+            for number in range(4000):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as caller:
+                    caller.bind(("0.0.0.0", 20000 + number))
+                    caller.sendto(b"?", (vip, 80))
+
+        from podling.linux import namespaces
+
+        namespaces.inside(node.space("b"), send)
+        table = Conntrack()
+        ports = Counter(
+            entry.reply.source_port
+            for entry in table.entries()
+            if entry.original.destination == vip and entry.original.source == node.pods["b"]
+        )
+        table.close()
+        total = sum(ports.values())
+        assert total >= 3900
+        assert set(ports) == {1000 + number for number in range(count)}
+        expected = total / count
+        square = sum((ports[1000 + number] - expected) ** 2 / expected for number in range(count))
+        freedom = count - 1
+        # Wilson and Hilferty: the 0.9999 quantile of chi-square.
+        limit = freedom * (1 - 2 / (9 * freedom) + 3.72 * math.sqrt(2 / (9 * freedom))) ** 3 if freedom else 0.001
+        assert square <= limit
+
+    on_a_node(tmp_path, scenario)
+
+
+def test_affinity(tmp_path: Path) -> None:
+    """A client stays with its endpoint until that goes or its time is over; another client chooses for itself."""
+
+    async def scenario(node: Node) -> None:
+        names = ["a", "b", "c", "d"]
+        for name in names:
+            await node.pod(name)
+        await node.pod("client", serves=0)
+        config = {"clientIP": {"timeoutSeconds": 2}}
+        port = {"name": "p", "port": 80, "protocol": "TCP", "nodePort": 31081}
+        spec = {"type": "NodePort", "sessionAffinity": "ClientIP", "sessionAffinityConfig": config, "ports": [port]}
+        node.service(*names, **spec)
+        for caller, address, number in (("client", VIP, 80), ("outside", node.address, 31081), ("", VIP, 80)):
+            first = {node.ask(caller, address, number).split()[0] for _ in range(12)}
+            assert len(first) == 1, (caller, first)
+        kept = node.ask("client", VIP, 80).split()[0]
+        node.installed.install(dict(node.installed.owners()))
+        assert node.ask("client", VIP, 80).split()[0] == kept
+        left = [name for name in names if name != kept]
+        node.service(*left, **spec)
+        moved = {node.ask("client", VIP, 80).split()[0] for _ in range(6)}
+        assert len(moved) == 1
+        assert moved <= set(left)
+        node.service(*names, **spec)
+        assert {node.ask("client", VIP, 80).split()[0] for _ in range(6)} == moved
+        seen = set()
+        for _ in range(8):
+            await asyncio.sleep(2.1)
+            seen.add(node.ask("client", VIP, 80).split()[0])
+            if len(seen) > 1:
+                break
+        assert len(seen) > 1
+
+    on_a_node(tmp_path, scenario)
+
+
+def test_source_ranges(tmp_path: Path) -> None:
+    """A balanced address lets in whom the ranges name; other ways to the Service stay open."""
+
+    async def scenario(node: Node) -> None:
+        await node.pod("a")
+        await node.pod("b", serves=0)
+        lb = "198.51.100.77"
+        status = {"loadBalancer": {"ingress": [{"ip": lb}]}}
+        port = {"name": "p", "port": 80, "protocol": "TCP", "nodePort": 31082}
+        spec = {"type": "LoadBalancer", "status": status, "ports": [port]}
+        node.service("a", loadBalancerSourceRanges=[f"{node.pods['b']}/32"], **spec)
+        assert node.ask("outside", lb, 80) == "timeout"
+        assert node.ask("b", lb, 80).startswith("a ")
+        assert node.ask("outside", node.address, 31082).startswith("a ")
+        node.service("a", loadBalancerSourceRanges=[str(node.subnet)], **spec)
+        assert node.ask("outside", lb, 80).startswith("a ")
+        assert node.ask("b", lb, 80) == "timeout"
+
+    on_a_node(tmp_path, scenario)
+
+
+def test_a_pod_opens_so_many_connections_and_no_more(tmp_path: Path) -> None:
+    """Its bound holds for what it has open: another Pod is not concerned, and what it closes counts no more."""
+
+    async def scenario(node: Node) -> None:
+        address = await node.pod("a")
+        for name in ("greedy", "modest"):
+            await node.pod(name, serves=0)
+        import socket
+
+        from podling.linux import namespaces
+
+        def grab() -> tuple[int, list[socket.socket]]:
+            held = []
+            for number in range(40):
+                caller = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                held.append(caller)
+                caller.settimeout(0.15)
+                caller.connect((address, 8080))
+                caller.send(b"?")
+                try:
+                    caller.recv(100)
+                except TimeoutError:
+                    return number, held
+            return 40, held
+
+        count, held = namespaces.inside(node.space("greedy"), grab)
+        assert 18 <= count <= 22
+        assert node.ask("modest", address, 8080).startswith("a ")
+        assert node.ask("", address, 8080).startswith("a ")
+        for each in held:
+            each.close()
+
+    on_a_node(tmp_path, scenario, most_connections=20)
+
+
+def test_loopback_addresses_of_the_node_are_not_reached_from_outside(tmp_path: Path) -> None:
+    """Though the node forwards its own 127.0.0.1, nobody else gets there, with whatever route."""
+
+    async def scenario(node: Node) -> None:
+        from ipaddress import IPv4Network
+
+        from podling.linux import namespaces
+        from podling.linux.netlink import Netlink
+
+        node.serve("private", 31999, space="")
+        assert node.ask("", "127.0.0.1", 31999).startswith("private")
+
+        def route() -> None:
+            import socket
+
+            namespaces.write_sysctl("net.ipv4.conf.all.route_localnet", "1")
+            with Netlink() as netlink:
+                netlink.delete_address(1, __import__("ipaddress").IPv4Address("127.0.0.1"), prefix=8)
+                netlink.add_route(
+                    IPv4Network("127.0.0.1/32"), interface=socket.if_nametoindex("eth0"), gateway=node.address
+                )
+
+        namespaces.inside(node.space("outside"), route)
+        assert node.ask("outside", "127.0.0.1", 31999) == "timeout"
+
+    on_a_node(tmp_path, scenario)
