@@ -70,6 +70,13 @@ def main() -> None:
     metavar="[DIR]",
     help="Have CNI plugins wire Pods, by the first configuration in DIR (default: /etc/cni/net.d).",
 )
+@click.option(
+    "--pod-connections",
+    type=click.IntRange(min=0),
+    default=32768,
+    show_default=True,
+    help="How many connections one Pod may have open; 0 for no bound.",
+)
 @click.option("--node-name", default="", help="The first node's name; default: the host's.")
 def up(data_dir: DataDir, *, detach: bool, **choices: Any) -> None:
     """Start a cluster and say how to use it."""

@@ -7,6 +7,7 @@ it holds beside them, it hands to `closing`, which is closed after those, the la
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 from podling.apiserver.record import User
@@ -14,6 +15,7 @@ from podling.network.context import NetworkContext
 from podling.network.flows import FlowReader
 from podling.network.policy.enforcer import PolicyEnforcer
 from podling.network.policy.podnetwork import PoliciedPodNetwork
+from podling.network.proxy.proxy import Proxy
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -40,11 +42,16 @@ def network_context(
     supervisor: Supervisor,
     host: Host,
     pods: RoutedPodNetwork,
+    most_connections: int,
 ) -> NetworkContext:
     """Return what the network components of `node` are built from; they call as upstream's proxy does."""
     client = plane.client(PROXY)
     informers = plane.informers(PROXY, supervisor)
-    return NetworkContext(node, instance, data, client, informers, clock, supervisor, host, pods)
+    services = plane.server.addresses.network
+    service_range = services if isinstance(services, IPv4Network) else None
+    return NetworkContext(
+        node, instance, data, client, informers, clock, supervisor, host, pods, service_range, most_connections
+    )
 
 
 async def start(context: NetworkContext, plane: ControlPlane, closing: AsyncExitStack, flows: FlowSink) -> PodNetwork:
@@ -53,6 +60,9 @@ async def start(context: NetworkContext, plane: ControlPlane, closing: AsyncExit
     What is returned wires the node's Pods. `flows` is told what calls the node's kernel sees.
     """
     # In this order: the proxy (Services), then policies, then flows. Each adds itself here.
+    proxy = Proxy(context)
+    closing.callback(proxy.close)
+    await proxy.start()
     informers = plane.informers(POLICY, context.supervisor)
     policies = PolicyEnforcer(replace(context, client=plane.client(POLICY), informers=informers), flows)
     closing.callback(policies.close)

@@ -29,5 +29,7 @@ class Options:
     """Seconds for which Events outlive their object."""
     cni: Path | None = None
     """A folder of CNI configurations: the plugins named there wire Pods, in place of Podling."""
+    pod_connections: int = 32768
+    """How many connections one Pod may have open at a time; 0 for no bound."""
     kubelet_config: Path | None = None
     """A KubeletConfiguration, for every node."""

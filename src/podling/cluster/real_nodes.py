@@ -213,8 +213,9 @@ class RealNodes:
             machine = share_of(machine, further, count)
         cgroups = NodeCgroups(settings.cgroup_root, detect())
         context = networks.network_context(
-            node.name, data.instance, node.data, plane, self._clock, self._supervisor, node.host, node.network
-        )
+            node.name, data.instance, node.data, plane, self._clock, self._supervisor, node.host, node.network,
+            self._options.pod_connections,
+        )  # fmt: skip
         pods = await networks.start(context, plane, node.closing, flows)
         kubelet = make_kubelet(
             node.name,

@@ -25,12 +25,14 @@ def remove_all(data: DataDir) -> None:
 async def _remove(data: DataDir) -> None:
     from podling.network import podnetwork
     from podling.network.policy.rules import remove_table
+    from podling.network.proxy import proxy
     from podling.runtime.oci.teardown import teardown
 
     await _remove_cni(data)
     for node in data.further_nodes():
         await remove_node(data, node)
     await teardown(data.path, data.instance)
+    await proxy.teardown(data.instance)
     await podnetwork.teardown(data.path, data.instance)
     await asyncio.to_thread(remove_table, data.instance)
 

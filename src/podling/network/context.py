@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Network
     from pathlib import Path
 
     from podling.aio.clock import Clock
@@ -34,3 +35,7 @@ class NetworkContext:
     supervisor: Supervisor
     host: Host
     pods: RoutedPodNetwork
+    service_range: IPv4Network | None = None
+    """The range of cluster addresses, where it is of this family."""
+    most_connections: int = 0
+    """How many connections one Pod may have open; 0 for no bound."""

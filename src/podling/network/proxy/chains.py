@@ -1,13 +1,11 @@
 """What the rules do with the connections of one kind: a chain for each kind, none for a single Service.
 
-                    ┌─▶ internal ──┐
-    services ─ way ─┼─▶ external ──┼─▶ spread N ─▶ endpoints[address, protocol, port, one of N] ─▶ rewrite
-                    └─▶ hostport ──┘
-    unserved ─ refusal ─▶ refuse, drop         sticky ─ lesson ─▶ learn for so many seconds
+               ┌─▶ internal ──┐
+    services ──┼─▶ external ──┼─▶ spread N ─▶ endpoints[address, protocol, port, one of N] ─▶ rewrite
+               └─▶ hostport ──┘
+    unserved ────▶ refuse, drop          sticky ────▶ learn for so many seconds
 
-Owns the kinds and their rules. A map tells the number of a chain, and another leads from the number to it (`ways`,
-`refusals`, `lessons`: one for each hook from which they are gone), so that no change of a Service's endpoints makes the
-kernel check any chain. Pure. Invariants: of N endpoints each is as
+Owns the kinds and their rules. Pure. Invariants: of N endpoints each is as
 likely as the others; a packet that meets a change halfway still finds the first of what is left.
 """
 
@@ -32,12 +30,9 @@ LOCAL: Final = 1 << 16
 """Where the numbers of a Service's local endpoints begin; those of all begin at 0."""
 
 _FRONTEND: Final = ("address", "protocol", "port")
-SERVICES: Final = NamedSet("services", _FRONTEND, ("number",))
-UNSERVED: Final = NamedSet("unserved", _FRONTEND, ("number",))
-STICKY: Final = NamedSet("sticky", _FRONTEND, ("number",))
-WAYS: Final = NamedSet("ways", ("number",), ())
-REFUSALS: Final = NamedSet("refusals", ("number",), ())
-LESSONS: Final = NamedSet("lessons", ("number",), ())
+SERVICES: Final = NamedSet("services", _FRONTEND, ())
+UNSERVED: Final = NamedSet("unserved", _FRONTEND, ())
+STICKY: Final = NamedSet("sticky", _FRONTEND, ())
 ENDPOINTS: Final = NamedSet("endpoints", (*_FRONTEND, "number"), ("address", "port"))
 AFFINITY: Final = NamedSet("affinity", ("address", *_FRONTEND), ("address", "port"), TIMEOUT | DYNAMIC, 1 << 16)
 FIREWALLED: Final = NamedSet("firewalled", _FRONTEND)
@@ -46,7 +41,7 @@ CLUSTER: Final = NamedSet("cluster-addresses", ("address",))
 HAIRPINS: Final = NamedSet("hairpins", ("address", "address"))
 CONNECTIONS: Final = NamedSet("connections", ("address",), flags=DYNAMIC, size=1 << 16)
 SETS: Final = (
-    SERVICES, UNSERVED, STICKY, WAYS, REFUSALS, LESSONS, ENDPOINTS, AFFINITY, FIREWALLED, SOURCES, CLUSTER, HAIRPINS,
+    SERVICES, UNSERVED, STICKY, ENDPOINTS, AFFINITY, FIREWALLED, SOURCES, CLUSTER, HAIRPINS,
     CONNECTIONS,
 )  # fmt: skip
 
@@ -243,16 +238,6 @@ class Drop:
 
 
 Chain: TypeAlias = Spread | Internal | External | ExternalLocal | HostPort | Learn | Refuse | Drop
-
-
-def map_of(chain: Chain) -> NamedSet:
-    """Return the map that leads to a chain."""
-    match chain:
-        case Learn():
-            return LESSONS
-        case Refuse() | Drop():
-            return REFUSALS
-    return WAYS
 
 
 def leads_to(chain: Chain) -> Sequence[Spread]:

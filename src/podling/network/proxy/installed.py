@@ -1,14 +1,13 @@
 """What the kernel holds of Services on one node: laid down whole, then changed element by element.
 
-Owns the claims, the numbers of the chains, and the transactions that carry changes into the table. Blocks where the
+Owns the claims, the chains that there are, and the transactions that carry changes into the table. Blocks where the
 kernel does: call it from a thread. Invariants: a transaction that fails leaves memory and kernel apart, and the next
 thing to do is `install`; it replaces the table at once, so that no packet sees it missing.
 """
 
 from __future__ import annotations
 
-import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from podling.linux import nf_expressions as nf
 from podling.linux.nf_tables import Batch, Element, Tables
@@ -21,10 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from podling.network.proxy.chains import Chain, Facts
-    from podling.network.proxy.rules import Remembered, ServiceRules, Value
-
-_NUMBERS: Final = (ch.SERVICES.name, ch.UNSERVED.name, ch.STICKY.name)
-"""The maps whose values are numbers of chains."""
+    from podling.network.proxy.rules import ServiceRules, Value
 
 
 class Installed:
@@ -36,7 +32,7 @@ class Installed:
         self._tables = Tables(namespace)
         self._claims = Claims()
         self._rules: dict[str, ServiceRules] = {}
-        self._numbers: dict[Chain, int] = {}
+        self._chains: dict[Chain, None] = {}
 
     @property
     def sender(self) -> int:
@@ -60,7 +56,7 @@ class Installed:
     def install(self, wanted: Mapping[str, ServiceRules]) -> None:
         """Replace the table by one that holds what is wanted; who was sent where is remembered."""
         changes = Changes()
-        self._claims, self._numbers, self._rules = Claims(), {}, {}
+        self._claims, self._chains, self._rules = Claims(), {}, {}
         self._take(wanted, changes)
         batch = Batch(self.table)
         known = self._still_valid(self._tables.elements(self.table, ch.AFFINITY.name))
@@ -98,36 +94,23 @@ class Installed:
 
     def _write(self, batch: Batch, changes: Changes) -> None:
         for name, elements in _by_set(changes.gone).items():
-            batch.delete_elements(name, [_element(name, key, value, 0) for key, value in elements])
+            batch.delete_elements(name, [_element(name, key, value) for key, value in elements])
         for name, elements in _by_set(changes.new).items():
-            numbered = [(key, value, self._number(value, batch) if name in _NUMBERS else 0) for key, value in elements]
-            batch.add_elements(name, [_element(name, key, value, number) for key, value, number in numbered])
+            for _, value in elements:
+                if value is not None and not isinstance(value, bytes):
+                    self._have(value, batch)
+            batch.add_elements(name, [_element(name, key, value) for key, value in elements])
 
-    def _number(self, chain: Value, batch: Batch) -> int:
-        """Return a chain's number; one that nothing has led to yet is made by the same transaction."""
-        assert chain is not None
-        assert not isinstance(chain, bytes)
-        number = self._numbers.get(chain)
-        if number is None:
-            self._add_chain(chain, batch)
-            number = self._numbers[chain]
-        return number
-
-    def _add_chain(self, chain: Chain, batch: Batch) -> None:
-        if chain in self._numbers:
+    def _have(self, chain: Chain, batch: Batch) -> None:
+        """Make a chain that nothing has led to yet, by the same transaction; it stays till the next `install`."""
+        if chain in self._chains:
             return
         for further in ch.leads_to(chain):
-            self._add_chain(further, batch)
-        number = self._numbers[chain] = len(self._numbers) + 1
+            self._have(further, batch)
+        self._chains[chain] = None
         batch.add_chain(chain.name)
         for rule in chain.rules(self._facts):
             batch.add_rule(chain.name, *rule)
-        batch.add_elements(ch.map_of(chain).name, [Element(struct.pack("=I", number), nf.goto(chain.name))])
-
-    def _remembered(self, key: bytes) -> list[Remembered]:
-        """Return the frontends that a connection's address, protocol and port may be of."""
-        keys = (key, ch.ANY_ADDRESS + key[4:])
-        return [r.remembered[k] for r in self._rules.values() for k in keys if k in r.remembered]
 
     def _still_valid(self, known: Sequence[Element]) -> list[Element]:
         """Return what is known of clients, as far as it still leads to an endpoint of theirs."""
@@ -174,13 +157,11 @@ def _by_set(places: Mapping[tuple[str, bytes], Value]) -> dict[str, list[tuple[b
     return found
 
 
-def _element(name: str, key: bytes, value: Value, number: int) -> Element:
+def _element(name: str, key: bytes, value: Value) -> Element:
     if name == ch.SOURCES.name:
         assert isinstance(value, bytes)
         return Element(key, end=value)
-    if number:
-        return Element(key, struct.pack("=I", number))
-    return Element(key, value if isinstance(value, bytes) else None)
+    return Element(key, value if value is None or isinstance(value, bytes) else nf.goto(value.name))
 
 
 def remove(namespace: str, table: str) -> None:

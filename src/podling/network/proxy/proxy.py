@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from podling.api.resources import ENDPOINT_SLICES, SERVICES
+from podling.linux.namespaces import read_sysctl
 from podling.linux.nf_tables import TableWatch
 from podling.network.proxy.chains import Facts
 from podling.network.proxy.installed import Installed, remove
@@ -22,10 +23,19 @@ from podling.reach.endpoints import SERVICE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from ipaddress import IPv4Network
 
     from podling.api.encoded import Encoded
     from podling.network.context import NetworkContext
+
+SETTINGS: Final = {
+    "net.ipv4.conf.all.route_localnet": "1",
+    "net.netfilter.nf_conntrack_tcp_timeout_established": "86400",
+    "net.netfilter.nf_conntrack_tcp_timeout_close_wait": "3600",
+}
+"""Ports of the node answer at 127.0.0.1 too (nobody from elsewhere gets there, the table sees to it); the rest is what
+upstream's proxy sets."""
+_MOST_TRACKED: Final = "net.netfilter.nf_conntrack_max"
+_TRACKED: Final = 131072
 
 log = logging.getLogger("podling.proxy")
 
@@ -33,16 +43,15 @@ log = logging.getLogger("podling.proxy")
 class Proxy:
     """Services in the rules of one node."""
 
-    def __init__(self, context: NetworkContext, pods: IPv4Network, *, most_connections: int = 0) -> None:
-        """`pods` is the whole cluster's range of Pod addresses; `most_connections` bounds those of one Pod."""
+    def __init__(self, context: NetworkContext) -> None:
         self._context = context
-        facts = Facts(
-            pods=pods,
-            gateway=context.pods.gateway,
-            links=context.pods.link_prefix,
-            most_connections=most_connections,
+        self._facts = facts = Facts(
+            context.pods.cluster_range,
+            context.pods.gateway,
+            context.pods.link_prefix,
+            context.service_range,
+            context.most_connections,
         )
-        self._facts = facts
         self._services = context.informers.of(SERVICES)
         self._slices = context.informers.of(ENDPOINT_SLICES)
         self._slices.add_index("service", _service_of)
@@ -59,6 +68,10 @@ class Proxy:
 
     async def start(self) -> None:
         """Put all that is known into the rules; from then on follow."""
+        for name, value in SETTINGS.items():
+            await self._context.pods.set_sysctl(name, value)
+        if 0 < int(read_sysctl(_MOST_TRACKED) or 0) < _TRACKED:
+            await self._context.pods.set_sysctl(_MOST_TRACKED, str(_TRACKED))
         await self._services.wait_synced()
         await self._slices.wait_synced()
         self._services.on_change(self._service_changed)

@@ -19,8 +19,6 @@ from podling.linux.nf_expressions import DROP, JUMP, RETURN, Verdict, goto, verd
 from podling.network.proxy import chains as ch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from podling.linux.nf_tables import Batch, NamedSet
     from podling.network.proxy.chains import Facts
 
@@ -44,7 +42,7 @@ def lay_down(batch: Batch, facts: Facts) -> None:
     _judge(batch)
     for any_address in (False, True):
         own = ch.is_local() if any_address else ()
-        batch.add_rule("services", *own, *ch.frontend(any_address=any_address), *_way(ch.SERVICES, ch.WAYS))
+        batch.add_rule("services", *own, *ch.frontend(any_address=any_address), _way(ch.SERVICES))
     _leftovers(batch, facts)
     batch.add_rule("masquerade", nf.mark(), nf.bits(0xFFFFFFFF ^ ch.MASQUERADE), nf.set_mark())
     towards_pods = (nf.destination(), *ch.within(facts.pods))
@@ -52,9 +50,9 @@ def lay_down(batch: Batch, facts: Facts) -> None:
     batch.add_rule("masquerade", nf.masquerade())
 
 
-def _way(named: NamedSet, ways: NamedSet) -> Sequence[bytes]:
+def _way(named: NamedSet) -> bytes:
     """Go the way that a map tells for the frontend in the first registers."""
-    return nf.lookup(named.name, into=12), nf.lookup(ways.name, 12, into=0)
+    return nf.lookup(named.name, into=0)
 
 
 def _jump(chain: str) -> bytes:
@@ -109,7 +107,7 @@ def _base_chains(batch: Batch, facts: Facts) -> None:
 def _judge(batch: Batch) -> None:
     for any_address in (False, True):
         own = ch.is_local() if any_address else ()
-        batch.add_rule("judge", *own, *ch.frontend(any_address=any_address), *_way(ch.UNSERVED, ch.REFUSALS))
+        batch.add_rule("judge", *own, *ch.frontend(any_address=any_address), _way(ch.UNSERVED))
     caller = (*ch.frontend(any_address=False), nf.source(11))
     batch.add_rule(
         "judge", *caller, nf.lookup(ch.FIREWALLED.name), nf.lookup(ch.SOURCES.name, inverted=True),
@@ -119,7 +117,7 @@ def _judge(batch: Batch) -> None:
 
 def _leftovers(batch: Batch, facts: Facts) -> None:
     for address in (nf.original_destination(8), nf.constant(ch.ANY_ADDRESS, 8)):
-        batch.add_rule("known", address, nf.protocol(9), nf.original_port(10), *_way(ch.STICKY, ch.LESSONS))
+        batch.add_rule("known", address, nf.protocol(9), nf.original_port(10), _way(ch.STICKY))
     for rule in ch.Refuse().rules(facts):
         batch.add_rule("refused", *rule)
     batch.add_rule("leftovers", nf.destination(), nf.lookup(ch.CLUSTER.name), verdict(goto("refused")))

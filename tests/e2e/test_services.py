@@ -1,0 +1,148 @@
+"""Services of a real cluster: containers behind them, real callers, and what may happen to the proxy meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.running import RunningCluster, busybox_archive, eventually, free_port, pod_manifest
+
+pytestmark = pytest.mark.root
+
+SERVE = "mkdir -p /www; hostname > /www/index.html; exec httpd -f -p 8080 -h /www"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
+    data = tmp_path_factory.mktemp("services") / "data"
+    running = RunningCluster(data, free_port(), "oci")
+    try:
+        running.up()
+        running.podling("image", "load", str(busybox_archive(data.parent)))
+        yield running
+    finally:
+        running.podling("down", check=False)
+
+
+def web(cluster: RunningCluster, name: str, app: str, **more: object) -> None:
+    manifest = json.loads(pod_manifest(name, "sh", "-c", SERVE))
+    manifest["metadata"]["labels"] = {"app": app}
+    probe = {"httpGet": {"port": 8080, "path": "/"}, "periodSeconds": 1}
+    manifest["spec"]["containers"][0] |= {"readinessProbe": probe, **more}
+    manifest["spec"]["terminationGracePeriodSeconds"] = 10
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+
+
+def service(cluster: RunningCluster, name: str, **spec: object) -> dict:
+    tree = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}], **spec},
+    }
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(tree))
+    return cluster.get("service", name)
+
+
+def page(address: str, port: int = 80, timeout: float = 2.0) -> str:
+    """Ask for the page over a connection of its own; what goes wrong is told in capitals."""
+    try:
+        with socket.create_connection((address, port), timeout) as caller:
+            caller.settimeout(timeout)
+            caller.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            answer = b""
+            while data := caller.recv(4096):
+                answer += data
+    except OSError as error:
+        return type(error).__name__.upper()
+    return answer.rpartition(b"\r\n\r\n")[2].decode().strip() or "EMPTY"
+
+
+def instance(cluster: RunningCluster) -> str:
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
+    from podling.cluster.data_dir import DataDir
+
+    name = DataDir(cluster.data).instance
+    assert f"podling-{name}-services" in tables
+    return name
+
+
+def test_a_service_is_reached_from_pods_and_from_the_node(cluster: RunningCluster) -> None:
+    """By cluster address and node port, by the Pods behind it too; with nobody behind it callers are refused."""
+    made = service(cluster, "front", type="NodePort")
+    address, port = made["spec"]["clusterIP"], made["spec"]["ports"][0]["nodePort"]
+    assert eventually(lambda: page(address) == "CONNECTIONREFUSEDERROR")
+    for name in ("front-a", "front-b"):
+        web(cluster, name, "front")
+    cluster.wait_ready("front-a", "front-b")
+    eventually(lambda: {page(address) for _ in range(10)} == {"front-a", "front-b"})
+    assert {page("127.0.0.1", port) for _ in range(20)} == {"front-a", "front-b"}
+    script = f"for i in $(seq 12); do printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {address} 80 | tail -n 1; done"
+    own = set(cluster.kubectl("exec", "front-a", "--", "sh", "-c", script).stdout.split())
+    assert own == {"front-a", "front-b"}
+
+
+def test_rules_that_somebody_removes_come_back(cluster: RunningCluster) -> None:
+    """A flushed or deleted table is laid down again at once, without anybody asking."""
+    made = service(cluster, "mended")
+    web(cluster, "mended", "mended")
+    cluster.wait_ready("mended")
+    address = made["spec"]["clusterIP"]
+    eventually(lambda: page(address) == "mended")
+    table = f"podling-{instance(cluster)}-services"
+    for words in (("delete", "table", "inet", table), ("flush", "map", "inet", table, "endpoints")):
+        began = time.monotonic()
+        subprocess.run(["nft", *words], check=True)
+        eventually(lambda: page(address, timeout=0.5) == "mended", 5, 0.01)
+        assert time.monotonic() - began < 2
+
+
+def test_services_outlive_podling(cluster: RunningCluster) -> None:
+    """Killed and started again: an open connection lives, and at no moment is a new one refused."""
+    made = service(cluster, "lasting")
+    web(cluster, "lasting", "lasting")
+    cluster.wait_ready("lasting")
+    address = made["spec"]["clusterIP"]
+    eventually(lambda: page(address) == "lasting")
+    open_one = socket.create_connection((address, 80), 5)
+    failures: list[str] = []
+    stop = threading.Event()
+
+    def call() -> None:
+        while not stop.wait(0.005):
+            answer = page(address)
+            if answer != "lasting":
+                failures.append(answer)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    try:
+        os.kill(cluster.pid, signal.SIGKILL)
+        time.sleep(0.3)
+        cluster.up()
+        time.sleep(0.5)
+    finally:
+        stop.set()
+        caller.join()
+    assert failures == []
+    open_one.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    assert b"lasting" in open_one.recv(4096) + open_one.recv(4096)
+    open_one.close()
+
+
+def test_down_leaves_no_rules(tmp_path) -> None:
+    """`down` takes the table of Services away with all else."""
+    running = RunningCluster(tmp_path / "data", free_port(), "oci")
+    running.up()
+    table = f"podling-{instance(running)}-services"
+    running.podling("down")
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
+    assert table not in tables
