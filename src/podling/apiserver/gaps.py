@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from podling.api.resources import Resource
 
-_UNROUTED = "Service addresses are kept but not routed yet"
 _NO_SELINUX = "SELinux labels are not applied"
 _NO_APPARMOR = "AppArmor profiles are not applied"
 _CONTAINER_LISTS = ("containers", "initContainers", "ephemeralContainers")
@@ -42,9 +41,6 @@ UNENFORCED: Mapping[str, Mapping[str, str]] = {
     },
     "Service": {
         "spec.type=LoadBalancer": "load balancers are not provided",
-        "spec.type=NodePort": "node ports are kept but not opened",
-        "spec.selector": _UNROUTED,
-        "spec.externalIPs[]": _UNROUTED,
     },
 }
 """By kind: path → what does not happen."""
