@@ -91,7 +91,7 @@ class PolicyEnforcer:
         policies.on_change(self._policy_changed)
         self._pods.on_change(self._pod_changed)
         await self._replace()
-        self._watch = TableWatch(namespace, self._rules.table, self._tables.sender, self._touched)
+        self._watch = TableWatch(namespace, self._rules.table, self._tables.sender, lambda _: self._touched())
         context.supervisor.component(f"policies of {context.node}", self._run)
 
     def _listen(self, namespace: str) -> int | None:
