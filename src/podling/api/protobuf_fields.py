@@ -57,7 +57,11 @@ KINDS: Final[Mapping[tuple[str, str], str]] = {
     ("rbac.authorization.k8s.io", "Role"): "Role",
     ("rbac.authorization.k8s.io", "RoleBinding"): "RoleBinding",
     ("scheduling.k8s.io", "PriorityClass"): "PriorityClass",
+    ("storage.k8s.io", "CSIDriver"): "CSIDriver",
+    ("storage.k8s.io", "CSINode"): "CSINode",
+    ("storage.k8s.io", "CSIStorageCapacity"): "CSIStorageCapacity",
     ("storage.k8s.io", "StorageClass"): "StorageClass",
+    ("storage.k8s.io", "VolumeAttachment"): "VolumeAttachment",
 }
 """Group and kind → message. `DeleteOptions` is of every group."""
 

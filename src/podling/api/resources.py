@@ -125,6 +125,14 @@ RUNTIME_CLASSES: Resource[node_v1.RuntimeClass] = _of("node.k8s.io", "runtimecla
 STORAGE_CLASSES: Resource[storage_v1.StorageClass] = _of(
     "storage.k8s.io", "storageclasses", "StorageClass", "sc", namespaced=False
 )
+CSI_DRIVERS: Resource[storage_v1.CSIDriver] = _of("storage.k8s.io", "csidrivers", "CSIDriver", namespaced=False)
+CSI_NODES: Resource[storage_v1.CSINode] = _of("storage.k8s.io", "csinodes", "CSINode", namespaced=False)
+CSI_STORAGE_CAPACITIES: Resource[storage_v1.CSIStorageCapacity] = _of(
+    "storage.k8s.io", "csistoragecapacities", "CSIStorageCapacity"
+)
+VOLUME_ATTACHMENTS: Resource[storage_v1.VolumeAttachment] = _of(
+    "storage.k8s.io", "volumeattachments", "VolumeAttachment", namespaced=False
+)
 ROLES: Resource[rbac_v1.Role] = _of("rbac.authorization.k8s.io", "roles", "Role")
 ROLE_BINDINGS: Resource[rbac_v1.RoleBinding] = _of("rbac.authorization.k8s.io", "rolebindings", "RoleBinding")
 CLUSTER_ROLES: Resource[rbac_v1.ClusterRole] = _of(
@@ -157,6 +165,10 @@ STORED: tuple[Resource[Any], ...] = (
     NETWORK_POLICIES,
     RUNTIME_CLASSES,
     STORAGE_CLASSES,
+    CSI_DRIVERS,
+    CSI_NODES,
+    CSI_STORAGE_CAPACITIES,
+    VOLUME_ATTACHMENTS,
     ROLES,
     ROLE_BINDINGS,
     CLUSTER_ROLES,

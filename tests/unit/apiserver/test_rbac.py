@@ -290,3 +290,6 @@ def test_a_node_reads_the_claims_of_its_pods_and_their_volumes() -> None:
     assert not may(judge, n1, "list", "persistentvolumes") and not may(judge, n1, "list", "persistentvolumeclaims", "a")
     assert not may(judge, n1, "update", "persistentvolumes", name="pv-of-a-data")
     assert not may(judge, n1, "delete", "persistentvolumeclaims", "a", "data")
+    assert may(judge, n1, "update", "csinodes", name="n1", group="storage.k8s.io")
+    assert not may(judge, n1, "update", "csinodes", name="n2", group="storage.k8s.io")
+    assert not may(judge, n1, "get", "volumeattachments", name="x", group="storage.k8s.io")

@@ -42,6 +42,23 @@ SUBJECTS = [
 
 ROWS: list[tuple[Resource[Any], dict[str, Any], dict[str, Any]]] = [
     (
+        resources.CSI_DRIVERS,
+        {"spec": {"attachRequired": False, "tokenRequests": [{"audience": "a"}], "volumeLifecycleModes": ["Persistent"]}},
+        {"Name": "x", "AttachRequired": False, "PodInfoOnMount": False, "StorageCapacity": False, "TokenRequests": "a",
+         "RequiresRepublish": False, "Modes": "Persistent", "Age": "60m"},
+    ),
+    (resources.CSI_NODES, {"spec": {"drivers": [{"name": "a", "nodeID": "n"}]}}, {"Name": "x", "Drivers": 1, "Age": "60m"}),
+    (
+        resources.CSI_STORAGE_CAPACITIES,
+        {"storageClassName": "slow"},
+        {"Name": "x", "StorageClassName": "slow", "Capacity": "<unset>"},
+    ),
+    (
+        resources.VOLUME_ATTACHMENTS,
+        {"spec": {"attacher": "a", "nodeName": "n", "source": {"persistentVolumeName": "v"}}, "status": {"attached": True}},
+        {"Name": "x", "Attacher": "a", "PV": "v", "Node": "n", "Attached": True, "Age": "60m"},
+    ),
+    (
         resources.PERSISTENT_VOLUMES,
         {
             "spec": {

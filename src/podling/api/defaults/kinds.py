@@ -144,6 +144,31 @@ def _storage_class(tree: _Tree) -> None:
         tree["volumeBindingMode"] = "Immediate"
 
 
+def _csi_driver(tree: _Tree) -> None:
+    spec = tree.setdefault("spec", {})
+    for name, value in _OF_DRIVERS.items():
+        if spec.get(name) is None:
+            spec[name] = value
+    if not spec.get("volumeLifecycleModes"):
+        spec["volumeLifecycleModes"] = ["Persistent"]
+
+
+_OF_DRIVERS = {
+    "attachRequired": True,
+    "podInfoOnMount": False,
+    "storageCapacity": False,
+    "fsGroupPolicy": "ReadWriteOnceWithFSType",
+    "requiresRepublish": False,
+    "seLinuxMount": False,
+}
+
+
+def _csi_storage_capacity(tree: _Tree) -> None:
+    named = [name for name in ("capacity", "maximumVolumeSize") if tree.get(name) is not None]
+    if named:
+        canonicalize(tree, named)
+
+
 def _role_binding(tree: _Tree) -> None:
     ref = tree.get("roleRef")
     if ref is not None and not ref.get("apiGroup"):
@@ -164,6 +189,8 @@ BY_KIND: dict[tuple[str, str], Callable[[_Tree], None]] = {
     ("", "PersistentVolume"): _persistent_volume,
     ("", "PersistentVolumeClaim"): _claim,
     ("storage.k8s.io", "StorageClass"): _storage_class,
+    ("storage.k8s.io", "CSIDriver"): _csi_driver,
+    ("storage.k8s.io", "CSIStorageCapacity"): _csi_storage_capacity,
     ("discovery.k8s.io", "EndpointSlice"): _endpoint_slice,
     ("scheduling.k8s.io", "PriorityClass"): _priority_class,
     ("networking.k8s.io", "NetworkPolicy"): _network_policy,

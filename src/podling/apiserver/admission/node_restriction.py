@@ -50,6 +50,9 @@ class NodeRestriction:
                 self._admit_node(operation, node)
             case "leases", "coordination.k8s.io":
                 self._admit_lease(operation, node)
+            case "csinodes", "storage.k8s.io":
+                if operation.name != node:
+                    raise _refuse(operation, "can only access CSINode with the same name as the requesting node")
             case "persistentvolumeclaims", "":
                 self._admit_claim(operation, node)
 

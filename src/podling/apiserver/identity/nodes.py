@@ -70,6 +70,12 @@ class NodeAuthorizer:
                     return self._volume(node, attributes)
                 case "serviceaccounts":
                     return self._account(node, attributes)
+        if attributes.group == "storage.k8s.io":
+            match attributes.resource:
+                case "csinodes":
+                    return _own_csi_node(node, attributes)
+                case "volumeattachments":
+                    return _unrelated(node)  # no kubelet of this project attaches anything
         if attributes.group == "coordination.k8s.io" and attributes.resource == "leases":
             return _own_lease(node, attributes)
         return _by_rules(attributes)
@@ -204,6 +210,14 @@ def _own_lease(node: str, asked: Attributes) -> Decision:
         return Decision(False, f'can only access leases in the "{_LEASES}" system namespace')
     if asked.verb != "create" and asked.name != node:
         return Decision(False, "can only access node lease with the same name as the requesting node")
+    return _ALLOWED
+
+
+def _own_csi_node(node: str, asked: Attributes) -> Decision:
+    if asked.subresource or asked.verb not in ("get", "create", "update", "patch", "delete"):
+        return Decision(False, "can only get, create, update, patch, or delete a CSINode")
+    if asked.verb != "create" and asked.name != node:
+        return Decision(False, "can only access CSINode with the same name as the requesting node")
     return _ALLOWED
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from podling.apiserver.tables.columns import AGE, NAME, UNSET, Column, Layout, age
+from podling.apiserver.tables.columns import AGE, NAME, NONE, UNSET, Column, Layout, age
 
 if TYPE_CHECKING:
     from podling.api.types.core_v1 import PersistentVolume, PersistentVolumeClaim
-    from podling.api.types.storage_v1 import StorageClass
+    from podling.api.types.storage_v1 import CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment
 
 _SHORT: Final = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
 _BETA_CLASS: Final = "volume.beta.kubernetes.io/storage-class"
@@ -125,4 +125,81 @@ STORAGE_CLASSES: Final = Layout(
         AGE,
     ),
     _storage_class,
+)
+
+
+def _driver(driver: CSIDriver, now: float) -> list[Any]:
+    spec = driver.spec
+    return [
+        driver.metadata.name,
+        True if spec.attach_required is None else spec.attach_required,
+        bool(spec.pod_info_on_mount),
+        bool(spec.storage_capacity),
+        ",".join(request.audience for request in spec.token_requests) or UNSET,
+        bool(spec.requires_republish),
+        ",".join(spec.volume_lifecycle_modes) or NONE,
+        age(driver.metadata.creation_timestamp, now),
+    ]
+
+
+CSI_DRIVERS: Final = Layout(
+    (
+        NAME,
+        Column("AttachRequired", "Whether volumes of this driver have to be attached first.", type="boolean"),
+        Column("PodInfoOnMount", "Whether the driver is told of Pods at mounting.", type="boolean"),
+        Column("StorageCapacity", "Whether the driver tells how much it can store.", type="boolean"),
+        Column("TokenRequests", "Audiences of the service account tokens that the driver is given."),
+        Column("RequiresRepublish", "Whether volumes are to be published again and again.", type="boolean"),
+        Column("Modes", "The kinds of volumes that the driver supports."),
+        AGE,
+    ),
+    _driver,
+)
+
+
+def _csi_node(node: CSINode, now: float) -> list[Any]:
+    return [node.metadata.name, len(node.spec.drivers), age(node.metadata.creation_timestamp, now)]
+
+
+CSI_NODES: Final = Layout(
+    (NAME, Column("Drivers", "The number of drivers that are on the node.", type="integer"), AGE), _csi_node
+)
+
+
+def _capacity(capacity: CSIStorageCapacity, _now: float) -> list[Any]:
+    return [capacity.metadata.name, capacity.storage_class_name, capacity.capacity or UNSET]
+
+
+CSI_STORAGE_CAPACITIES: Final = Layout(
+    (
+        NAME,
+        Column("StorageClassName", "The class whose volumes this is about."),
+        Column("Capacity", "How much can still be stored."),
+    ),
+    _capacity,
+)
+
+
+def _attachment(attachment: VolumeAttachment, now: float) -> list[Any]:
+    spec, status = attachment.spec, attachment.status
+    return [
+        attachment.metadata.name,
+        spec.attacher,
+        spec.source.persistent_volume_name or "",
+        spec.node_name,
+        status is not None and status.attached,
+        age(attachment.metadata.creation_timestamp, now),
+    ]
+
+
+VOLUME_ATTACHMENTS: Final = Layout(
+    (
+        NAME,
+        Column("Attacher", "The driver that has to do it.", format="name"),
+        Column("PV", "The volume that is to be attached."),
+        Column("Node", "The node to which it is to be attached."),
+        Column("Attached", "Whether it is.", type="boolean"),
+        AGE,
+    ),
+    _attachment,
 )

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from podling.api import defaults
-from podling.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES
+from podling.api.resources import (
+    CSI_DRIVERS,
+    CSI_NODES,
+    CSI_STORAGE_CAPACITIES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    STORAGE_CLASSES,
+    VOLUME_ATTACHMENTS,
+)
 
 from .objects import found, found_in_update
 
@@ -155,3 +163,51 @@ def test_a_class_stays_what_it_is() -> None:
     assert faults(volumeBindingMode="WaitForFirstConsumer") == [
         'volumeBindingMode: Invalid value: "WaitForFirstConsumer": field is immutable'
     ]
+
+
+ONE_SOURCE = "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
+OF_DRIVERS: list[tuple[Any, dict, list[str]]] = [
+    (CSI_DRIVERS, {"spec": {}}, []),
+    (CSI_DRIVERS, {"spec": {"fsGroupPolicy": "x"}}, ['spec.fsGroupPolicy: Unsupported value: "x": supported values: "File", "None", "ReadWriteOnceWithFSType"']),
+    (CSI_DRIVERS, {"spec": {"volumeLifecycleModes": ["x"]}}, ['spec.volumeLifecycleModes: Unsupported value: "x": supported values: "Ephemeral", "Persistent"']),
+    (
+        CSI_DRIVERS,
+        {"spec": {"tokenRequests": [{"audience": "a", "expirationSeconds": 1}, {"audience": "a"}]}},
+        [
+            "spec.tokenRequests[0].expirationSeconds: Invalid value: 1: may not specify a duration less than 10 minutes",
+            'spec.tokenRequests[1].audience: Duplicate value: "a"',
+        ],
+    ),
+    (CSI_NODES, {"spec": {"drivers": [{"name": "a.b", "nodeID": "n"}]}}, []),
+    (CSI_NODES, {"spec": {"drivers": [{"name": "a.b", "nodeID": ""}]}}, ["spec.drivers[0].nodeID: Required value"]),
+    (CSI_NODES, {"spec": {"drivers": [{"name": "a", "nodeID": "n"}, {"name": "a", "nodeID": "n"}]}}, ['spec.drivers[1].name: Duplicate value: "a"']),
+    (CSI_STORAGE_CAPACITIES, {"storageClassName": "slow", "capacity": "1Gi"}, []),
+    (CSI_STORAGE_CAPACITIES, {"storageClassName": "slow", "capacity": "-1"}, ['capacity: Invalid value: "-1": must be greater than or equal to 0']),
+    (VOLUME_ATTACHMENTS, {"spec": {"attacher": "a.b", "nodeName": "n", "source": {"persistentVolumeName": "v"}}}, []),
+    (VOLUME_ATTACHMENTS, {"spec": {"attacher": "a.b", "nodeName": "n", "source": {}}}, [f"spec.source: Required value: {ONE_SOURCE}"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("resource", "fields", "lines"), OF_DRIVERS)
+def test_what_drivers_say(resource: Any, fields: dict, lines: list[str]) -> None:
+    """Each fault is named at its path."""
+    assert found(resource, made(resource, **fields)) == lines
+
+
+def test_what_drivers_do_not_take_back() -> None:
+    """An attachment is one volume on one node; how a driver attaches, and what a capacity is about, stay."""
+    spec = {"attacher": "a.b", "nodeName": "n", "source": {"persistentVolumeName": "v"}}
+    [line] = found_in_update(
+        VOLUME_ATTACHMENTS,
+        made(VOLUME_ATTACHMENTS, spec={**spec, "nodeName": "m"}),
+        made(VOLUME_ATTACHMENTS, spec=spec),
+    )
+    assert line.startswith("spec: Invalid value: ") and line.endswith(": field is immutable")
+    [line] = found_in_update(CSI_DRIVERS, made(CSI_DRIVERS, spec={"attachRequired": False}), made(CSI_DRIVERS, spec={}))
+    assert line == "spec.attachedRequired: Invalid value: false: field is immutable"
+    [line] = found_in_update(
+        CSI_STORAGE_CAPACITIES,
+        made(CSI_STORAGE_CAPACITIES, storageClassName="t"),
+        made(CSI_STORAGE_CAPACITIES, storageClassName="s"),
+    )
+    assert line == 'storageClassName: Invalid value: "t": field is immutable'
