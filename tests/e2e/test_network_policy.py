@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import http.client
 import json
 import os
 import select
 import signal
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import yaml
 
+from podling.api.resources import NETWORK_POLICIES
 from podling.linux import namespaces
 from podling.linux.nf_tables import Tables
 from podling.network.policy.rules import table_name
@@ -26,14 +31,39 @@ from tests.machine.reach.test_policy import passes, policy_tree
 from tests.running import RunningCluster, busybox_archive, eventually, free_port, pod_manifest
 from tests.two_nodes import OUTSIDE, PORT, TCP, UDP, Caller, Target, TwoNodes, ask, ask_all, outside_machine, server_pod
 
-kubernetes = pytest.importorskip("kubernetes", reason="the official Python client is not installed")
-
-pytestmark = [pytest.mark.root, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+pytestmark = pytest.mark.root
 
 PATIENCE = 0.5
 """Shorter than the second after which TCP would try again: what answers, answered to the first packet."""
 OTHER = "other"
 PORTS = [{"name": "web", "containerPort": PORT}, {"name": "ask", "containerPort": PORT, "protocol": "UDP"}]
+
+
+class Api:
+    """The API server over one connection, so that a write takes no longer than the server does."""
+
+    def __init__(self, cluster: RunningCluster) -> None:
+        config = yaml.safe_load((cluster.data / "kubeconfig").read_text())
+        user = config["users"][0]["user"]
+        context = ssl.create_default_context(
+            cadata=base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]).decode()
+        )
+        with tempfile.NamedTemporaryFile() as both:
+            both.write(base64.b64decode(user["client-certificate-data"]) + base64.b64decode(user["client-key-data"]))
+            both.flush()
+            context.load_cert_chain(both.name)
+        self._connection = http.client.HTTPSConnection("127.0.0.1", cluster.port, context=context, timeout=10)
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        self._connection.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": kind})
+        answer = self._connection.getresponse()
+        text = answer.read()
+        assert answer.status < 300, text
+        return json.loads(text)
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 @dataclass
@@ -45,12 +75,9 @@ class Scene(TwoNodes):
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def fill(self) -> None:
-        config = kubernetes.client.Configuration()
-        kubernetes.config.load_kube_config(str(self.cluster.data / "kubeconfig"), client_configuration=config)
-        client = kubernetes.client.ApiClient(config)
-        self.core, self.networking = kubernetes.client.CoreV1Api(client), kubernetes.client.NetworkingV1Api(client)
+        self.api = Api(self.cluster)
         self.labels = {"default": {}, OTHER: {"team": "x"}}
-        self.core.create_namespace({"metadata": {"name": OTHER, "labels": {"team": "x"}}})
+        self.api.ask("POST", "/api/v1/namespaces", {"metadata": {"name": OTHER, "labels": {"team": "x"}}})
         self.cluster.kubectl("wait", "--for=create", "serviceaccount/default", "-n", OTHER)
         pods = []
         for number, (node, namespace) in enumerate(zip(self.nodes, ("default", OTHER), strict=True), 1):
@@ -69,22 +96,28 @@ class Scene(TwoNodes):
             self.see(pod["metadata"]["namespace"], pod["metadata"]["name"])
 
     def see(self, namespace: str, name: str) -> None:
-        found = self.core.read_namespaced_pod(name, namespace)
+        found = self.api.ask("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")
+        containers, meta, node = found["spec"]["containers"], found["metadata"], found["spec"]["nodeName"]
         ports = [
-            (port.protocol, port.name, port.container_port) for one in found.spec.containers for port in one.ports or []
+            (port["protocol"], port["name"], port["containerPort"])
+            for one in containers
+            for port in one.get("ports", [])
         ]
-        run = self.data.run if found.spec.node_name == self.nodes[0] else self.data.run / f"node-{found.spec.node_name}"
+        run = self.data.run if node == self.nodes[0] else self.data.run / f"node-{node}"
         self.ends[name] = {
-            "name": name, "namespace": namespace, "labels": found.metadata.labels, "ip": found.status.pod_ip, "ports": ports,
-            "node": found.spec.node_name, "netns": str(run / "ns" / found.metadata.uid / "net"),
+            "name": name, "namespace": namespace, "labels": meta["labels"], "ip": found["status"]["podIP"], "ports": ports,
+            "node": node, "netns": str(run / "ns" / meta["uid"] / "net"),
         }  # fmt: skip
 
     def policy(self, spec: dict[str, Any], name: str = "p", namespace: str = "default") -> None:
-        self.networking.create_namespaced_network_policy(namespace, {"metadata": {"name": name}, "spec": spec})
+        self.api.ask("POST", NETWORK_POLICIES.path(namespace), {"metadata": {"name": name}, "spec": spec})
 
     def clear(self) -> None:
         for namespace in ("default", OTHER):
-            self.networking.delete_collection_namespaced_network_policy(namespace)
+            self.api.ask("DELETE", NETWORK_POLICIES.path(namespace))
+
+    def label(self, path: str, **labels: str) -> None:
+        self.api.ask("PATCH", f"/api/v1/namespaces/{path}", {"metadata": {"labels": labels}})
 
     def caller(self, name: str) -> Caller:
         return Caller(name, self.ends[name]["netns"], (self.ends[name]["ip"],))
@@ -117,7 +150,6 @@ class Scene(TwoNodes):
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    warnings.simplefilter("ignore", DeprecationWarning)
     folder = tmp_path_factory.mktemp("policy")
     cluster = RunningCluster(folder / "data", free_port(), "oci")
     with outside_machine(folder) as outside:
@@ -128,6 +160,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             scene.learn()
             scene.fill()
             yield scene
+            scene.api.close()
         finally:
             cluster.podling("down", check=False)
     with contextlib.closing(Tables()) as tables:
@@ -216,10 +249,10 @@ def test_labels_change(scene: Scene) -> None:
     scene.policy({"podSelector": SERVERS, "ingress": [{"from": [CLIENTS, TEAM]}]})
 
     def label_pod(role: str) -> None:
-        scene.core.patch_namespaced_pod("client-1", "default", {"metadata": {"labels": {"role": role}}})
+        scene.label("default/pods/client-1", role=role)
 
     def label_namespace(team: str) -> None:
-        scene.core.patch_namespace(OTHER, {"metadata": {"labels": {"team": team}}})
+        scene.label(OTHER, team=team)
 
     for change, client, inside, beyond in (
         (label_pod, "client-1", "client", "guest"), (label_namespace, "client-2", "x", "y")
@@ -233,11 +266,11 @@ def test_labels_change(scene: Scene) -> None:
         time.sleep(0.05)
         assert scene.reaches(client, "server-1")
     # The policy's own subjects change, too.
-    scene.core.patch_namespaced_pod("server-1", "default", {"metadata": {"labels": {"tier": "none"}}})
+    scene.label("default/pods/server-1", tier="none")
     label_pod("guest")
     time.sleep(0.05)
     assert scene.reaches("client-1", "server-1")
-    scene.core.patch_namespaced_pod("server-1", "default", {"metadata": {"labels": {"tier": "server"}}})
+    scene.label("default/pods/server-1", tier="server")
     time.sleep(0.05)
     assert not scene.reaches("client-1", "server-1")
     label_pod("client")
@@ -299,7 +332,7 @@ def test_in_force_within_50_ms(scene: Scene, capsys: pytest.CaptureFixture[str])
         scene.policy({"podSelector": SERVERS})
         closed.append(until(wanted=False, sent=sent))
         sent = time.perf_counter()
-        scene.networking.delete_namespaced_network_policy("p", "default")
+        scene.api.ask("DELETE", NETWORK_POLICIES.path("default", "p"))
         opened.append(until(wanted=True, sent=sent))
     with capsys.disabled():
         for word, times in (("closed", closed), ("opened", opened)):
@@ -319,9 +352,12 @@ def _caller_pod(scene: Scene, name: str, labels: dict[str, str], server: str, no
 
 def _codes(scene: Scene, names: list[str]) -> list[int]:
     def ended() -> list[int]:
-        found = {pod.metadata.name: pod for pod in scene.core.list_namespaced_pod("default").items}
-        states = [status.state.terminated for name in names for status in found[name].status.container_statuses or []]
-        return [state.exit_code for state in states] if len(states) == len(names) and all(states) else []
+        found = {
+            pod["metadata"]["name"]: pod for pod in scene.api.ask("GET", "/api/v1/namespaces/default/pods")["items"]
+        }
+        told = [status for name in names for status in found[name]["status"].get("containerStatuses", [])]
+        ended = [status["state"]["terminated"]["exitCode"] for status in told if "terminated" in status["state"]]
+        return ended if len(ended) == len(names) else []
 
     return eventually(ended)
 
@@ -407,6 +443,7 @@ def test_policies_hold_while_podling_is_away(scene: Scene) -> None:
     os.kill(scene.cluster.pid, signal.SIGKILL)
     select.select([handle], [], [], 10)
     os.close(handle)
+    scene.api.close()
     assert not scene.reaches("client-1", "server-1")
     starting = subprocess.Popen(
         [
