@@ -18,7 +18,7 @@ import pytest
 
 from tests.conftest import missing_for_containers
 from tests.e2e.test_given import create, ended, pod
-from tests.running import RunningCluster, busybox_archive, eventually, free_port
+from tests.running import IMAGE, RunningCluster, busybox_archive, eventually, free_port
 
 pytestmark = pytest.mark.root
 
@@ -102,6 +102,7 @@ def own_capabilities() -> str:
         return next(line.split()[1] for line in status if line.startswith("CapPrm"))
 
 
+FOLDER = f"/tmp/podling-security-{os.getpid()}"
 UNCONFINED = {"seccompProfile": {"type": "Unconfined"}}
 LOCALHOST = {"seccompProfile": {"type": "Localhost", "localhostProfile": "profiles/no-chmod.json"}}
 SECCOMP = "grep Seccomp: /proc/self/status; touch /f; chmod 600 /f || echo no chmod; unshare -m true && echo unshared"
@@ -166,6 +167,43 @@ for d in $(ls -d /sys/fs/cgroup/memory /sys/fs/cgroup | head -1); do mkdir $d/ow
 grep CapBnd /proc/self/status
 """
 
+APART = {"hostUsers": False}
+ROOT_OF_ITS_OWN = """
+id -u; cut -c1-12 /proc/self/uid_map | tr -d ' '; touch /own && stat -c 'own %u' /own; stat -c 'bin %u' /bin/busybox
+echo m > /dev/termination-log && touch /dev/shm/x && echo shared && cat /etc/hosts >/dev/null && echo files
+[ "$(awk '{print $2}' /proc/self/uid_map)" -ge 65536 ] && echo nobody
+cat /proc/sys/kernel/shm_rmid_forced
+"""
+MIGHTY = r"""
+ip link set lo down && echo links
+hostname other && echo name
+mkdir -p /tmp/t; mount -t tmpfs none /tmp/t && echo tmpfs
+(echo 1 > /proc/sys/net/ipv4/ip_forward) 2>/dev/null || echo read-only
+mknod /m c 1 1 && head -c 1 /m && echo reads memory
+(: >> /proc/sys/vm/swappiness) 2>/dev/null && echo writes the kernel
+(: >> /sys/kernel/mm/transparent_hugepage/enabled) 2>/dev/null && echo writes sys
+[ -e /dev/vda ] && head -c 1 /dev/vda && echo reads the disk
+date -s 2001-01-01; [ "$(date +%Y)" = 2001 ] && echo sets the clock
+dmesg && echo reads the log
+echo over
+"""
+OWNERS = """
+id -G; stat -c '%n %u %g' /d /m /c/..data/k /h/f; touch /d/x /m/x && stat -c '%n %u %g' /d/x /m/x
+touch /h/f 2>/dev/null && echo writes; touch /r/x 2>/dev/null && echo writes; touch /x 2>/dev/null && echo writes; ls /i/bin/sh
+"""
+
+
+def owners(folder: str) -> dict:
+    """A Pod with a volume of each kind and users of its own."""
+    volumes = [{"name": "d", "emptyDir": {}}, {"name": "m", "emptyDir": {"medium": "Memory"}},
+               {"name": "c", "downwardAPI": {"items": [{"path": "k", "fieldRef": {"fieldPath": "metadata.name"}}]}},
+               {"name": "h", "hostPath": {"path": folder}}, {"name": "i", "image": {"reference": IMAGE}}]  # fmt: skip
+    mounts = [{"name": volume["name"], "mountPath": f"/{volume['name']}"} for volume in volumes]
+    mounts.append({"name": "d", "mountPath": "/r", "readOnly": True})
+    return pod("owners", OWNERS, container={"volumeMounts": mounts, "securityContext": {"readOnlyRootFilesystem": True}},
+               volumes=volumes, securityContext={"runAsUser": 1000, "fsGroup": 77}, **APART)  # fmt: skip
+
+
 # name, Pod, lines that its log must hold, beginnings of lines that it must not
 CASES = [
     (*within(SECCOMP, "by-default"), ("Seccomp:\t2",), ("unshared", "no chmod")),
@@ -192,6 +230,14 @@ CASES = [
     (*within(SPACES, "host-network", hostNetwork=True), tuple(map(space, ("net", "uts"))), tuple(map(space, ("ipc", "pid", "mnt")))),
     (*within(SPACES, "host-pid", hostPID=True), (space("pid"),), tuple(map(space, ("net", "ipc", "uts", "mnt")))),
     (*within(SPACES + "; df /dev/shm | tail -1", "host-ipc", hostIPC=True), (space("ipc"),), tuple(map(space, ("net", "pid", "uts", "mnt")))),
+    (*within(ROOT_OF_ITS_OWN, "apart", securityContext={"sysctls": [{"name": "kernel.shm_rmid_forced", "value": "1"}]}, **APART),
+        ("0", "own 0", "bin 0", "shared", "files", "nobody", "1"), ()),
+    (*within(MIGHTY, "apart-mighty", {"capabilities": {"add": ["ALL"]}}, **APART), ("links", "name", "tmpfs", "read-only", "over"), DOES),
+    (*within(MIGHTY, "apart-privileged", {"privileged": True}, **APART), ("links", "name", "tmpfs", "over"), DOES),
+    (*within("cat /proc/interrupts | head -1 | grep -c CPU; mkdir /tmp/t; mount -t proc p /tmp/t && echo proc", "unmasked",
+        {"procMount": "Unmasked", "capabilities": {"add": ["SYS_ADMIN"]}}, **APART), ("1", "proc"), ()),
+    (*within(SPACES, "apart-spaces", **APART), (), tuple(map(space, ("net", "ipc", "uts", "pid", "mnt", "user")))),
+    ("owners", owners(FOLDER), ("0 77", "/d 0 77", "/m 0 77", "/c/..data/k 0 77", "/h/f 0 0", "/d/x 1000 77", "/m/x 1000 77", "/i/bin/sh"), ("writes",)),
     (*within(SYSCTL, "unsafe-sysctls", securityContext={"sysctls": [
         {"name": "kernel.msgmax", "value": "70000"}, {"name": "net.core.somaxconn", "value": "77"}]}), ("70000", "77"), ()),
 ]  # fmt: skip
@@ -209,6 +255,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster
     (data / "seccomp" / "profiles").mkdir(parents=True)
     (data / "seccomp" / "profiles" / "no-chmod.json").write_text(json.dumps(NO_FORK))
     running = RunningCluster(data, free_port(), "oci")
+    os.mkdir(FOLDER)
+    with open(f"{FOLDER}/f", "w") as file:
+        file.write("of the node")
     try:
         running.up("--kubelet-config", str(folder / "kubelet.yaml"))
         running.podling("image", "load", str(busybox_archive(folder)))
@@ -216,6 +265,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster
         yield running
     finally:
         running.podling("down", check=False)
+        shutil.rmtree(FOLDER)
 
 
 @pytest.mark.parametrize(("name", "manifest", "lines", "never"), CASES, ids=[name for name, *_ in CASES])
@@ -294,3 +344,60 @@ def test_a_sysctl_that_nobody_allowed_fails_the_pod(cluster):
     status = ended(cluster, "forbidden")
     assert (status["phase"], status["reason"]) == ("Failed", "SysctlForbidden")
     assert status["message"].endswith('forbidden sysctl: "kernel.shmmax" not allowlisted')
+
+
+def test_pods_with_users_of_their_own_live_like_others(cluster):
+    """Exec, debugging and a restart happen in the same user namespace; no two Pods share an id; nothing is left of one."""
+    shared = {"shareProcessNamespace": True, "restartPolicy": "Always"}
+    create(cluster, pod("apart-1", "touch /x; sleep 3600 & wait", **APART, **shared), pod("apart-2", **APART))
+    cluster.wait_ready("apart-1", "apart-2")
+
+    def users(name: str, *words: str) -> tuple[str, int]:
+        show = "readlink /proc/self/ns/user; cat /proc/self/uid_map"
+        told = cluster.kubectl("exec", name, *words, "--", "sh", "-c", show).stdout.split()
+        return told[0], int(told[2])
+
+    own, first = users("apart-1")
+    other, second = users("apart-2")
+    assert len({own, other, space("user")}) == 3
+    assert abs(first - second) >= 65536
+    processes = cluster.kubectl("exec", "apart-1", "--", "ps", "-o", "pid,user,args").stdout
+    assert "sleep infinity" in processes
+    assert "sleep 3600" in processes
+    cluster.kubectl("debug", "apart-2", f"--image={IMAGE}", "--target=main", "-c", "look", "--", "sleep", "3600")
+    eventually(
+        lambda: (
+            cluster.get("pod", "apart-2")["status"]
+            .get("ephemeralContainerStatuses", [{}])[0]
+            .get("state", {})
+            .get("running")
+        )
+    )
+    assert users("apart-2", "-c", "look")[0] == other
+    assert "sleep 3600" in cluster.kubectl("exec", "apart-2", "-c", "look", "--", "ps").stdout
+
+    def count() -> int:
+        return cluster.get("pod", "apart-1")["status"]["containerStatuses"][0]["restartCount"]
+
+    cluster.kubectl("exec", "apart-1", "--", "sh", "-c", "kill $(pidof sleep | tr ' ' '\\n' | grep -v '^2$')")
+    eventually(count)
+    cluster.wait_ready("apart-1")
+    assert users("apart-1") == (own, first)
+    uids = [cluster.get("pod", name)["metadata"]["uid"] for name in ("apart-1", "apart-2")]
+    assert all((cluster.data / "pods" / uid / "userns").exists() for uid in uids)
+    cluster.kubectl("delete", "pod", "apart-1", "apart-2", "--now")
+    eventually(lambda: not any((cluster.data / "pods" / uid).exists() for uid in uids))
+    with open("/proc/mounts") as mounts:
+        assert not [line for line in mounts if "/roots/" in line and str(cluster.data) in line]
+
+
+def test_a_volume_whose_owners_cannot_be_shifted_says_so(cluster):
+    """The container waits with a reason that names it; it never sees files with owners that mean nothing to it."""
+    create(
+        cluster,
+        pod("unmappable", mounts={"v": "/v"}, volumes=[{"name": "v", "hostPath": {"path": "/proc/sys"}}], **APART),
+    )
+    reason, message = waiting(cluster, "unmappable")
+    assert reason == "CreateContainerError"
+    assert "cannot map the owners of /proc/sys: Invalid argument" in message
+    cluster.kubectl("delete", "pod", "unmappable", "--now")

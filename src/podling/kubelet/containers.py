@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from podling.kubelet.settings import Settings
     from podling.lifecycle.actions import CreateContainer
     from podling.lifecycle.specs import AnyContainer
-    from podling.runtime.protocol import ContainerId, Image
+    from podling.runtime.protocol import ContainerId, IdMapping, Image
 
 _PROPAGATION: Final = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
 _TERMINATION_PATH: Final = "/dev/termination-log"
@@ -44,7 +44,9 @@ def log_folder(pod: Pod, settings: Settings) -> Path:
     return (base or Path("/var/log/pods")) / f"{pod.metadata.namespace}_{pod.metadata.name}_{pod.metadata.uid}"
 
 
-def sandbox_config(pod: Pod, attempt: int, settings: Settings, handler: str = "") -> SandboxConfig:
+def sandbox_config(
+    pod: Pod, attempt: int, settings: Settings, handler: str = "", user_mappings: Sequence[IdMapping] = ()
+) -> SandboxConfig:
     """Return what the Pod's containers are to share; `handler` is its RuntimeClass's."""
     spec = pod.spec
     security = spec.security_context
@@ -70,6 +72,7 @@ def sandbox_config(pod: Pod, attempt: int, settings: Settings, handler: str = ""
         host_pid=bool(spec.host_pid),
         host_ipc=bool(spec.host_ipc),
         share_process_namespace=bool(spec.share_process_namespace),
+        user_mappings=user_mappings,
         sysctls=sysctls,
         resources=_resources(_whole(pod, settings)),
         labels=labels,

@@ -13,6 +13,7 @@ from podling.client.seams import WiringFailed
 from podling.kubelet.containers import grows, log_folder, pod_resources, resized_to, sandbox_config
 from podling.kubelet.hooks import HookFailure
 from podling.kubelet.objects import MissingReference
+from podling.kubelet.user_ranges import NoRange, UserRanges
 from podling.kubelet.volumes import VolumeFailure
 from podling.lifecycle.cgroups import limits_of
 from podling.lifecycle.specs import container_named
@@ -75,6 +76,7 @@ class Effects:
         self.hooks = hooks
         self._clock = clock
         self._settings = settings
+        self._users = UserRanges(settings.root)
 
     async def observe(self, uid: str) -> tuple[Sequence[Sandbox], Sequence[Container]]:
         """Return a Pod's sandboxes and containers, each in the order of their attempts."""
@@ -99,13 +101,15 @@ class Effects:
         try:
             named = pod.spec.runtime_class_name
             handler = await self._references.runtime_handler(named) if named else ""
-            sandbox = await self._runtime.run_sandbox(sandbox_config(pod, action.attempt, self._settings, handler))
+            mappings = self._users.mappings(pod)
+            config = sandbox_config(pod, action.attempt, self._settings, handler, mappings)
+            sandbox = await self._runtime.run_sandbox(config)
             try:
                 return sandbox.id, await self.wire(pod, sandbox)
             except (RuntimeFailure, WiringFailed, OSError):
                 await self._runtime.remove_sandbox(sandbox.id)
                 raise
-        except (RuntimeFailure, WiringFailed, MissingReference, OSError) as failure:
+        except (RuntimeFailure, WiringFailed, MissingReference, NoRange, OSError) as failure:
             self._events.sandbox_failed(pod, str(failure))
             raise StepFailure("FailedCreatePodSandBox", str(failure)) from failure
 
@@ -255,4 +259,5 @@ class Effects:
             folder = log_folder(pod, self._settings)
             if folder.exists():
                 remove_tree(folder)
+        self._users.release(uid)
         self._status.forget(uid)

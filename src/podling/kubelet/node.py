@@ -25,6 +25,9 @@ from podling.api.types.core_v1 import (
     NodeAddress,
     NodeCondition,
     NodeDaemonEndpoints,
+    NodeFeatures,
+    NodeRuntimeHandler,
+    NodeRuntimeHandlerFeatures,
     NodeSpec,
     NodeStatus,
     NodeSystemInfo,
@@ -56,6 +59,11 @@ _MOST_IMAGES: Final = 50
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 7.0
 
+_FEATURES: Final = NodeFeatures(supplemental_groups_policy=True)
+_HANDLERS: Final = (
+    NodeRuntimeHandler(features=NodeRuntimeHandlerFeatures(recursive_read_only_mounts=True, user_namespaces=True)),
+)
+"""What containers of this node can have; a simulated node says nothing of it."""
 _PRESSURES: Final = {
     MEMORY_PRESSURE: (
         ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
@@ -287,6 +295,8 @@ class NodeAgent:
                 system_uuid=machine.system_uuid,
             ),
             images=images,
+            features=_FEATURES if settings.root is not None else node.status.features,
+            runtime_handlers=_HANDLERS if settings.root is not None else node.status.runtime_handlers,
         )
 
     def _conditions(self, node: Node, now: float) -> tuple[NodeCondition, ...]:

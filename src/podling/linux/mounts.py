@@ -60,6 +60,26 @@ def bind(source: str, target: str, *, recursive: bool = False) -> None:
     syscalls.mount(source, target, "", syscalls.MS_BIND | (syscalls.MS_REC if recursive else 0))
 
 
+def bind_mapped(source: str, target: str, users: str) -> None:
+    """Make `source` visible at `target` with its owners shifted as the user namespace pinned at `users` maps ids.
+
+    What 0 owns there the namespace's root owns here, and what that one makes here 0 owns there. `OSError` where the
+    file system cannot do it; what is mounted below `source` keeps its owners.
+    """
+    tree = syscalls.open_tree(source)
+    try:
+        descriptor = os.open(users, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            syscalls.map_ids(tree, descriptor)
+        except OSError as error:
+            raise OSError(error.errno, f"cannot map the owners of {source}: {error.strerror}") from error
+        finally:
+            os.close(descriptor)
+        syscalls.move_mount(tree, target)
+    finally:
+        os.close(tree)
+
+
 def share(path: str) -> None:
     """Make `path` a mount of its own whose later mounts reach every copy of the mount namespace.
 

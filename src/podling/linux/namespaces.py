@@ -1,6 +1,7 @@
-"""Network, IPC and UTS namespaces: made by a thread, kept by a bind mount, entered by a thread.
+"""Network, IPC, UTS and user namespaces: made by a thread, kept by a bind mount, entered by a thread.
 
-Owns the pins. No Python is forked: a thread of its own unshares, binds `/proc/thread-self/ns/*` to files, and ends.
+Owns the pins. No Python is forked: a thread of its own unshares, binds `/proc/thread-self/ns/*` to files, and ends. A
+user namespace, which a thread cannot make for itself, is made around a child that sleeps, and owns those made with it.
 Invariant: a thread that has changed namespaces is never used for anything else.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import signal
 import socket
 import struct
 import threading
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 from podling.linux import mounts, syscalls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 _Result = TypeVar("_Result")
 
@@ -74,12 +76,19 @@ async def inside_async(path: str, function: Callable[[], _Result]) -> _Result:
 
 
 def create(
-    directory: Path, kinds: tuple[str, ...], *, hostname: str = "", domain: str = "", sysctls: Mapping[str, str]
+    directory: Path,
+    kinds: tuple[str, ...],
+    *,
+    hostname: str = "",
+    domain: str = "",
+    sysctls: Mapping[str, str],
+    ids: Sequence[tuple[int, int, int]] = (),
 ) -> None:
     """Make new namespaces of `kinds` (net, ipc, uts) and pin them at `directory/<kind>`.
 
-    The network namespace's loopback is up, names and sysctls are set. On failure nothing stays pinned; a sysctl that
-    does not exist or may not be set is a `ValueError` that names it.
+    The network namespace's loopback is up, names and sysctls are set. With `ids` (first inside, first outside, how
+    many) they belong to a new user namespace of these users and groups, pinned at `directory/user`. On failure nothing
+    stays pinned; a sysctl that does not exist or may not be set is a `ValueError` that names it.
     """
     directory.mkdir(parents=True, exist_ok=True)
     flags = 0
@@ -88,15 +97,20 @@ def create(
         (directory / kind).touch()
 
     def body() -> None:
-        syscalls.unshare(flags)
+        if ids:
+            (directory / "user").touch()
+            _pin_around_child(directory, kinds, flags, ids)
+            for kind in kinds:
+                enter(str(directory / kind))
+        else:
+            syscalls.unshare(flags)
         if "uts" in kinds:
             socket.sethostname(hostname)
             syscalls.setdomainname(domain)
         if "net" in kinds:
             link_up("lo")
-        for name, value in sysctls.items():
-            write_sysctl(name, value)
-        for kind in kinds:
+        _set_sysctls(sysctls, owner=next((outside for inside, outside, _ in ids if inside == 0), None))
+        for kind in kinds if not ids else ():
             mounts.bind(f"/proc/thread-self/ns/{kind}", str(directory / kind))
 
     try:
@@ -104,6 +118,36 @@ def create(
     except BaseException:
         release(directory)
         raise
+
+
+def _pin_around_child(directory: Path, kinds: tuple[str, ...], flags: int, ids: Sequence[tuple[int, int, int]]) -> None:
+    child = syscalls.clone_paused(flags | syscalls.CLONE_NEWUSER)
+    try:
+        text = "".join(f"{inside} {outside} {count}\n" for inside, outside, count in ids)
+        for name in ("uid_map", "gid_map"):
+            with open(f"/proc/{child}/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
+                file.write(text)
+        for kind in ("user", *kinds):
+            mounts.bind(f"/proc/{child}/ns/{kind}", str(directory / kind))
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def _set_sysctls(sysctls: Mapping[str, str], owner: int | None) -> None:
+    """Set sysctls of the calling thread's namespaces; `owner` is who is root in them, where that is not root here."""
+    refused = {}
+    for name, value in sysctls.items():
+        try:
+            write_sysctl(name, value)
+        except ValueError as error:
+            if owner is None or not isinstance(error.__cause__, PermissionError):
+                raise
+            refused[name] = value
+    if refused and owner is not None:
+        syscalls.set_thread_user(owner)  # the kernel asks who owns the namespace, not who is mighty
+        for name, value in refused.items():
+            write_sysctl(name, value)
 
 
 def pinned(path: Path | str) -> bool:

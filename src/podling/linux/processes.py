@@ -37,6 +37,12 @@ def parent(pid: int) -> tuple[int, int] | None:
     return int(fields[1]), int(fields[3])
 
 
+def children(pid: int) -> list[int]:
+    """Return the processes whose parent `pid` is; looks at all there are."""
+    found = [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
+    return [each for each in found if (above := parent(each)) is not None and above[0] == pid]
+
+
 def kill(pid: int) -> None:
     """Send SIGKILL; nothing happens where there is no such process. For pids that were only just read."""
     with contextlib.suppress(ProcessLookupError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from podling.aio.clock import SystemClock
-from podling.linux import syscalls
+from podling.linux import processes, syscalls
 from podling.linux.host import Completed
 from podling.linux.pipes import PipeReader, PipeWriter
 
@@ -201,6 +202,39 @@ def start_first_process(argv: Sequence[str]) -> int:
     )
     process.returncode = 0  # it is not this object that reaps it
     return process.pid
+
+
+def start_first_process_of(users: str, argv: Sequence[str]) -> int:
+    """Start the first process of a new PID namespace that belongs to the user namespace pinned at `users`.
+
+    Only a process of one thread can enter a user namespace, so that a program does it, which then waits for the process
+    and ends with it.
+    """
+    read, write = os.pipe2(os.O_CLOEXEC)
+    words = ["nsenter", f"--user={users}", "unshare", "--pid", "--fork", "--kill-child", "--"]
+    try:
+        process = subprocess.Popen(
+            [*words, "/bin/sh", "-c", 'echo; exec >&-; exec "$@"', "sh", *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=write,
+            stderr=subprocess.DEVNULL,
+            env={"PATH": os.environ.get("PATH", os.defpath)},
+            cwd="/",
+            start_new_session=True,
+        )
+    finally:
+        os.close(write)
+    try:
+        said = os.read(read, 1)
+    finally:
+        os.close(read)
+    inner = processes.children(process.pid)
+    if not said or not inner:
+        process.kill()
+        process.wait()
+        raise OSError(errno.EPERM, f"cannot start a process in the user namespace {users}")
+    process.returncode = 0  # it is not this object that reaps it
+    return inner[0]
 
 
 def _abandon(launching: asyncio.Future[subprocess.Popen[bytes]]) -> None:

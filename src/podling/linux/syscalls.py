@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 from typing import Final
 
 CLONE_NEWNS: Final = 0x00020000
+CLONE_NEWUSER: Final = 0x10000000
 CLONE_FS: Final = 0x00000200
 CLONE_NEWUTS: Final = 0x04000000
 CLONE_NEWIPC: Final = 0x08000000
@@ -86,6 +88,89 @@ def unshare(flags: int) -> None:
 def setns(descriptor: int, kind: int = 0) -> None:
     """Move the calling thread into the namespace that `descriptor` stands for."""
     _check(_libc.setns(descriptor, kind))
+
+
+def clone_paused(flags: int) -> int:
+    """Start a child in new namespaces that does nothing until it is killed; return its pid.
+
+    A process of many threads cannot make a user namespace for itself. The child is a copy of this process that runs no
+    Python, not even for an instant: it sleeps in the C library, for as long as its namespaces are wanted.
+    """
+    stack = ctypes.create_string_buffer(1 << 16)
+    top = (ctypes.addressof(stack) + len(stack)) & ~0xF
+    pause = ctypes.cast(_libc.pause, ctypes.c_void_p)
+    return _check(_libc.clone(pause, ctypes.c_void_p(top), ctypes.c_int(flags | signal.SIGCHLD), None))
+
+
+def set_thread_user(user: int) -> None:
+    """Let the calling thread alone act as `user`, for good: the C library's own call would change all threads."""
+    number = {"x86_64": 117, "s390x": 208, "ppc64le": 164}.get(os.uname().machine, 147)
+    nobody = ctypes.c_long(-1)
+    _check(_libc.syscall(ctypes.c_long(number), nobody, ctypes.c_long(user), nobody))
+
+
+_SYS_OPEN_TREE = 428
+_SYS_MOVE_MOUNT = 429
+_SYS_MOUNT_SETATTR = 442
+_OPEN_TREE_CLONE = 1
+_MOVE_FROM_EMPTY_PATH = 0x4
+_MOUNT_ATTR_IDMAP = 0x00100000
+_AT_FDCWD = -100
+_AT_EMPTY_PATH = 0x1000
+_AT_RECURSIVE = 0x8000
+
+
+class _MountAttributes(ctypes.Structure):
+    _fields_ = (
+        ("set", ctypes.c_uint64),
+        ("clear", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("users", ctypes.c_uint64),
+    )
+
+
+def open_tree(path: str) -> int:
+    """Return a copy of what is mounted at and below `path`, attached nowhere."""
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_RECURSIVE
+    return _check(
+        _libc.syscall(
+            ctypes.c_long(_SYS_OPEN_TREE),
+            ctypes.c_int(_AT_FDCWD),
+            ctypes.c_char_p(os.fsencode(path)),
+            ctypes.c_uint(flags),
+        ),
+        path,
+    )
+
+
+def map_ids(tree: int, users: int) -> None:
+    """Show the topmost mount of an unattached `tree` with the ids of the user namespace `users`."""
+    attributes = _MountAttributes(set=_MOUNT_ATTR_IDMAP, users=users)
+    _check(
+        _libc.syscall(
+            ctypes.c_long(_SYS_MOUNT_SETATTR),
+            ctypes.c_int(tree),
+            ctypes.c_char_p(b""),
+            ctypes.c_uint(_AT_EMPTY_PATH),
+            ctypes.byref(attributes),
+            ctypes.c_size_t(ctypes.sizeof(attributes)),
+        )
+    )
+
+
+def move_mount(tree: int, target: str) -> None:
+    """Attach an unattached `tree` at `target`."""
+    _check(
+        _libc.syscall(
+            ctypes.c_long(_SYS_MOVE_MOUNT),
+            ctypes.c_int(tree),
+            ctypes.c_char_p(b""),
+            ctypes.c_int(_AT_FDCWD),
+            ctypes.c_char_p(os.fsencode(target)),
+            ctypes.c_uint(_MOVE_FROM_EMPTY_PATH),
+        ),
+        target,
+    )
 
 
 def setdomainname(name: str) -> None:

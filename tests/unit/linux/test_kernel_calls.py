@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from podling.aio.chance import Chance
-from podling.linux import cgroup, files, namespaces, processes
+from podling.linux import cgroup, files, mounts, namespaces, processes
 from podling.linux.local import LocalHost
 from podling.linux.nftables import Nftables, RuleRefused, delete_table
 from podling.linux.spawn import Launcher
@@ -132,6 +132,30 @@ def test_namespaces_are_pinned_named_and_released(tmp_path: Path) -> None:
     finally:
         namespaces.release(pin)
     assert not pin.exists()
+
+
+@pytest.mark.root
+def test_a_user_namespace_owns_what_is_made_with_it(tmp_path: Path) -> None:
+    """Its network and IPC are its root's: sysctls are set as that root, and files are shown with their owners shifted."""
+    pin, ids = tmp_path / "ns", [(0, 7 << 16, 1 << 16)]
+    sysctls = {"kernel.shm_rmid_forced": "1", "net.ipv4.tcp_fin_timeout": "7"}
+    namespaces.create(pin, ("net", "ipc", "uts"), hostname="inside", sysctls=sysctls, ids=ids)
+    shown = tmp_path / "shown"
+    try:
+        assert all(namespaces.pinned(pin / kind) for kind in ("user", "net", "ipc", "uts"))
+        assert namespaces.inside(str(pin / "ipc"), lambda: namespaces.read_sysctl("kernel.shm_rmid_forced")) == "1"
+        assert namespaces.inside(str(pin / "net"), lambda: namespaces.read_sysctl("net.ipv4.tcp_fin_timeout")) == "7"
+        with open("/proc/self/uid_map") as own:
+            assert own.read().split()[1] == "0"  # nothing has become of this process
+        (tmp_path / "file").write_text("x")
+        shown.touch()
+        mounts.bind_mapped(str(tmp_path / "file"), str(shown), str(pin / "user"))
+        assert (shown.stat().st_uid, (tmp_path / "file").stat().st_uid) == (7 << 16, 0)
+        with pytest.raises(OSError, match="cannot map the owners of /proc/version"):
+            mounts.bind_mapped("/proc/version", str(shown), str(pin / "user"))
+    finally:
+        mounts.unmount(str(shown))
+        namespaces.release(pin)
 
 
 @pytest.mark.root

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from podling.linux import files, mounts, processes, syscalls, trees
-from podling.runtime.oci import records, seccomp, spec, users
+from podling.linux import files, processes, syscalls, trees
+from podling.runtime.oci import records, roots, seccomp, spec, users
 from podling.runtime.protocol import RuntimeFailure
 
 if TYPE_CHECKING:
@@ -74,23 +74,29 @@ def prepare(
     layers: Sequence[str],
     image_layers: Mapping[str, Sequence[str]],
     around: dict[str, Any],
+    mounted_at: Path,
 ) -> None:
-    """Make the bundle whole: record on disk, root mounted, specification written."""
+    """Make the bundle whole: record on disk, root mounted, specification written.
+
+    `mounted_at` is where to mount what the root of a user namespace must find.
+    """
     for name in ("rootfs", "upper", "work"):
         (bundle / name).mkdir(parents=True)
     (bundle / "upper").chmod(_mode_of(layers[-1]))
     try:
         records.save(bundle / STATE, record, durable=True)
         files.sync_directories([bundle, bundle.parent, bundle.parent.parent])
-        root = bundle / "rootfs"
-        mounts.overlay(str(root), layers, upper=str(bundle / "upper"), work=str(bundle / "work"))
         config = record.config
+        place = _place(bundle, mounted_at, around)
+        root = place.mount_root(layers)
         sources = {}
         for number, mount in enumerate(config.mounts):
             if mount.image:
-                sources[mount.container_path] = _mount_image(
-                    bundle / f"image-{number}", image_layers[mount.image], mount.image_sub_path
+                sources[mount.container_path] = _part_of(
+                    place.mount_image(f"image-{number}", image_layers[mount.image]), mount.image_sub_path
                 )
+            elif source := place.source(f"volume-{number}", mount.host_path):
+                sources[mount.container_path] = source
         passwd = users.read_inside(root, "/etc/passwd")
         group = users.read_inside(root, "/etc/group")
         user = users.resolve(config.security, image.user, passwd, group)
@@ -114,9 +120,7 @@ def _mode_of(directory: str) -> int:
     return stat.S_IMODE(Path(directory).stat().st_mode)
 
 
-def _mount_image(target: Path, layers: Sequence[str], sub_path: str) -> str:
-    target.mkdir()
-    mounts.overlay(str(target), layers)
+def _part_of(target: Path, sub_path: str) -> str:
     if not sub_path:
         return str(target)
     root = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -130,11 +134,16 @@ def _mount_image(target: Path, layers: Sequence[str], sub_path: str) -> str:
         os.close(root)
 
 
+def _place(bundle: Path, place: Path, around: Mapping[str, Any]) -> roots.Place:
+    owner = next((ids.host for ids in around["ids"] if ids.container == 0), None)
+    if owner is None:
+        return roots.Plain(bundle)
+    return roots.Mapped(bundle, place, around["namespaces"]["user"], owner)
+
+
 def release(bundle: Path) -> None:
     """Unmount what the bundle has mounted; its files stay."""
-    for entry in bundle.iterdir() if bundle.is_dir() else ():
-        if entry.name == "rootfs" or entry.name.startswith("image-"):
-            mounts.unmount(str(entry))
+    roots.release(bundle)
 
 
 def discard(bundle: Path) -> None:

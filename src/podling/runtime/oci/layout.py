@@ -46,6 +46,11 @@ class Layout:
         return self.run / "ns"
 
     @property
+    def roots(self) -> Path:
+        """Where file systems of containers in user namespaces are mounted."""
+        return self.run / "roots"
+
+    @property
     def exits(self) -> Path:
         return self.run / "exits"
 

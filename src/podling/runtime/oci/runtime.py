@@ -205,7 +205,10 @@ class OciRuntime:
                 around = self._sandboxes.shared_with(pod, config, live.group, self._target(config))
                 if record.log_path:
                     Path(record.log_path).parent.mkdir(parents=True, exist_ok=True)
-                await asyncio.to_thread(bundles.prepare, bundle, record, pod.config, image, layers, mounted, around)
+                place = self._layout.roots / record.id
+                await asyncio.to_thread(
+                    bundles.prepare, bundle, record, pod.config, image, layers, mounted, around, place
+                )
         except BaseException as error:
             self._containers.drop(record.id)
             if isinstance(error, spec.NoCommand | users.UserNotFound | OSError):

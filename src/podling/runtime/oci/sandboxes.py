@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from podling.linux import cgroup, mounts, namespaces, processes, syscalls
-from podling.linux.spawn import start_first_process
+from podling.linux.spawn import start_first_process, start_first_process_of
 from podling.runtime.oci import records
 from podling.runtime.oci.layout import is_name
 from podling.runtime.protocol import RuntimeFailure
@@ -66,8 +67,6 @@ def group(hierarchies: cgroup.Hierarchies, layout: Layout, config: SandboxConfig
 
 def create(config: SandboxConfig, layout: Layout, hierarchies: cgroup.Hierarchies) -> tuple[int, int] | None:
     """Make a sandbox; return the PID namespace's holder (pid, start time) where there is one."""
-    if config.user_mappings:
-        raise RuntimeFailure("FailedCreatePodSandBox", "user namespaces are not supported by this runtime")
     pin = layout.pin(config.uid, config.attempt)
     pod = group(hierarchies, layout, config)
     holder: tuple[int, int] | None = None
@@ -82,7 +81,8 @@ def create(config: SandboxConfig, layout: Layout, hierarchies: cgroup.Hierarchie
             if wanted
         )
         hostname = config.hostname[:64]
-        namespaces.create(pin, kinds, hostname=hostname, sysctls=config.sysctls)
+        ids = [(mapping.container, mapping.host, mapping.length) for mapping in config.user_mappings]
+        namespaces.create(pin, kinds, hostname=hostname, sysctls=config.sysctls, ids=ids)
         (pin / "hostname").write_text(f"{hostname}\n", encoding="utf-8")
         (pin / "hostname").chmod(0o644)
         if not config.host_ipc:
@@ -92,10 +92,13 @@ def create(config: SandboxConfig, layout: Layout, hierarchies: cgroup.Hierarchie
                 size=_SHM,
                 flags=syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC,
             )
+        for name in ("hostname", "shm") if config.user_mappings else ():
+            if (pin / name).exists():
+                os.chown(pin / name, root_of(config), root_of(config))
         pod.create()
         pod.limit(limits(config.resources))
         if config.share_process_namespace:
-            holder = _hold_processes(pin, pod)
+            holder = _hold_processes(pin, pod, str(pin / "user") if config.user_mappings else "")
     except (OSError, ValueError) as error:
         destroy(pin, pod, holder)
         raise RuntimeFailure(
@@ -104,8 +107,12 @@ def create(config: SandboxConfig, layout: Layout, hierarchies: cgroup.Hierarchie
     return holder
 
 
-def _hold_processes(pin: Path, pod: cgroup.Cgroup) -> tuple[int, int]:
-    pid = namespaces.in_thread(lambda: start_first_process(["/bin/sh", "-c", _HOLDER]))
+def _hold_processes(pin: Path, pod: cgroup.Cgroup, users: str) -> tuple[int, int]:
+    command = ["/bin/sh", "-c", _HOLDER]
+    if users:
+        pid = start_first_process_of(users, command)
+    else:
+        pid = namespaces.in_thread(lambda: start_first_process(command))
     pod.child("holder").create()
     pod.child("holder").add(pid)
     (pin / "pid").touch()
@@ -113,14 +120,22 @@ def _hold_processes(pin: Path, pod: cgroup.Cgroup) -> tuple[int, int]:
     return pid, processes.start_time(pid) or 0
 
 
+def root_of(config: SandboxConfig) -> int:
+    """Return who the sandbox's root is out here."""
+    return next((mapping.host for mapping in config.user_mappings if mapping.container == 0), 0)
+
+
 def destroy(pin: Path, pod: cgroup.Cgroup, holder: tuple[int, int] | None) -> None:
     """Take a sandbox's parts away; nothing happens where nothing is."""
     if holder is not None:
+        above = processes.parent(holder[0])
         with contextlib.suppress(ProcessLookupError):
             watched = processes.Watched(*holder)
             watched.send(signal.SIGKILL)
             watched.close()
         processes.reap(holder[0])
+        if above is not None:
+            processes.reap(above[0])  # what entered the user namespace for it, and waits for it
     namespaces.release(pin)
     pod.remove()
 
@@ -251,6 +266,8 @@ class Sandboxes:
         if pod.host_network and self._layout.host is not None:
             joined |= {"network": str(self._layout.host / "net"), "uts": str(self._layout.host / "uts")}
         joined["mount"] = ""
+        if pod.user_mappings:
+            joined["user"] = str(pin / "user")
         if target is not None:
             joined["pid"] = f"/proc/{target}/ns/pid"
         elif pod.share_process_namespace:
@@ -265,6 +282,7 @@ class Sandboxes:
             "shm": "/dev/shm" if pod.host_ipc else str(pin / "shm"),
             "hostname_file": str(pin / "hostname"),
             "oom_group": self._hierarchies.unified,
+            "ids": pod.user_mappings,
         }
 
     def _group(self, record: records.SandboxRecord) -> cgroup.Cgroup:

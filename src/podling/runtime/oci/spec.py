@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from podling.runtime.oci.users import User
-    from podling.runtime.protocol import ContainerConfig, Image, Mount, Resources, SandboxConfig
+    from podling.runtime.protocol import ContainerConfig, IdMapping, Image, Mount, Resources, SandboxConfig
 
 CAPABILITIES = (
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID",
@@ -76,6 +76,8 @@ class Surroundings:
     mount_sources: Mapping[str, str] = field(default_factory=dict)
     """Container path to source for mounts whose source the runtime has made (tmpfs need none)."""
     hostname_file: str = ""
+    ids: Sequence[IdMapping] = ()
+    """How ids of the container's user namespace are ids of the machine's, where it has one."""
 
 
 def arguments(config: ContainerConfig, image: Image) -> list[str]:
@@ -139,6 +141,9 @@ def build(sandbox: SandboxConfig, config: ContainerConfig, image: Image, around:
         "namespaces": [{"type": kind, **({"path": path} if path else {})} for kind, path in around.namespaces.items()],
         "resources": resources(config.resources, devices=_device_rules(security.privileged, around.devices)),
     }
+    if around.ids:
+        mapped = [{"containerID": ids.container, "hostID": ids.host, "size": ids.length} for ids in around.ids]
+        linux |= {"uidMappings": mapped, "gidMappings": mapped}
     if around.oom_group:
         linux["resources"]["unified"] = {"memory.oom.group": "1"}
     if around.devices:

@@ -53,7 +53,7 @@ def _remove(layout: Layout) -> None:
         for pin in layout.pins.iterdir():
             namespaces.release(pin)
     mounts.unmount_below(str(layout.run))
-    for name in ("ns", "exits", "oci", "probe"):
+    for name in ("ns", "roots", "exits", "oci", "probe"):
         trees.remove_tree(layout.run / name)
     for entry in layout.run.glob("exec-*"):
         trees.remove_tree(entry)

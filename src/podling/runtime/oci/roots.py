@@ -1,0 +1,122 @@
+"""Where a container's file systems are mounted: its root, the images it mounts, what it sees of the node.
+
+Owns the mounts below a bundle, and for a container in a user namespace those below `<run>/roots/<id>`, where the
+namespace's root, who is nobody on the node, can find them: nothing above is closed to others. There everything is
+mounted with its owners shifted, so that files on disk have the owners that the container sees, whatever ids its Pod was
+given. Only the writable layer holds the node's ids, and it goes with its container. Runs in threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from podling.linux import mounts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_LINK = "mounts"
+
+
+class Place(Protocol):
+    """Where one container's file systems go."""
+
+    def mount_root(self, layers: Sequence[str]) -> Path:
+        """Mount the layers (topmost first) with the bundle's writable one over them."""
+        ...
+
+    def mount_image(self, name: str, layers: Sequence[str]) -> Path:
+        """Mount the layers read-only."""
+        ...
+
+    def source(self, name: str, path: str) -> str:
+        """Return what to bind for `path` of the node; nothing where that is the path itself."""
+        ...
+
+
+class Plain:
+    """Beside the bundle, with the node's own ids."""
+
+    def __init__(self, bundle: Path) -> None:
+        self._bundle = bundle
+
+    def mount_root(self, layers: Sequence[str]) -> Path:
+        root = self._bundle / "rootfs"
+        mounts.overlay(str(root), layers, upper=str(self._bundle / "upper"), work=str(self._bundle / "work"))
+        return root
+
+    def mount_image(self, name: str, layers: Sequence[str]) -> Path:
+        target = self._bundle / name
+        target.mkdir()
+        mounts.overlay(str(target), layers)
+        return target
+
+    def source(self, name: str, path: str) -> str:
+        del name, path
+        return ""
+
+
+class Mapped:
+    """For a user namespace, pinned at `users`, whose root is `owner` on the node."""
+
+    def __init__(self, bundle: Path, place: Path, users: str, owner: int) -> None:
+        self._bundle = bundle
+        self._place = place
+        self._users = users
+        self._owner = owner
+        (bundle / _LINK).symlink_to(place)
+        place.mkdir(parents=True)
+        for folder in (place.parent, place):
+            folder.chmod(0o711)
+
+    def mount_root(self, layers: Sequence[str]) -> Path:
+        upper = self._bundle / "upper"
+        os.chown(upper, self._owner, self._owner)
+        return self._overlay("rootfs", layers, str(upper), str(self._bundle / "work"))
+
+    def mount_image(self, name: str, layers: Sequence[str]) -> Path:
+        return self._overlay(name, layers)
+
+    def source(self, name: str, path: str) -> str:
+        if not path:
+            return ""
+        target = self._place / name
+        if os.path.isdir(path):  # noqa: PTH112
+            target.mkdir()
+        else:
+            target.touch()
+        mounts.bind_mapped(path, str(target), self._users)
+        return str(target)
+
+    def _overlay(self, name: str, layers: Sequence[str], upper: str = "", work: str = "") -> Path:
+        target = self._place / name
+        target.mkdir()
+        lower = [self._place / f"layer-{number}" for number in range(len(layers))]
+        for folder, layer in zip(lower, layers, strict=True):
+            folder.mkdir()
+            mounts.bind_mapped(layer, str(folder), self._users)
+        mounts.overlay(str(target), [str(folder) for folder in lower], upper=upper, work=work)
+        for folder in lower:  # the overlay holds them by itself
+            mounts.unmount(str(folder))
+            folder.rmdir()
+        return target
+
+
+def release(bundle: Path) -> None:
+    """Unmount what the bundle has mounted; its files stay."""
+    for entry in bundle.iterdir() if bundle.is_dir() else ():
+        if entry.name == "rootfs" or entry.name.startswith("image-"):
+            mounts.unmount(str(entry))
+    with contextlib.suppress(FileNotFoundError):
+        place = (bundle / _LINK).readlink()
+        for entry in list(place.iterdir()):
+            mounts.unmount(str(entry))
+            # Never what is in it: where something is still mounted, that is a volume.
+            if entry.is_dir():
+                entry.rmdir()
+            else:
+                entry.unlink()
+        place.rmdir()
