@@ -58,8 +58,11 @@ def service(name: str, **spec: object) -> dict:
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
 
 
-def server(cluster: RunningCluster) -> str:
-    return cluster.get("endpoints", "-n", "kube-system", "kube-dns")["subsets"][0]["addresses"][0]["ip"]
+def server(cluster: RunningCluster, known: dict[int, str] = {}) -> str:  # noqa: B006  # the address stays
+    if cluster.port not in known:
+        found = cluster.get("endpoints", "-n", "kube-system", "kube-dns")
+        known[cluster.port] = found["subsets"][0]["addresses"][0]["ip"]
+    return known[cluster.port]
 
 
 def ask(cluster: RunningCluster, name: str, kind: str = "A", *, tcp: bool = False) -> list[str] | str:
@@ -136,6 +139,28 @@ def test_pods_find_each_other_by_name(cluster: RunningCluster) -> None:
     assert f"web-0.heads.{ZONE}" in inside_(f"nslookup -type=srv _http._tcp.heads.{ZONE}")
     assert "says hello" in inside_("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 web-0.heads 8080")
     assert f"({one})" in inside_("ping -c 1 -W 2 heads")
+
+
+def test_policies_know_the_dns_by_its_label(cluster: RunningCluster) -> None:
+    """Where nothing may be called, no name is answered; where Pods labelled kube-dns may be, the DNS is one of them."""
+    dns_pods = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+        "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+    }
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "quiet"},
+        "spec": {"podSelector": {"matchLabels": {"app": "client"}}, "policyTypes": ["Egress"], "egress": []},
+    }
+    web, query = address(cluster, "service", "web"), f"timeout 1 nslookup web.{ZONE} {server(cluster)}"
+    assert f"Address: {web}" in inside(cluster, query)
+    create(cluster, policy)
+    eventually(lambda: f"Address: {web}" not in inside(cluster, query))
+    policy["spec"]["egress"] = [{"to": [dns_pods], "ports": [{"protocol": "UDP", "port": 53}]}]
+    create(cluster, policy)
+    eventually(lambda: f"Address: {web}" in inside(cluster, query))
+    cluster.kubectl("delete", "networkpolicy", "quiet")
 
 
 def test_a_pod_that_is_not_ready_has_no_name(cluster: RunningCluster) -> None:

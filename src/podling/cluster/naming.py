@@ -7,6 +7,7 @@ resolvers are asked for what is not the cluster's: the node's own, never this se
 from __future__ import annotations
 
 import errno
+from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -33,6 +34,17 @@ if TYPE_CHECKING:
 
 _RESOLVERS: Final = Path("/etc/resolv.conf")
 _ACCOUNT: Final = "coredns"
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """The DNS as it runs."""
+
+    server: DnsServer
+    address: str
+    """Its own."""
+    service: str
+    """Of the Service that leads there: what Pods are told."""
 
 
 class NodeResolvers:
@@ -64,8 +76,8 @@ async def start(
     clock: Clock,
     chance: Chance,
     supervisor: Supervisor,
-) -> tuple[DnsServer, str]:
-    """Start the DNS on the first node, whose `network` and `host` these are; return it and its Service's address."""
+) -> Naming:
+    """Start the DNS on the first node, whose `network` and `host` these are."""
     address = str(await network.own_address(DNS))
     service = str(plane.server.addresses.network[10])
     zone = Zone(domain, address)
@@ -84,4 +96,4 @@ async def start(
             "something listens on port 53 of every address: let it listen on its own alone",
         ) from error
     await plane.server.publish_dns(service, address)
-    return server, service
+    return Naming(server, address, service)

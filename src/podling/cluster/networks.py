@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from podling.cluster.control_plane import ControlPlane
     from podling.linux.host import Host
     from podling.network.podnetwork import RoutedPodNetwork
+    from podling.reach.policy import Party
 
 PROXY = User("system:kube-proxy", ("system:authenticated",))
 POLICY = User("podling:network-policy", ("system:authenticated",))
@@ -54,17 +55,19 @@ def network_context(
     )
 
 
-async def start(context: NetworkContext, plane: ControlPlane, closing: AsyncExitStack, flows: FlowSink) -> PodNetwork:
+async def start(
+    context: NetworkContext, plane: ControlPlane, closing: AsyncExitStack, flows: FlowSink, dns: Party
+) -> PodNetwork:
     """Start the network of one node; returns when its rules are in force for what is known by then.
 
-    What is returned wires the node's Pods. `flows` is told what calls the node's kernel sees.
+    What is returned wires the node's Pods. `flows` is told what calls the node's kernel sees; `dns` is the cluster's.
     """
     # In this order: the proxy (Services), then policies, then flows. Each adds itself here.
     proxy = Proxy(context)
     closing.callback(proxy.close)
     await proxy.start()
     informers = plane.informers(POLICY, context.supervisor)
-    policies = PolicyEnforcer(replace(context, client=plane.client(POLICY), informers=informers), flows)
+    policies = PolicyEnforcer(replace(context, client=plane.client(POLICY), informers=informers), flows, dns=dns)
     closing.callback(policies.close)
     await policies.start()
     reader = FlowReader(context, context.pods.cluster_range, flows)

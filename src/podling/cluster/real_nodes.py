@@ -33,6 +33,7 @@ from podling.network.cni_config import BadConfiguration
 from podling.network.podnetwork import Place, RangeHeld, RoutedPodNetwork
 from podling.network.ranges import NoRange
 from podling.network.service_ranges import ServicesHeld, reserve
+from podling.reach.policy import dns_party
 from podling.runtime.oci.runtime import OciRuntime
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from podling.cluster.options import Options
     from podling.kubelet.settings import Settings
     from podling.network.service_ranges import ServiceRanges
+    from podling.reach.policy import Party
 
 KUBELET_PORT = 10250
 """Where the kubelet of a real node listens, on the node's own address: upstream's."""
@@ -85,6 +87,7 @@ class RealNodes:
         self._supervisor = supervisor
         self._nodes: list[_RealNode] = []
         self._services: ServiceRanges | None = None
+        self._dns: Party | None = None
 
     async def prepare(self) -> None:
         """Put up the Pod networks: from then on the nodes have addresses."""
@@ -170,11 +173,12 @@ class RealNodes:
     async def _start_dns(self, plane: ControlPlane, settings: Settings) -> Settings:
         """Start the cluster's DNS; return the settings of kubelets whose Pods ask it, unless the user has others."""
         first = self._nodes[0]
-        server, address = await naming.start(
+        started = await naming.start(
             plane, first.network, first.host, settings.cluster_domain, self._clock, self._chance, self._supervisor
         )
-        first.closing.push_async_callback(server.close)
-        return replace(settings, cluster_dns=settings.cluster_dns or (address,))
+        first.closing.push_async_callback(started.server.close)
+        self._dns = dns_party(started.address, first.name)
+        return replace(settings, cluster_dns=settings.cluster_dns or (started.service,))
 
     async def _retire(self, plane: ControlPlane) -> None:
         """Take away nodes that are no more wanted, their Node objects first, as when machines leave a cluster.
@@ -216,7 +220,8 @@ class RealNodes:
             node.name, data.instance, node.data, plane, self._clock, self._supervisor, node.host, node.network,
             self._options.pod_connections,
         )  # fmt: skip
-        pods = await networks.start(context, plane, node.closing, flows)
+        assert self._dns is not None
+        pods = await networks.start(context, plane, node.closing, flows, self._dns)
         kubelet = make_kubelet(
             node.name,
             plane,
