@@ -12,12 +12,12 @@ import msgspec
 
 from podling.aio.workqueue import WorkQueue
 from podling.api.errors import StatusError
+from podling.api.pods import TERMINAL_PHASES
 from podling.api.resources import POD_DISRUPTION_BUDGETS, PODS
 from podling.api.times import from_wire, to_wire
 from podling.client.cache import key_of, split_key
 from podling.controllers.disruption_budget import failed, plan, selector_of
 from podling.lifecycle.disruption import DISRUPTION_TARGET, condition
-from podling.lifecycle.specs import TERMINAL_PHASES
 
 if TYPE_CHECKING:
     from podling.api.encoded import Encoded

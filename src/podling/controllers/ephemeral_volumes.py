@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from podling.aio.workqueue import WorkQueue
 from podling.api.errors import StatusError
+from podling.api.pods import TERMINAL_PHASES
 from podling.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS
 from podling.api.types.core_v1 import PersistentVolumeClaim
 from podling.api.types.meta_v1 import ObjectMeta, OwnerReference
 from podling.client.cache import key_of, split_key
 from podling.controllers.refusals import namespace_is_going
-from podling.lifecycle.specs import TERMINAL_PHASES
 from podling.placement.volumes import claim_name
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Final
 
 from podling.aio.workqueue import WorkQueue
 from podling.api.errors import StatusError
+from podling.api.pods import TERMINAL_PHASES
 from podling.api.resources import NODES, PODS
 from podling.client.cache import key_of, split_key
 from podling.controllers.node_health import ready_status
 from podling.controllers.node_lifecycle import pods_by_node
 from podling.controllers.node_taints import OUT_OF_SERVICE
 from podling.lifecycle.disruption import disrupted
-from podling.lifecycle.specs import TERMINAL_PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from podling.api.pods import is_terminal
 from podling.client.cache import key_of
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _facts(pod: Pod) -> tuple[object, ...]:
         pod.spec.node_name,
         pod.spec.hostname,
         pod.spec.subdomain,
-        pod.status.phase in ("Succeeded", "Failed"),
+        is_terminal(pod),
         pod.status.pod_ip,
         pod.status.pod_ips,
         ready.status if ready is not None else "",

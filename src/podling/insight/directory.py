@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, Final
 
+from podling.api.pods import is_terminal
 from podling.api.times import from_wire
-from podling.lifecycle.specs import is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

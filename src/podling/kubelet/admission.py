@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from podling.api.pods import is_terminal
 from podling.api.types.core_v1 import PodStatus, Taint
 from podling.lifecycle.admission import admit
 from podling.lifecycle.eviction_ranking import refusal_under_pressure
 from podling.lifecycle.facts import Rejection
-from podling.lifecycle.specs import is_terminal
 from podling.placement.nodes import NodeInfo, Snapshot
 from podling.placement.plugins.node_affinity import NodeAffinity
 from podling.placement.plugins.node_resources_fit import insufficient

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from podling.api.pods import is_terminal
 from podling.lifecycle.eviction import DISK_PRESSURE, Pressure, condition_of, is_relieved, observe, resource_of
 from podling.lifecycle.eviction_ranking import (
     EVICTED,
@@ -22,7 +23,6 @@ from podling.lifecycle.eviction_ranking import (
     storage_violation,
 )
 from podling.lifecycle.facts import Eviction
-from podling.lifecycle.specs import is_terminal
 from podling.lifecycle.termination import LEAST_GRACE, grace_of
 from podling.placement.amounts import requests_of
 from podling.runtime.protocol import RuntimeFailure

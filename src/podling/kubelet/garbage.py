@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from podling.api.pods import is_terminal
 from podling.lifecycle.garbage import (
     DeadContainer,
     DeadSandbox,
@@ -18,7 +19,6 @@ from podling.lifecycle.garbage import (
     doomed_sandboxes,
     to_free,
 )
-from podling.lifecycle.specs import is_terminal
 from podling.runtime.protocol import ContainerId, ContainerState, RuntimeFailure, SandboxId, SandboxState
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from podling.api.pods import is_terminal
 from podling.kubelet.eviction import Evictor
 from podling.kubelet.garbage import GarbageCollector
 from podling.kubelet.stats import SimulatedStats
-from podling.lifecycle.specs import is_terminal
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from podling.api.errors import StatusError
+from podling.api.pods import TERMINAL_PHASES
 from podling.client.seams import WiringFailed
 from podling.kubelet.effects import StepFailure
 from podling.kubelet.observation import container_facts, sandbox_facts, termination_message
@@ -31,7 +32,7 @@ from podling.lifecycle.disruption import DISRUPTION_TARGET
 from podling.lifecycle.facts import Failure, ImageReady, PodView
 from podling.lifecycle.pod import PodPlan, plan
 from podling.lifecycle.resize import resize_news, resized
-from podling.lifecycle.specs import TERMINAL_PHASES, container_named
+from podling.lifecycle.specs import container_named
 from podling.lifecycle.status import pod_status
 from podling.lifecycle.termination import Cause
 from podling.runtime.protocol import RuntimeFailure, SandboxState

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from podling.api.pods import TERMINAL_PHASES, is_sidecar
 from podling.api.times import to_wire
 from podling.api.types.core_v1 import PodCondition
 from podling.lifecycle.disruption import DISRUPTION_TARGET
 from podling.lifecycle.resize import RESIZE_CONDITIONS
-from podling.lifecycle.specs import TERMINAL_PHASES, has_begun, is_sidecar
+from podling.lifecycle.specs import has_begun
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from podling.api.durations import human_duration
+from podling.api.pods import is_sidecar, is_terminal, sidecars
 from podling.api.times import from_wire
-from podling.lifecycle.specs import is_sidecar, is_terminal, sidecars
 
 if TYPE_CHECKING:
     from podling.api.types.core_v1 import Container, ContainerStateTerminated, ContainerStatus, Pod

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from podling.api.pods import TERMINAL_PHASES
 from podling.api.times import to_wire
-from podling.lifecycle.specs import TERMINAL_PHASES
 
 if TYPE_CHECKING:
     from podling.api.types.core_v1 import Pod, PodCondition

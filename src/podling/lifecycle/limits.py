@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from podling.api.pods import is_sidecar, together
 from podling.api.quantity import Quantity, parse
 
 if TYPE_CHECKING:
@@ -34,26 +35,14 @@ def every_container_limits(pod: Pod, resource: str) -> bool:
 
 
 def _of_containers(pod: Pod, resource: str) -> Quantity | None:
-    limits = [limit for container in pod.spec.containers if (limit := _limit(container, resource)) is not None]
-    beside: Quantity | None = None
-    peak: Quantity | None = None
-    for container in pod.spec.init_containers:
+    def limits(container: Container) -> dict[str, Quantity]:
         limit = _limit(container, resource)
-        if limit is None:
-            continue
-        if container.restart_policy == "Always":
-            limits.append(limit)
-            beside = beside + limit if beside is not None else limit
-            alone = beside
-        else:
-            alone = beside + limit if beside is not None else limit
-        peak = alone if peak is None else max(peak, alone)
-    total: Quantity | None = None
-    for limit in limits:
-        total = total + limit if total is not None else limit
-    if total is None or peak is None:
-        return total if total is not None else peak
-    return max(total, peak)
+        return {resource: limit} if limit is not None else {}
+
+    return together(
+        map(limits, pod.spec.containers),
+        ((is_sidecar(container), limits(container)) for container in pod.spec.init_containers),
+    ).get(resource)
 
 
 def _limit(container: Container, resource: str) -> Quantity | None:

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from podling.api.durations import go_duration
+from podling.api.pods import is_sidecar, sidecars
 from podling.lifecycle.actions import (
     Abandon,
     Action,
@@ -50,7 +51,7 @@ from podling.lifecycle.restart import (
     restarts_after_probe,
     successors_back_off,
 )
-from podling.lifecycle.specs import container_named, full_name, is_sidecar, sidecars
+from podling.lifecycle.specs import container_named, full_name
 from podling.lifecycle.termination import Cause, Ending, active_deadline, kill_deadline, ordered_ending, probe_grace
 
 if TYPE_CHECKING:

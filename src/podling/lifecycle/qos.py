@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from podling.api.pods import is_sidecar, sidecars
 from podling.api.quantity import parse
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def oom_score_adj(pod: Pod, container: AnyContainer, memory_capacity: int) -> in
     if kind == BEST_EFFORT or memory_capacity <= 0:
         return _FIRST
     score = _FIRST - (_FIRST * (memory_request(container.resources) + _shared_out(pod))) // memory_capacity
-    if container in pod.spec.init_containers and container.restart_policy == "Always":
+    if container in pod.spec.init_containers and is_sidecar(container):
         least = min((memory_request(main.resources) for main in pod.spec.containers), default=0)
         score = min(score, _FIRST - (_FIRST * least) // memory_capacity)
     return min(max(score, _FIRST + _LAST), _FIRST - 1)
@@ -75,7 +76,7 @@ def _shared_out(pod: Pod) -> int:
     own = pod.spec.resources.requests.get("memory") if pod.spec.resources is not None else None
     if own is None:
         return 0
-    containers = (*pod.spec.containers, *(c for c in pod.spec.init_containers if c.restart_policy == "Always"))
+    containers = (*pod.spec.containers, *sidecars(pod))
     rest = parse(own).value() - sum(memory_request(container.resources) for container in containers)
     return max(rest, 0) // max(len(containers), 1)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from podling.api.codec import encode, to_tree
+from podling.api.pods import sidecars
 from podling.api.types.core_v1 import PodCondition, ResourceRequirements
 from podling.lifecycle.cgroups import limits_of
 from podling.lifecycle.specs import container_named
@@ -130,9 +131,8 @@ def _stage(conditions: Iterable[PodCondition]) -> tuple[str, str]:
 
 
 def _summary(pod: Pod, error: str) -> str:
-    sidecars = [container for container in pod.spec.init_containers if container.restart_policy == "Always"]
     tree: dict[str, object] = {}
-    for key, containers in (("initContainers", sidecars), ("containers", pod.spec.containers)):
+    for key, containers in (("initContainers", sidecars(pod)), ("containers", pod.spec.containers)):
         if containers:
             asked = [(c.name, c.resources or ResourceRequirements()) for c in containers]
             tree[key] = [{"name": name, "resources": to_tree(resources)} for name, resources in asked]

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from podling.lifecycle.specs import is_sidecar
+from podling.api.pods import is_sidecar
 
 if TYPE_CHECKING:
     from podling.api.types.core_v1 import Pod

@@ -14,17 +14,6 @@ if TYPE_CHECKING:
 
     AnyContainer: TypeAlias = Container | EphemeralContainer
 
-TERMINAL_PHASES = ("Succeeded", "Failed")
-
-
-def is_sidecar(container: AnyContainer) -> bool:
-    """Whether an init container keeps running beside the main ones (`restartPolicy: Always`)."""
-    return container.restart_policy == "Always"
-
-
-def sidecars(pod: Pod) -> tuple[Container, ...]:
-    return tuple(container for container in pod.spec.init_containers if is_sidecar(container))
-
 
 def every_container(pod: Pod) -> Iterator[AnyContainer]:
     """Yield all containers: init in their order, main, ephemeral."""
@@ -49,10 +38,6 @@ def field_path(pod: Pod, name: str) -> str:
 def full_name(pod: Pod) -> str:
     """Return `name_namespace(uid)`, as messages name a Pod."""
     return f"{pod.metadata.name}_{pod.metadata.namespace}({pod.metadata.uid})"
-
-
-def is_terminal(pod: Pod) -> bool:
-    return pod.status.phase in TERMINAL_PHASES
 
 
 def has_begun(status: ContainerStatus) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from podling.api.pods import TERMINAL_PHASES, is_sidecar
 from podling.api.times import to_wire
 from podling.api.types.core_v1 import (
     ContainerState,
@@ -31,7 +32,7 @@ from podling.lifecycle.conditions import conditions, disrupted
 from podling.lifecycle.qos import qos_class
 from podling.lifecycle.resize import resize_conditions, resources_of
 from podling.lifecycle.restart import restarts, restarts_after_probe
-from podling.lifecycle.specs import TERMINAL_PHASES, every_container, has_begun, is_sidecar
+from podling.lifecycle.specs import every_container, has_begun
 from podling.lifecycle.termination import Cause
 
 if TYPE_CHECKING:

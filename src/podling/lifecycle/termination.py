@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from podling.api.pods import is_terminal
 from podling.api.times import from_wire
-from podling.lifecycle.specs import is_terminal
 
 if TYPE_CHECKING:
     from podling.api.types.core_v1 import Pod

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from podling.api.pods import sidecars
 from podling.api.quantity import parse
-from podling.lifecycle.specs import sidecars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from podling.api.pods import is_sidecar, raise_to, together
 from podling.api.quantity import parse
 
 if TYPE_CHECKING:
@@ -101,9 +102,9 @@ def _of_containers(pod: Pod, assumed: Mapping[str, int]) -> dict[str, int]:
     infeasible = any(c.type == "PodResizePending" and c.reason == "Infeasible" for c in status.conditions)
     allocated = _aggregate(pod, assumed, states, actual=False, infeasible=infeasible)
     largest = _aggregate(pod, assumed, states, actual=True, infeasible=infeasible)
-    _raise_to(largest, allocated)
+    raise_to(largest, allocated)
     if not infeasible:
-        _raise_to(largest, desired)
+        raise_to(largest, desired)
     return largest
 
 
@@ -115,24 +116,13 @@ def _aggregate(
     actual: bool,
     infeasible: bool = False,
 ) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for container in pod.spec.containers:
-        _add(total, _asked(container, states.get(container.name), assumed, actual, infeasible))
-    if not pod.spec.init_containers:
-        return total
-    sidecars: dict[str, int] = {}
-    peak: dict[str, int] = {}
-    for container in pod.spec.init_containers:
-        asked = _asked(container, states.get(container.name), assumed, actual, infeasible)
-        if container.restart_policy == "Always":
-            _add(total, asked)
-            _add(sidecars, asked)
-            _raise_to(peak, sidecars)
-        else:
-            _add(asked, sidecars)
-            _raise_to(peak, asked)
-    _raise_to(total, peak)
-    return total
+    def asked(container: Container) -> dict[str, int]:
+        return _asked(container, states.get(container.name), assumed, actual, infeasible)
+
+    return together(
+        map(asked, pod.spec.containers),
+        ((is_sidecar(container), asked(container)) for container in pod.spec.init_containers),
+    )
 
 
 def _asked(
@@ -159,17 +149,6 @@ def _has_pod_level(pod: Pod) -> bool:
 
 def _is_pod_level(name: str) -> bool:
     return name in ("cpu", "memory") or name.startswith("hugepages-")
-
-
-def _add(total: dict[str, int], more: Mapping[str, int]) -> None:
-    for name, nano in more.items():
-        total[name] = total.get(name, 0) + nano
-
-
-def _raise_to(total: dict[str, int], least: Mapping[str, int]) -> None:
-    for name, nano in least.items():
-        if nano > total.get(name, 0):
-            total[name] = nano
 
 
 def _rounded(nano: Mapping[str, int]) -> Amounts:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from podling.api.pods import sidecars
 from podling.placement.amounts import requests_of, weight_of
 from podling.placement.terms import terms_of
 from podling.placement.volumes import claims_of
@@ -86,10 +87,9 @@ class PendingPod(PodInfo):
 
 
 def _host_ports(pod: Pod) -> tuple[HostPort, ...]:
-    sidecars = (c for c in pod.spec.init_containers if c.restart_policy == "Always")
     return tuple(
         HostPort(port.host_ip or "0.0.0.0", port.protocol or "TCP", port.host_port)  # noqa: S104 - a wildcard to compare
-        for container in (*pod.spec.containers, *sidecars)
+        for container in (*pod.spec.containers, *sidecars(pod))
         for port in container.ports
         if port.host_port
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from podling.api.pods import is_terminal, sidecars
 from podling.api.types.core_v1 import ObjectReference
 from podling.api.types.discovery_v1 import (
     Endpoint,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 SERVICE_NAME: Final = "kubernetes.io/service-name"
 """The label by which an EndpointSlice names its Service."""
 ZONE: Final = "topology.kubernetes.io/zone"
-_ENDED: Final = ("Succeeded", "Failed")
 _TRUE: Final = EndpointConditions(ready=True, serving=True, terminating=False)
 _FALSE: Final = EndpointConditions(ready=False, serving=False, terminating=False)
 _CONDITIONS: Final = {
@@ -85,7 +85,7 @@ def addresses(pod: Pod) -> Sequence[str]:
 
 def is_member(pod: Pod, *, terminating: bool = True) -> bool:
     """Whether a Pod that the selector matches is an endpoint; `terminating` is whether one that is deleted may be."""
-    if pod.status.phase in _ENDED or not addresses(pod):
+    if is_terminal(pod) or not addresses(pod):
         return False
     return terminating or pod.metadata.deletion_timestamp is None
 
@@ -105,8 +105,7 @@ def target_port(pod: Pod, port: ServicePort) -> int | None:
     if isinstance(wanted, int):
         return wanted
     protocol = port.protocol or "TCP"
-    sidecars = (each for each in pod.spec.init_containers if each.restart_policy == "Always")
-    for container in (*pod.spec.containers, *sidecars):
+    for container in (*pod.spec.containers, *sidecars(pod)):
         for offered in container.ports:
             if offered.name == wanted and (offered.protocol or "TCP") == protocol:
                 return offered.container_port

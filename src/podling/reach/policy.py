@@ -14,6 +14,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from podling.api.pods import is_terminal
 from podling.api.selectors import EVERYTHING, NOTHING, Selector, from_label_selector
 from podling.api.validation.addresses import parse, parse_network
 
@@ -203,7 +204,6 @@ def judge(
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 _LAST_PORT: Final = 65535
-_OVER: Final = frozenset({"Succeeded", "Failed"})
 
 
 def party_of(pod: Pod, address: str = "") -> Party | None:
@@ -211,7 +211,7 @@ def party_of(pod: Pod, address: str = "") -> Party | None:
 
     An `address` that is known before the Pod's status tells it takes precedence.
     """
-    if pod.spec.host_network or pod.status.phase in _OVER:
+    if pod.spec.host_network or is_terminal(pod):
         return None
     address = address or pod.status.pod_ip
     if not address:

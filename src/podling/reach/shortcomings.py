@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from podling.api.pods import is_terminal
+
 if TYPE_CHECKING:
     from podling.api.types.core_v1 import Pod
 
 
 def absence(pod: Pod) -> str:
     """Say why a Pod has no address to call or be called by."""
-    if pod.status.phase in ("Succeeded", "Failed"):
+    if is_terminal(pod):
         return f"is over: its phase is {pod.status.phase}"
     return f"has no address yet: its phase is {pod.status.phase or 'Pending'}"
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
+from podling.api.pods import is_terminal
 from podling.reach.endpoints import SERVICE_NAME, addresses
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Snapshot:
         """Return the Pod that has an address of its own; Pods of the host's network have none."""
         if not self._by_address:
             for pod in self.pods:
-                if not pod.spec.host_network and pod.status.phase not in ("Succeeded", "Failed"):
+                if not pod.spec.host_network and not is_terminal(pod):
                     self._by_address.update(dict.fromkeys(addresses(pod), pod))
         return self._by_address.get(address)
 

@@ -16,10 +16,10 @@ import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
 from podling.api.errors import StatusError
+from podling.api.pods import TERMINAL_PHASES
 from podling.api.resources import NAMESPACES, NODES, POD_DISRUPTION_BUDGETS, PODS, SERVICES
 from podling.api.selectors import from_label_selector
 from podling.lifecycle.disruption import disrupted
-from podling.lifecycle.specs import TERMINAL_PHASES
 from podling.placement.changes import (
     AssignedPodAdded,
     AssignedPodRemoved,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from reached import NODES, node, pod, service
 
 from podling.reach import endpoints
+from tests.machine.reach.reached import NODES, node, pod, service
 
 
 def found(svc, *pods, nodes=NODES):

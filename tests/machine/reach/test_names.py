@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reached import service
 
 from podling.api.codec import from_tree
 from podling.api.types.discovery_v1 import EndpointSlice
 from podling.reach.names import Zone
+from tests.machine.reach.reached import service
 
 
 def slice_(*endpoints, ports=(("http", "TCP", 8080),), name="web"):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.machine.reach.reached import service
 
 from podling.api.codec import from_tree
 from podling.api.types.discovery_v1 import EndpointSlice
 from podling.reach.selection import Target, choose, standing
+from tests.machine.reach.reached import service
 
 
 def one(address, state="ready", node="n1", zones=(), nodes=(), uid=""):

@@ -1,18 +1,18 @@
 """Defaults of a Pod's own resources, from and for those of its containers.
 
-Only for Pods that say something at Pod level; requests and limits of containers are filled in before. What a Pod's
-containers need together: the regular and restartable ones at once, or one init container beside the restartable ones
-started before it, whichever is more. Must not know effective requests of running Pods (overhead, resizing).
+Only for Pods that say something at Pod level; requests and limits of containers are filled in before. Must not know
+effective requests of running Pods (overhead, resizing).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from podling.api.pods import together
 from podling.api.quantity import Quantity, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 _Tree = dict[str, Any]
 _Amounts = dict[str, Quantity]
@@ -58,30 +58,6 @@ def aggregate(spec: _Tree, part: str) -> _Amounts:
     )
 
 
-def together(regular: Iterable[_Amounts], init: Iterable[tuple[bool, _Amounts]]) -> _Amounts:
-    """Return what containers need at most at one time; init containers come with whether they are restartable."""
-    total: _Amounts = {}
-    for amounts in regular:
-        _add(total, amounts)
-    restartable: _Amounts = {}
-    peak: _Amounts = {}
-    for restarts, amounts in init:
-        if restarts:
-            _add(total, amounts)
-            _add(restartable, amounts)
-            needed = restartable
-        else:
-            needed = dict(amounts)
-            _add(needed, restartable)
-        for name, amount in needed.items():
-            if name not in peak or amount > peak[name]:
-                peak[name] = amount
-    for name, amount in peak.items():
-        if name not in total or amount > total[name]:
-            total[name] = amount
-    return total
-
-
 def _text(resources: _Tree, part: str) -> dict[str, str]:
     return dict(resources.get(part) or {})
 
@@ -94,11 +70,6 @@ def _amounts(container: _Tree, part: str) -> _Amounts:
         except ValueError:
             continue
     return amounts
-
-
-def _add(total: _Amounts, more: _Amounts) -> None:
-    for name, amount in more.items():
-        total[name] = total[name] + amount if name in total else amount
 
 
 def _containers(spec: _Tree) -> Iterator[_Tree]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from podling.api.pods import is_sidecar
 from podling.api.types.core_v1 import ResourceRequirements
 from podling.api.validation import environment, formats, handlers, mounts
 from podling.api.validation.amounts import check_requirements
@@ -95,7 +96,7 @@ def check_init(
         elif container.name:
             names.add(container.name)
         _check_host_ports((container,), path, causes)
-        if container.restart_policy == "Always":
+        if is_sidecar(container):
             _check_running(container, around, where, causes)
             continue
         for name, value in (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from podling.api.defaults.podlevel import together
+from podling.api.pods import is_sidecar, together
 from podling.api.quantity import Quantity, parse
 from podling.api.validation import amounts, formats
 from podling.api.validation.field import Path, duplicate, forbidden, invalid, invalid_each, required
@@ -53,7 +53,7 @@ def check_resources(
     amounts.check_requirements(resources, claims, path, causes, amounts.pod_resource)
     asked = together(
         (_amounts(c.resources, "requests") for c in spec.containers),
-        ((c.restart_policy == "Always", _amounts(c.resources, "requests")) for c in spec.init_containers),
+        ((is_sidecar(c), _amounts(c.resources, "requests")) for c in spec.init_containers),
     )
     of_pod = _amounts(resources, "requests")
     for name, amount in asked.items():

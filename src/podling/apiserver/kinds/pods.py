@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from podling.api import times
+from podling.api.pods import TERMINAL_PHASES
 from podling.api.resources import PODS
 from podling.api.validation.field import SPEC, invalid
 from podling.api.validation.shape import typed
 from podling.apiserver.kinds.pod_gates import drop_alpha
 from podling.apiserver.kinds.pod_labels import copy_label_keys
 from podling.apiserver.kinds.strategy import Plain, keep, raise_generation
-from podling.lifecycle.specs import TERMINAL_PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

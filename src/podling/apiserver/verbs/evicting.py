@@ -20,6 +20,7 @@ import msgspec
 from podling.api import times
 from podling.api.body import decode_body
 from podling.api.errors import StatusError, bad_request, conflict, forbidden, not_found, too_many_requests
+from podling.api.pods import TERMINAL_PHASES
 from podling.api.resources import POD_DISRUPTION_BUDGETS
 from podling.api.selectors import from_label_selector
 from podling.apiserver.admission.operation import Operation
@@ -117,7 +118,7 @@ def _phase(pod: dict[str, Any]) -> str:
 
 
 def _is_past_protection(pod: dict[str, Any]) -> bool:
-    return _phase(pod) in {"Succeeded", "Failed", "Pending"} or bool(pod["metadata"].get("deletionTimestamp"))
+    return _phase(pod) in {*TERMINAL_PHASES, "Pending"} or bool(pod["metadata"].get("deletionTimestamp"))
 
 
 def _is_ready(pod: dict[str, Any]) -> bool:

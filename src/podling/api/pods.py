@@ -1,0 +1,82 @@
+"""What every room asks of a Pod: is it over, which of its containers are sidecars, what do they need together.
+
+Owns the phases that are final, the meaning of an init container that restarts always, and upstream's formula for what
+containers add up to. Pure reading.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any, Self
+
+    from podling.api.types.core_v1 import Container, Pod
+
+    class _Amount(Protocol):
+        def __add__(self, other: Self, /) -> Self: ...
+
+        def __gt__(self, other: Any, /) -> bool: ...
+
+
+_Number = TypeVar("_Number", bound="_Amount")
+
+TERMINAL_PHASES = ("Succeeded", "Failed")
+
+
+class _Restarted(Protocol):
+    @property
+    def restart_policy(self) -> str | None: ...
+
+
+def is_terminal(pod: Pod) -> bool:
+    """Whether a Pod is over for good."""
+    return pod.status.phase in TERMINAL_PHASES
+
+
+def is_sidecar(container: _Restarted) -> bool:
+    """Whether an init container keeps running beside the main ones (`restartPolicy: Always`)."""
+    return container.restart_policy == "Always"
+
+
+def sidecars(pod: Pod) -> tuple[Container, ...]:
+    return tuple(container for container in pod.spec.init_containers if is_sidecar(container))
+
+
+def together(
+    regular: Iterable[Mapping[str, _Number]], init: Iterable[tuple[bool, Mapping[str, _Number]]]
+) -> dict[str, _Number]:
+    """Return what containers need at most at one time, by resource.
+
+    Upstream's formula: the regular containers and the sidecars at once, or one init container beside the sidecars
+    started before it, whichever is more. Init containers come in their order, each with whether it is a sidecar.
+    """
+    total: dict[str, _Number] = {}
+    for amounts in regular:
+        _add(total, amounts)
+    beside: dict[str, _Number] = {}
+    peak: dict[str, _Number] = {}
+    for stays, amounts in init:
+        if stays:
+            _add(total, amounts)
+            _add(beside, amounts)
+            needed = beside
+        else:
+            needed = dict(amounts)
+            _add(needed, beside)
+        raise_to(peak, needed)
+    raise_to(total, peak)
+    return total
+
+
+def raise_to(total: dict[str, _Number], least: Mapping[str, _Number]) -> None:
+    """Make `total` no less than `least` in any resource."""
+    for name, amount in least.items():
+        if name not in total or amount > total[name]:
+            total[name] = amount
+
+
+def _add(total: dict[str, _Number], more: Mapping[str, _Number]) -> None:
+    for name, amount in more.items():
+        total[name] = total[name] + amount if name in total else amount
