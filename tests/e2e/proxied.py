@@ -19,6 +19,7 @@ from podling.network.podnetwork import RoutedPodNetwork, teardown
 from podling.network.proxy.chains import Facts
 from podling.network.proxy.installed import Installed, remove
 from podling.network.proxy.rules import plan
+from podling.network.proxy.stale import forget, to_look_at
 from podling.network.proxy.table import table_name
 
 ANSWERER = """
@@ -128,7 +129,10 @@ class Node:
             })
             for port in ports
         ]  # fmt: skip
-        self.installed.change({name: plan(service, slices, "here", self.facts, self.installed.of(name))})
+        before = self.installed.of(name)
+        rules = plan(service, slices, "here", self.facts, before)
+        self.installed.change({name: rules})
+        forget("", to_look_at({name: (before, rules)}))
 
     def ask(self, caller: str, address: object, port: int, *, udp: bool = False, bind: int = 0) -> str:
         """Call from a Pod, from `outside` or ("") the node; return who answers and whom it sees, or what happens."""

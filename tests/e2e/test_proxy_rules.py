@@ -193,6 +193,30 @@ def test_affinity(tmp_path: Path) -> None:
     on_a_node(tmp_path, scenario)
 
 
+def test_a_client_that_goes_on_sending_is_led_anew(tmp_path: Path) -> None:
+    """By UDP from one port: from before there was an endpoint, over one that goes, to none, and to the next."""
+
+    async def scenario(node: Node) -> None:
+        for name in ("a", "b"):
+            await node.pod(name)
+        await node.pod("client", serves=0)
+        port = {"name": "p", "port": 80, "protocol": "UDP", "nodePort": 31083}
+        spec = {"type": "NodePort", "ports": [port]}
+
+        def answers() -> list[str]:
+            by_cluster = node.ask("client", VIP, 80, udp=True, bind=23456)
+            by_port = node.ask("outside", node.address, 31083, udp=True, bind=23457)
+            return [by_cluster.split()[0], by_port.split()[0]]
+
+        # Nobody knows the Service yet: what is sent leaves the node, and is tracked like that.
+        assert node.ask("client", VIP, 80, udp=True, bind=23456) in ("timeout", "ECONNREFUSED")
+        for pods, expected in ((["a"], "a"), (["b"], "b"), ([], "ECONNREFUSED"), (["a"], "a"), (["a", "b"], "a")):
+            node.service(*pods, **spec)
+            assert answers() == [expected, expected], pods
+
+    on_a_node(tmp_path, scenario)
+
+
 def test_source_ranges(tmp_path: Path) -> None:
     """A balanced address lets in whom the ranges name; other ways to the Service stay open."""
 

@@ -9,6 +9,8 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -88,6 +90,30 @@ def test_a_service_is_reached_from_pods_and_from_the_node(cluster: RunningCluste
     script = f"for i in $(seq 12); do printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {address} 80 | tail -n 1; done"
     own = set(cluster.kubectl("exec", "front-a", "--", "sh", "-c", script).stdout.split())
     assert own == {"front-a", "front-b"}
+
+
+def test_balancers_are_told_whether_the_node_has_endpoints(cluster: RunningCluster) -> None:
+    """The health check's port answers 503 with none, 200 with one, in upstream's words, and closes with the Service."""
+    made = service(cluster, "checked", type="LoadBalancer", externalTrafficPolicy="Local")
+    port = made["spec"]["healthCheckNodePort"]
+
+    def check() -> tuple[int, dict]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+        except OSError:
+            return 0, {}
+
+    names = {"namespace": "default", "name": "checked"}
+    assert eventually(check) == (503, {"service": names, "localEndpoints": 0, "serviceProxyHealthy": True})
+    web(cluster, "checked", "checked")
+    cluster.wait_ready("checked")
+    eventually(lambda: check() == (200, {"service": names, "localEndpoints": 1, "serviceProxyHealthy": True}))
+    cluster.kubectl("delete", "service", "checked")
+    eventually(lambda: check() == (0, {}))
 
 
 def test_rules_that_somebody_removes_come_back(cluster: RunningCluster) -> None:

@@ -38,6 +38,8 @@ _BATCH: Final = 64
 """Reads for one turn of the loop: the rest waits for the next, so that a storm of connections starves nobody."""
 
 TCP, UDP, SCTP, ICMP = 6, 17, 132, 1
+_OF_DESTINATION, _OF_PROTOCOL, _OF_PORT = 1 << 1, 1 << 3, 1 << 5
+"""What of a connection's original tuple a reading is filtered by."""
 
 SEEN_REPLY: Final = 1 << 1
 """Of `Entry.status`: a packet came back."""
@@ -212,6 +214,21 @@ class Conntrack:
             if entry is not None:
                 yield entry
 
+    def towards(self, protocol: int, port: int, address: str = "") -> Iterator[Entry]:
+        """Yield the connections whose callers asked for a port, of one IPv4 address or any; the kernel chooses."""
+        flags = _OF_PROTOCOL | _OF_PORT
+        numbers = _nested(1, bytes((protocol,)), flag=0) + _nested(3, port.to_bytes(2, "big"), flag=0)
+        wanted = _nested(2, numbers)
+        if address:
+            flags |= _OF_DESTINATION
+            wanted = _nested(1, _nested(2, socket.inet_aton(address), flag=0)) + wanted
+        chosen = _nested(25, _nested(1, struct.pack("=I", flags), flag=0) + _nested(2, bytes(4), flag=0))
+        for body in self._ask(_GET, _DUMP, _FAMILY.pack(socket.AF_INET, 0, 0) + _nested(1, wanted) + chosen):
+            entry = parse(body)
+            # A kernel that does not know the filter tells of all.
+            if entry is not None and _asks_for(entry.original, protocol, port, address):
+                yield entry
+
     def delete(self, entry: Entry) -> bool:
         """Forget a connection, so that its next packet is judged anew; say whether it was there."""
         family = socket.AF_INET6 if ":" in entry.original.source else socket.AF_INET
@@ -240,6 +257,10 @@ class Conntrack:
                         raise OSError(code, f"conntrack: {os.strerror(code)}")
                     return answers
                 answers.append(body)
+
+
+def _asks_for(asked: Tuple, protocol: int, port: int, address: str) -> bool:
+    return (asked.protocol, asked.destination_port) == (protocol, port) and address in ("", asked.destination)
 
 
 def _nested(kind: int, data: bytes, *, flag: int = 0x8000) -> bytes:

@@ -16,13 +16,15 @@ from podling.api.resources import ENDPOINT_SLICES, SERVICES
 from podling.linux.namespaces import read_sysctl
 from podling.linux.nf_tables import TableWatch
 from podling.network.proxy.chains import Facts
+from podling.network.proxy.health import HealthChecks
 from podling.network.proxy.installed import Installed, remove
 from podling.network.proxy.rules import NOTHING, ServiceRules, plan
+from podling.network.proxy.stale import forget, to_look_at
 from podling.network.proxy.table import table_name
 from podling.reach.endpoints import SERVICE_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from podling.api.encoded import Encoded
     from podling.network.context import NetworkContext
@@ -63,8 +65,7 @@ class Proxy:
         self._kicked = asyncio.Event()
         self.programmed = 0
         """The revision of EndpointSlices up to which everything is in the rules."""
-        self.after: list[Callable[[Mapping[str, tuple[ServiceRules, ServiceRules]]], object]] = []
-        """Called when changes are in the rules, with what each owner had and has; they do not wait."""
+        self._health = HealthChecks(context.host, context.clock)
 
     async def start(self) -> None:
         """Put all that is known into the rules; from then on follow."""
@@ -83,6 +84,7 @@ class Proxy:
         """Let go; the rules stay."""
         if self._watch is not None:
             self._watch.close()
+        self._health.close()
         self._installed.close()
 
     def _service_changed(self, old: Encoded | None, new: Encoded | None) -> None:
@@ -135,7 +137,7 @@ class Proxy:
         self._is_whole = True
         # What was done to the table before it was watched is not told.
         self._disturb(seen=False)
-        self._tell(revision, before, wanted)
+        await self._settle(revision, before, wanted)
 
     async def _catch_up(self) -> None:
         revision = self._slices.revision
@@ -145,7 +147,7 @@ class Proxy:
         wanted = {key: rules for key, rules in wanted.items() if rules != before[key]}
         if wanted:
             await self._carry_out(wanted)
-        self._tell(revision, before, wanted)
+        await self._settle(revision, before, wanted)
 
     async def _carry_out(self, wanted: Mapping[str, ServiceRules]) -> None:
         try:
@@ -154,11 +156,14 @@ class Proxy:
             self._is_whole = False
             raise
 
-    def _tell(self, revision: int, before: Mapping[str, ServiceRules], now: Mapping[str, ServiceRules]) -> None:
-        self.programmed = revision
+    async def _settle(self, revision: int, before: Mapping[str, ServiceRules], now: Mapping[str, ServiceRules]) -> None:
+        """Do what else a change that is in the rules brings with it."""
         changes = {key: (before.get(key, NOTHING), rules) for key, rules in now.items()}
-        for hear in self.after:
-            hear(changes)
+        stale = to_look_at(changes)
+        if stale:
+            await asyncio.to_thread(forget, self._context.host.network_namespace, stale)
+        self.programmed = revision
+        await self._health.follow(changes)
 
     def _plan(self, key: str) -> ServiceRules:
         namespace, _, name = key.partition("/")
