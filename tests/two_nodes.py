@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import socket
 import sys
 import threading
@@ -22,8 +23,12 @@ from tests.running import IMAGE, RunningCluster
 TCP, UDP = "TCP", "UDP"
 PORT, HOST_PORT = 8080, 18080
 _SOURCE_PORTS = itertools.cycle(range(20000, 30000))
-OUTSIDE = "198.18.77.2"
-_MACHINE_SIDE = "198.18.77.1"
+_HERE = int(IPv4Address("198.18.0.0")) + os.getpid() % (1 << 14) * 4
+OUTSIDE_NETWORK = str(IPv4Network((_HERE, 30)))
+MACHINE_SIDE = str(IPv4Address(_HERE + 1))
+"""The machine's address on the way outside."""
+OUTSIDE = str(IPv4Address(_HERE + 2))
+"""The address of the machine outside; another in each process, for several run side by side."""
 
 # What a server says to whoever asks: its name and whom it sees. It runs in a container, on the machine's Python.
 _SERVER = """
@@ -139,21 +144,21 @@ def outside_machine(folder: Path) -> Iterator[str]:
     """Make a machine that is routed to this one and has a server of its own; yield its network namespace."""
     pin = folder / "outside"
     namespaces.create(pin, ("net",), sysctls={})
-    namespace, link = str(pin / "net"), "ptoutside"
+    namespace, link = str(pin / "net"), f"pto{os.getpid()}"
 
     def inside() -> None:
         with Netlink() as netlink:
             index = socket.if_nametoindex("eth0")
             netlink.set_up(index)
             netlink.add_address(index, IPv4Address(OUTSIDE), prefix=30)
-            netlink.add_route(IPv4Network("0.0.0.0/0"), interface=index, gateway=IPv4Address(_MACHINE_SIDE))
+            netlink.add_route(IPv4Network("0.0.0.0/0"), interface=index, gateway=IPv4Address(MACHINE_SIDE))
 
     with Netlink() as netlink:
         with open(namespace) as file:  # noqa: PTH123
             netlink.create_veth(link, b"\2\0\0\0\0\1", "eth0", b"\2\0\0\0\0\2", mtu=1400, peer_namespace=file.fileno())
         index = socket.if_nametoindex(link)
         netlink.set_up(index)
-        netlink.add_address(index, IPv4Address(_MACHINE_SIDE), prefix=30)
+        netlink.add_address(index, IPv4Address(MACHINE_SIDE), prefix=30)
     servers = []
     try:
         namespaces.inside(namespace, inside)

@@ -29,7 +29,20 @@ from podling.linux.nf_tables import Tables
 from podling.network.policy.rules import table_name
 from tests.machine.reach.test_policy import passes, policy_tree
 from tests.running import RunningCluster, busybox_archive, eventually, free_port, pod_manifest
-from tests.two_nodes import OUTSIDE, PORT, TCP, UDP, Caller, Target, TwoNodes, ask, ask_all, outside_machine, server_pod
+from tests.two_nodes import (
+    OUTSIDE,
+    OUTSIDE_NETWORK,
+    PORT,
+    TCP,
+    UDP,
+    Caller,
+    Target,
+    TwoNodes,
+    ask,
+    ask_all,
+    outside_machine,
+    server_pod,
+)
 
 pytestmark = pytest.mark.root
 
@@ -190,14 +203,14 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "by expressions": [{"podSelector": {"matchExpressions": [{"key": "app", "operator": "In", "values": ["server-1"]}]},
                         "ingress": [{"from": [{"podSelector": {"matchExpressions": [{"key": "role", "operator": "DoesNotExist"}]}}]}]}],
     "from a block": [{"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "198.18.0.0/15"}}]}]}],
-    "from a block, except": [{"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.244.1.0/24", "198.18.77.2/32"]}}]}]}],
+    "from a block, except": [{"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.244.1.0/24", f"{OUTSIDE}/32"]}}]}]}],
     "a named port": [{"podSelector": {}, "ingress": [{"ports": [{"port": "web"}]}]}],
     "a range of ports": [{"podSelector": {}, "ingress": [{"ports": [{"port": 8000, "endPort": 8100, "protocol": "UDP"}]}]}],
     "ports beside it": [{"podSelector": {}, "ingress": [{"ports": [{"port": 8081, "endPort": 8100}, {"port": 8079}]}]}],
     "peers and ports": [{"podSelector": {}, "ingress": [{"from": [CLIENTS, TEAM], "ports": [{"port": "ask", "protocol": "UDP"}]}]}],
     "out to Pods by name of port": [{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": SERVERS}], "ports": [{"port": "web"}]}]}],
     "out to the world": [{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}]}]}],
-    "out but to the world": [{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["198.18.77.0/30"]}}]}]}],
+    "out but to the world": [{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": [OUTSIDE_NETWORK]}}]}]}],
     "out to DNS only": [{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}], "ports": [{"port": 53, "protocol": "UDP"}]}]}],
     "policies add up": [{"podSelector": {}}, {"podSelector": SERVERS, "ingress": [{"from": [TEAM], "ports": [{"protocol": "TCP"}]}]},
                         {"podSelector": {"matchLabels": {"app": "server-2"}}, "ingress": [{"from": [CLIENTS], "ports": [{"protocol": "UDP"}]}]}],

@@ -20,6 +20,7 @@ from tests.running import RunningCluster, busybox_archive, eventually, free_port
 from tests.throughput import throughput
 from tests.two_nodes import (
     HOST_PORT,
+    MACHINE_SIDE,
     OUTSIDE,
     PORT,
     TCP,
@@ -65,7 +66,7 @@ def callers(two: TwoNodes) -> list[Caller]:
     """Return who asks: Pods of both nodes, the nodes themselves, a machine outside."""
     pods = [two.pod_caller(name) for name in ("client-1", "client-2", "server-1", "server-2")]
     one, other = two.node_addresses
-    nodes = [Caller("node-1", "", (one, "198.18.77.1")), Caller("node-2", two.node_namespace(1), (other,))]
+    nodes = [Caller("node-1", "", (one, MACHINE_SIDE)), Caller("node-2", two.node_namespace(1), (other,))]
     return [*pods, *nodes, Caller("outside", two.outside, (OUTSIDE,))]
 
 
@@ -83,7 +84,7 @@ def promised(caller: Caller, target: Target, two: TwoNodes) -> tuple[str, ...] |
     machine. Pods' addresses mean nothing outside, so from there they are not called.
     """
     if target.name == "outside":
-        return None if caller.name == "outside" else ("198.18.77.1",)
+        return None if caller.name == "outside" else (MACHINE_SIDE,)
     if caller.name == "outside":
         return caller.addresses if target.name.startswith("host-") else None
     return caller.addresses
@@ -258,7 +259,7 @@ def test_the_nodes_survive_a_kill(two: TwoNodes) -> None:
     os.kill(two.cluster.pid, signal.SIGKILL)
     select.select([handle], [], [], 10)
     os.close(handle)
-    two.cluster.up("--nodes", "2")
+    two.cluster.up()  # as many nodes as before
     two.cluster.wait_ready(*before)
     assert state() == before
     assert links() == wired
@@ -267,12 +268,16 @@ def test_the_nodes_survive_a_kill(two: TwoNodes) -> None:
 
 
 def test_a_node_that_is_no_more_wanted_goes(two: TwoNodes) -> None:
-    """Started with fewer nodes, the surplus one's object, containers, namespaces and links are taken away."""
+    """Started with fewer nodes, the surplus one's object, containers, namespaces and links are taken away.
+
+    What volumes on it hold is not: whoever starts as many nodes again finds it.
+    """
     two.cluster.podling("down", "--keep-pods")
+    (two.data.nodes / two.nodes[1] / "volumes" / "kept").mkdir(parents=True)
     two.cluster.up("--nodes", "1")
     assert [node["metadata"]["name"] for node in two.cluster.get("nodes")["items"]] == two.nodes[:1]
     assert not two.data.pin(two.nodes[1]).exists()
-    assert not (two.data.nodes / two.nodes[1]).exists()
+    assert {path.name for path in (two.data.nodes / two.nodes[1]).iterdir()} == {"manifests", "volumes"}
     with Netlink() as netlink:
         prefix = node_link_prefix(two.data.instance)
         assert [link.name for link in netlink.links() if link.name.startswith(prefix)] == []

@@ -40,7 +40,7 @@ def main() -> None:
 @_with_data_dir
 @click.option("--detach", "-d", is_flag=True, help="Return when the node is Ready; Podling goes on in the background.")
 @click.option("--runtime", type=click.Choice(["oci", "cri", "sim"]), help="What runs containers.")
-@click.option("--nodes", type=click.IntRange(1, 1000), default=1, show_default=True, help="How many nodes.")
+@click.option("--nodes", type=click.IntRange(1, 1000), help="How many nodes; default: as many as there were, else one.")
 @click.option("--port", type=click.IntRange(0, 65535), default=6443, show_default=True, help="The API server's port.")
 @click.option("--listen", multiple=True, metavar="ADDRESS", help="Listen here besides 127.0.0.1; repeatable.")
 @click.option("--store", default="sqlite", show_default=True, help="sqlite, memory or etcd://HOST:PORT.")

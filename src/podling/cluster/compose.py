@@ -163,7 +163,7 @@ class Cluster:
         await self._listen(plane, identity, addresses)
         plane.start_components(identity.root_ca())
 
-        yield f"Starting {'the node' if options.nodes == 1 else f'{options.nodes} nodes'}"
+        yield "Starting nodes"
         await self._start_nodes(plane, identity)
         client = plane.client(ADMIN)
         for kubelet in self.kubelets:
@@ -211,7 +211,7 @@ class Cluster:
             self._graph = await self._start_graph(plane, self._real)
             composed = await self._real.compose(plane, settings, self._graph)
         else:
-            composed = [self._simulated(number, plane, settings) for number in range(self._options.nodes)]
+            composed = [self._simulated(number, plane, settings) for number in range(self._options.nodes or 1)]
         self.kubelets = [node.kubelet for node in composed]
         self.runtimes = [node.runtime for node in composed]
         await asyncio.gather(*(kubelet.start() for kubelet in self.kubelets))

@@ -64,8 +64,8 @@ class DataDir:
         return self.path / "nodes"
 
     def further_nodes(self) -> list[str]:
-        """Return the names of the nodes beside the first that have a folder, also where no such node is wanted now."""
-        return sorted(entry.name for entry in self.nodes.iterdir()) if self.nodes.is_dir() else []
+        """Return the names of the nodes beside the first that there are, or were when Podling last ran."""
+        return sorted(entry.parent.name for entry in self.nodes.glob("*/pods"))
 
     def pin(self, node: str) -> Path:
         """Return where the namespaces of a node beside the first are pinned."""

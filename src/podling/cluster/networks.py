@@ -56,11 +56,17 @@ def network_context(
 
 
 async def start(
-    context: NetworkContext, plane: ControlPlane, closing: AsyncExitStack, flows: FlowSink, dns: Party
+    context: NetworkContext,
+    plane: ControlPlane,
+    wiring: PodNetwork,
+    closing: AsyncExitStack,
+    flows: FlowSink,
+    dns: Party,
 ) -> PodNetwork:
     """Start the network of one node; returns when its rules are in force for what is known by then.
 
-    What is returned wires the node's Pods. `flows` is told what calls the node's kernel sees; `dns` is the cluster's.
+    `wiring` is what gives Pods their links; what is returned does that and the rest. `flows` is told what calls the
+    node's kernel sees; `dns` is the cluster's.
     """
     # In this order: the proxy (Services), then policies, then flows. Each adds itself here.
     proxy = Proxy(context)
@@ -73,4 +79,4 @@ async def start(
     reader = FlowReader(context, context.pods.cluster_range, flows)
     closing.callback(reader.close)
     await reader.start()
-    return PoliciedPodNetwork(context.pods, policies)
+    return PoliciedPodNetwork(wiring, policies)

@@ -16,7 +16,8 @@ class Options:
     data_dir: Path
     runtime: str | None = None
     """oci, cri or sim; `None` takes oci where this process may run containers, else sim, and says so."""
-    nodes: int = 1
+    nodes: int | None = None
+    """`None`: as many as there were, else one."""
     port: int = 6443
     """0 takes a free one."""
     listen: tuple[str, ...] = ()

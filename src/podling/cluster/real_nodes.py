@@ -13,18 +13,16 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from podling.api.errors import StatusError
-from podling.api.resources import NODES
 from podling.cluster import naming, networks
 from podling.cluster.control_plane import ADMIN
 from podling.cluster.failure import StartFailed
+from podling.cluster.membership import readdress, retire
 from podling.cluster.nodes import ComposedNode, make_kubelet
-from podling.cluster.teardown import remove_node
 from podling.kubelet.machine import read_machine, share_of
 from podling.kubelet.probes.wire import HostWire
 from podling.kubelet.resources import NodeCgroups
 from podling.kubelet.stats_machine import MachineStats
-from podling.linux import mounts, trees
+from podling.linux import mounts
 from podling.linux.cgroup import detect
 from podling.linux.local import LocalHost
 from podling.network import nodelink
@@ -93,7 +91,7 @@ class RealNodes:
         """Put up the Pod networks: from then on the nodes have addresses."""
         data, options = self._data, self._options
         first = options.node_name or socket.gethostname().lower()
-        further = [f"{first}-{number}" for number in range(2, options.nodes + 1)]
+        further = [f"{first}-{number}" for number in range(2, (options.nodes or self._before(first)) + 1)]
         machine = RoutedPodNetwork(data.path, data.instance, further=further)
         self._nodes.append(_RealNode(first, data.path, LocalHost(first, clock=self._clock), machine))
         try:
@@ -131,10 +129,19 @@ class RealNodes:
         except BadConfiguration as error:
             raise StartFailed(f"--cni: {error}", "see https://www.cni.dev/docs/spec/ and CNI_PATH") from error
 
+    def _before(self, first: str) -> int:
+        """Return how many nodes there were, if the machine's was called the same then."""
+        there = self._data.further_nodes()
+        count = 1
+        while f"{first}-{count + 1}" in there:
+            count += 1
+        return count
+
     async def _prepare_further(self, machine: RoutedPodNetwork, place: Place) -> None:
         data, name = self._data, place.node
         folder = data.nodes / name
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for made in (folder, folder / "pods"):
+            made.mkdir(mode=0o700, parents=True, exist_ok=True)
         await asyncio.to_thread(nodelink.ensure_namespaces, data.pin(name), name)
         network = RoutedPodNetwork(folder, data.instance, place=place)
         host = LocalHost(name, place.namespace, clock=self._clock)
@@ -166,7 +173,10 @@ class RealNodes:
 
     async def compose(self, plane: ControlPlane, settings: Settings, flows: FlowSink) -> Sequence[ComposedNode]:
         """Return the nodes, their networks' components running and their kubelets not yet."""
-        await self._retire(plane)
+        client = plane.client(ADMIN)
+        await retire(self._data, client, {node.name for node in self._nodes})
+        for node in self._nodes:
+            await readdress(client, node.name, str(node.network.pod_range))
         settings = await self._start_dns(plane, settings)
         return [await self._compose(node, plane, settings, flows) for node in self._nodes]
 
@@ -179,24 +189,6 @@ class RealNodes:
         first.closing.push_async_callback(started.server.close)
         self._dns = dns_party(started.address, first.name)
         return replace(settings, cluster_dns=settings.cluster_dns or (started.service,))
-
-    async def _retire(self, plane: ControlPlane) -> None:
-        """Take away nodes that are no more wanted, their Node objects first, as when machines leave a cluster.
-
-        The Pods that were on them are then the Pod garbage collector's.
-        """
-        wanted = {node.name for node in self._nodes}
-        client = plane.client(ADMIN)
-        for name in self._data.further_nodes():
-            if name in wanted:
-                continue
-            try:
-                await client.delete(NODES, name)
-            except StatusError as refusal:
-                if not refusal.is_not_found:
-                    raise
-            await remove_node(self._data, name)
-            await asyncio.to_thread(trees.remove_tree, self._data.nodes / name)
 
     async def _compose(self, node: _RealNode, plane: ControlPlane, settings: Settings, flows: FlowSink) -> ComposedNode:
         data, count = self._data, len(self._nodes)
@@ -221,12 +213,12 @@ class RealNodes:
             self._options.pod_connections,
         )  # fmt: skip
         assert self._dns is not None
-        pods = await networks.start(context, plane, node.closing, flows, self._dns)
+        pods = await networks.start(context, plane, node.cni or node.network, node.closing, flows, self._dns)
         kubelet = make_kubelet(
             node.name,
             plane,
             runtime,
-            node.cni or pods,
+            pods,
             machine,
             self._clock,
             self._supervisor,

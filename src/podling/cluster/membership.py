@@ -1,0 +1,77 @@
+"""Nodes that come back as others, or not at all: what becomes of their objects and of what they leave on the machine.
+
+Owns two cases: a node that is no more wanted, and one whose range of Pod addresses is another than its object says
+(which nobody may change in a Node). Both are made true before kubelets start, from what is found each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from podling.api.errors import StatusError
+from podling.api.resources import NODES
+from podling.api.types.core_v1 import Node
+from podling.api.types.meta_v1 import ObjectMeta
+from podling.cluster.teardown import remove_node
+from podling.linux.trees import remove_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from podling.client.client import Client
+    from podling.cluster.data_dir import DataDir
+
+_KEPT: Final = frozenset({"config.json", "manifests", "volumes"})
+"""What of a node's folder stays, for when the node comes back: what users have put there, and what volumes hold."""
+
+
+async def retire(data: DataDir, client: Client, wanted: Collection[str]) -> None:
+    """Take away further nodes that are not `wanted`, their Node objects first, as when machines leave a cluster.
+
+    The Pods that were on them are then the Pod garbage collector's.
+    """
+    for name in data.further_nodes():
+        if name in wanted:
+            continue
+        await _delete(client, name)
+        await remove_node(data, name)
+        await asyncio.to_thread(_clear, data.nodes / name)
+
+
+def _clear(folder: Path) -> None:
+    # The folder of Pods goes last: by it the node is known.
+    for entry in sorted(folder.iterdir(), key=lambda entry: (entry.name == "pods", entry.name)):
+        if entry.name in _KEPT:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            remove_tree(entry)
+        else:
+            entry.unlink()
+
+
+async def readdress(client: Client, name: str, pod_range: str) -> None:
+    """Replace a Node whose range is another by one like it; its labels, annotations and taints are kept."""
+    try:
+        found = await client.get(NODES, name)
+    except StatusError as refusal:
+        if not refusal.is_not_found:
+            raise
+        return
+    if found.spec.pod_cidr == pod_range:
+        return
+    meta = ObjectMeta(name=name, labels=found.metadata.labels, annotations=found.metadata.annotations)
+    spec = msgspec.structs.replace(found.spec, pod_cidr=pod_range, pod_cidrs=(pod_range,))
+    await _delete(client, name)
+    await client.create(NODES, Node(metadata=meta, spec=spec))
+
+
+async def _delete(client: Client, name: str) -> None:
+    try:
+        await client.delete(NODES, name)
+    except StatusError as refusal:
+        if not refusal.is_not_found:
+            raise
