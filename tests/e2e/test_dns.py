@@ -6,8 +6,8 @@ import json
 import statistics
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
-from functools import partial
 
 import dns.exception
 import dns.message
@@ -124,21 +124,14 @@ def test_the_service_has_upstreams_name(cluster: RunningCluster) -> None:
 def test_pods_find_each_other_by_name(cluster: RunningCluster) -> None:
     """Through the search paths of their own resolver, whole names and short ones, a page from a headless name."""
     one, web = address(cluster, "pod", "web-0"), address(cluster, "service", "web")
-    searches = [ZONE, "svc.cluster.local", "cluster.local"]
-    config = {
-        "nameservers": [server(cluster)],
-        "searches": searches,
-        "options": [{"name": "ndots", "value": "5"}],
-    }
-    create(cluster, pod("straight", "sleep 1000", dnsPolicy="None", dnsConfig=config))
-    cluster.wait_ready("straight")
-    inside_ = partial(inside, cluster, name="straight")
-    assert f"Address: {web}" in inside_(f"nslookup web.{ZONE}")
-    assert f"Address: {web}" in inside_("nslookup web")
-    assert f"Address: {one}" in inside_(f"nslookup web-0.heads.{ZONE}")
-    assert f"web-0.heads.{ZONE}" in inside_(f"nslookup -type=srv _http._tcp.heads.{ZONE}")
-    assert "says hello" in inside_("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 web-0.heads 8080")
-    assert f"({one})" in inside_("ping -c 1 -W 2 heads")
+    assert f"Address: {web}" in inside(cluster, f"nslookup web.{ZONE}")
+    assert f"Address: {web}" in inside(cluster, "nslookup web")
+    assert f"Address: {one}" in inside(cluster, f"nslookup web-0.heads.{ZONE}")
+    assert f"web-0.heads.{ZONE}" in inside(cluster, f"nslookup -type=srv _http._tcp.heads.{ZONE}")
+    assert "says hello" in inside(cluster, "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 web-0.heads 8080")
+    assert "says hello" in inside(cluster, "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 web 80")
+    assert "says hello" in inside(cluster, "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 outside 80")
+    assert f"({one})" in inside(cluster, "ping -c 1 -W 2 heads")
 
 
 def test_policies_know_the_dns_by_its_label(cluster: RunningCluster) -> None:
@@ -161,6 +154,34 @@ def test_policies_know_the_dns_by_its_label(cluster: RunningCluster) -> None:
     create(cluster, policy)
     eventually(lambda: f"Address: {web}" in inside(cluster, query))
     cluster.kubectl("delete", "networkpolicy", "quiet")
+
+
+def test_a_load_balancers_address_answers(cluster: RunningCluster) -> None:
+    """From the machine and from a Pod, by the address in its status, until the Service is of another type."""
+    ports = [{"name": "http", "port": 8088, "targetPort": 8080}]
+    create(cluster, service("shown", type="LoadBalancer", selector={"app": "web-0"}, ports=ports))
+
+    def ingress() -> list[dict]:
+        return cluster.get("service", "shown")["status"]["loadBalancer"].get("ingress", [])
+
+    (given,) = eventually(ingress)
+    assert given["ipMode"] == "VIP"
+    url = f"http://{given['ip']}:8088/"
+
+    def page() -> str:
+        try:
+            return urllib.request.urlopen(url, timeout=2).read().decode()
+        except OSError as error:
+            return f"nothing: {error}"
+
+    eventually(lambda: "says hello" in page())
+    script = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 {given['ip']} 8088"
+    assert "says hello" in inside(cluster, script)
+    assert given["ip"] in cluster.kubectl("get", "service", "shown").stdout
+    cluster.kubectl("patch", "service", "shown", "-p", '{"spec": {"type": "ClusterIP"}}')
+    eventually(lambda: not ingress())
+    eventually(lambda: "nothing" in page())
+    cluster.kubectl("delete", "service", "shown")
 
 
 def test_a_pod_that_is_not_ready_has_no_name(cluster: RunningCluster) -> None:

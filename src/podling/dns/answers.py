@@ -106,9 +106,11 @@ class Answers:
             return wire.write(query, wire.Answer(wire.SERVFAIL), TTL, limit)
         if not stream and not query.options:
             variants = [made]
-            records = found.records
+            # Aliases stay in front of what they lead to: resolvers read in order.
+            aliases = tuple(record for record in found.records if record.kind == "CNAME")
+            records = found.records[len(aliases) :]
             for shift in range(1, min(len(records), _VARIANTS)):
-                turned = wire.Answer(wire.OK, records[shift:] + records[:shift], found.more)
+                turned = wire.Answer(wire.OK, (*aliases, *records[shift:], *records[:shift]), found.more)
                 variants.append(wire.write(query, turned, TTL, limit))
             self._remember(packet[2:], variants)
         return made

@@ -118,8 +118,14 @@ def test_what_is_not_there_says_so_for_a_short_time(name, kind, code):
 
 
 def test_an_alias_within_the_zone_is_followed():
-    reply = ask(made(), "inside.default.svc.cluster.local")
-    assert lines(reply) == ["10.96.0.50", f"{WEB}."]
+    answers = made()
+    answers._zone.put_service(service("heads", type="ExternalName", externalName=DB), [])
+    for name, addresses in (("inside", 1), ("heads", 3)):
+        packet = dns.message.make_query(f"{name}.default.svc.cluster.local", "A").to_wire()
+        for reply in (answers.answer(packet), *(answers.quick(packet) for _ in range(3))):
+            kinds = [rrset.rdtype.name for rrset in dns.message.from_wire(reply).answer]
+            assert kinds == ["CNAME", "A"]  # in this order: resolvers read on
+            assert len(dns.message.from_wire(reply).answer[1]) == addresses
     assert lines(ask(made(), "inside.default.svc.cluster.local", "CNAME")) == [f"{WEB}."]
 
 
