@@ -39,9 +39,6 @@ UNENFORCED: Mapping[str, Mapping[str, str]] = {
             }.items()
         },
     },
-    "Service": {
-        "spec.type=LoadBalancer": "load balancers are not provided",
-    },
 }
 """By kind: path → what does not happen."""
 
