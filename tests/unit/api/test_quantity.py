@@ -79,13 +79,19 @@ def test_rounding_gives_what_was_asked_for_at_least() -> None:
     st.sampled_from([quantity.DECIMAL_SI, quantity.BINARY_SI, quantity.DECIMAL_EXPONENT]),
 )
 def test_canonical_text_is_a_fixed_point_of_equal_amount(nano: int, family: str) -> None:
-    """Reading what was printed gives the same amount and the same text."""
+    """Reading what was printed gives the same amount and the same text.
+
+    A binary amount that is no multiple of 1024 is printed without a suffix, and so is read as a decimal one, as by
+    upstream: its text settles at the next printing.
+    """
     made = Quantity(nano, family)
     if family == quantity.BINARY_SI and abs(nano) >= 2**63 * 10**9:
         return
     again = parse(str(made))
     assert again == made
-    assert str(again) == str(made)
+    if family == quantity.BINARY_SI and not str(made).endswith("i"):
+        made = again
+    assert str(parse(str(again))) == str(again) == str(made)
     assert "." not in str(made)
 
 
