@@ -409,6 +409,62 @@ def test_a_pod_reaches_itself_and_its_node(scene: Scene) -> None:
         connection.connect((scene.node_addresses[0], scene.cluster.port))
 
 
+def _query(caller: Caller, name: str, server: str) -> bool:
+    """Ask the cluster's DNS; return whether it says where `name` is."""
+    question = b"".join(bytes((len(label),)) + label.encode() for label in name.split(".")) + b"\0\0\1\0\1"
+    with namespaces.inside(caller.namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as asking:
+        asking.settimeout(PATIENCE)
+        asking.connect((server, 53))
+        asking.send(b"\x12\x34\1\0\0\1\0\0\0\0\0\0" + question)
+        try:
+            answer = asking.recv(512)
+        except TimeoutError:
+            return False
+    return int.from_bytes(answer[6:8], "big") > 0
+
+
+def test_services_under_policies(scene: Scene) -> None:
+    """Policies see the Pods behind a Service: by its address, by node ports, through itself, and the cluster's DNS."""
+    ports = [{"name": "t", "port": 80, "targetPort": PORT, "nodePort": 30980}]
+    service = {
+        "metadata": {"name": "one"},
+        "spec": {"type": "NodePort", "selector": {"app": "server-1"}, "ports": ports},
+    }
+    path = "/api/v1/namespaces/default/services"
+    address = scene.api.ask("POST", path, service)["spec"]["clusterIP"]
+    dns = scene.api.ask("GET", "/api/v1/namespaces/kube-system/services/kube-dns")["spec"]["clusterIP"]
+    node = scene.node_addresses[0]
+    outside = Caller("outside", scene.outside, (OUTSIDE,))
+
+    def by(caller: str, port: int = 80, where: str = address) -> bool:
+        who = outside if caller == "outside" else scene.caller(caller)
+        return ask(who, TCP, where, port, PATIENCE).server == "server-1"
+
+    eventually(lambda: by("client-1") and by("client-2") and by("outside", 30980, node))
+    scene.policy({"podSelector": {"matchLabels": {"app": "server-1"}}, "ingress": [{"from": [CLIENTS]}]}, "in")
+    time.sleep(0.05)
+    assert by("client-1")
+    assert not by("client-2")
+    assert by("server-1"), "through a Service to itself"
+    assert not by("outside", 30980, node)
+    scene.policy({"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": f"{OUTSIDE}/32"}}]}]}, "world")
+    time.sleep(0.05)
+    assert by("outside", 30980, node)
+    assert not by("client-2")
+    # Out to DNS alone: names are told, what they stand for is not reached; on its own node a Pod reaches the API server.
+    kube_dns = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
+    allowed = [{"to": [kube_dns], "ports": [{"port": 53, "protocol": "UDP"}]}]
+    for namespace, client in (("default", "client-1"), (OTHER, "client-2")):
+        scene.policy({"policyTypes": ["Egress"]}, "mute", namespace)
+        time.sleep(0.05)
+        assert not _query(scene.caller(client), "one.default.svc.cluster.local", dns)
+        scene.policy({"policyTypes": ["Egress"], "egress": allowed}, "ask", namespace)
+        time.sleep(0.05)
+        assert _query(scene.caller(client), "one.default.svc.cluster.local", dns)
+        assert not by(client)
+    scene.api.ask("DELETE", f"{path}/one")
+
+
 def test_the_blocked_are_told_of(scene: Scene) -> None:
     """What a policy stops is among the calls, with the policy's name and the end at which it was stopped."""
     scene.policy({"podSelector": SERVERS}, "closed")

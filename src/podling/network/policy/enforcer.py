@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from podling.api.encoded import Encoded
     from podling.api.types.core_v1 import Pod
     from podling.client.flows import FlowSink
+    from podling.client.seams import PodNetwork
     from podling.linux.nf_tables import Batch
     from podling.linux.nflog import Packet
     from podling.network.context import NetworkContext
@@ -54,10 +55,13 @@ def _uid(pod: Pod) -> str:
 class PolicyEnforcer:
     """The policies of one node. `close` lets go of the kernel; the rules stay."""
 
-    def __init__(self, context: NetworkContext, flows: FlowSink, *, dns: Party | None = None) -> None:
-        """Where the cluster's `dns` counts as a Pod, it is that of the node which is named in it."""
+    def __init__(
+        self, context: NetworkContext, flows: FlowSink, wiring: PodNetwork, *, dns: Party | None = None
+    ) -> None:
+        """`wiring` knows which Pods have which addresses here; `dns`, at its node, counts as a Pod."""
         self._context = context
         self._flows = flows
+        self._wiring = wiring
         self._dns = dns
         self._index = PolicyIndex()
         self._pods = context.informers.of(PODS)
@@ -79,7 +83,7 @@ class PolicyEnforcer:
         await namespaces.wait_synced()
         await policies.wait_synced()
         await self._pods.wait_synced()
-        self._attached = {uid: addresses[0] for uid, addresses in (await context.pods.attached()).items() if addresses}
+        self._attached = {uid: addresses[0] for uid, addresses in (await self._wiring.attached()).items() if addresses}
         here: tuple[str, ...] = ()
         if self._dns is not None:
             self._index.set_pod((self._dns.namespace, self._dns.pod), self._dns)
