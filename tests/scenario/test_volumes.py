@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from podling.api.errors import StatusError
-from podling.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
+from podling.api.resources import NAMESPACES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
 from podling.testing import SimulatedCluster
 
 HOSTNAME = "kubernetes.io/hostname"
@@ -424,5 +424,44 @@ def test_a_binding_that_breaks_off_goes_on(run, part):
             volumes = [cluster.get(PERSISTENT_VOLUME_CLAIMS, f"c{n}") for n in range(8)]
             assert len({it.spec.volume_name for it in volumes if it is not None}) == 8
             assert len(cluster.list(PERSISTENT_VOLUMES)) == 8
+
+    run(main())
+
+
+def test_a_namespace_goes_with_its_claims(run):
+    """Pods first, then the claims that they used, then the volumes; the namespace last."""
+
+    async def main():
+        async with SimulatedCluster(1) as cluster:
+            await cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "tenant"}})
+            for made in (claim(), user()):
+                made["metadata"]["namespace"] = "tenant"
+                await cluster.apply(made)
+            await cluster.run_until(lambda: bool(cluster.list(PERSISTENT_VOLUMES)), 5)
+            await cluster.client.delete(NAMESPACES, "tenant")
+            await cluster.run_until(lambda: cluster.get(NAMESPACES, "tenant") is None, 60)
+            await cluster.run_until(lambda: not cluster.list(PERSISTENT_VOLUMES), 5)
+            assert cluster.failures == 0
+
+    run(main())
+
+
+def test_a_node_that_is_away_makes_and_removes_nothing(run):
+    """What is due on a node waits until its kubelet is back: the making of a volume, and the removal of one."""
+
+    async def main():
+        async with SimulatedCluster(1) as cluster:
+            await cluster.apply([storage_class("now"), claim("old", storageClassName="now")])
+            await cluster.run_until(lambda: phase(cluster, "old") == "Bound", 5)
+            await cluster.nodes["node-0"].stop_kubelet()
+            await cluster.client.delete(PERSISTENT_VOLUME_CLAIMS, "old", "default")
+            await cluster.apply(claim("new", storageClassName="now"))
+            await cluster.advance(20)
+            [left] = cluster.list(PERSISTENT_VOLUMES)
+            assert left.status.phase == "Released" and phase(cluster, "new") == "Pending"
+            await cluster.nodes["node-0"].start()
+            await cluster.run_until(lambda: phase(cluster, "new") == "Bound", 60)
+            await cluster.run_until(lambda: len(cluster.list(PERSISTENT_VOLUMES)) == 1, 60)
+            assert cluster.failures == 0
 
     run(main())

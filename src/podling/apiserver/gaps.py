@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _NO_SELINUX = "SELinux labels are not applied"
 _NO_APPARMOR = "AppArmor profiles are not applied"
+_NO_OPTIONS = "mount options are not applied: local volumes are bound as they are"
+_NO_DEVICES = "block devices are not handed to containers"
 _CONTAINER_LISTS = ("containers", "initContainers", "ephemeralContainers")
 
 UNENFORCED: Mapping[str, Mapping[str, str]] = {
@@ -35,10 +37,20 @@ UNENFORCED: Mapping[str, Mapping[str, str]] = {
                 "securityContext.appArmorProfile": _NO_APPARMOR,
                 "securityContext.seLinuxOptions": _NO_SELINUX,
                 "restartPolicyRules[].action=RestartAllContainers": "a rule with this action matches nothing",
-                "volumeDevices[]": "block devices are not handed to containers",
+                "volumeDevices[]": _NO_DEVICES,
             }.items()
         },
     },
+    "PersistentVolume": {
+        "spec.mountOptions[]": _NO_OPTIONS,
+        "spec.volumeMode=Block": _NO_DEVICES,
+        "spec.volumeAttributesClassName": "volumes have no attributes to change",
+    },
+    "PersistentVolumeClaim": {
+        "spec.volumeMode=Block": _NO_DEVICES,
+        "spec.volumeAttributesClassName": "volumes have no attributes to change",
+    },
+    "StorageClass": {"mountOptions[]": _NO_OPTIONS},
 }
 """By kind: path → what does not happen."""
 

@@ -14,6 +14,7 @@ from podling.apiserver.server import SERVICE_RANGE, ApiServer
 from podling.client.client import ApiClient
 from podling.client.events import EventRecorder
 from podling.client.informer import Informers
+from podling.controllers.node_folders import NodeFolders
 from podling.scheduler.scheduler import Scheduler
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
     from podling.apiserver.event_retention import EventLimits
-    from podling.client.seams import VolumeFolders
     from podling.client.transport import Transport
     from podling.controllers.settings import Settings as ControllerSettings
     from podling.store.protocol import Store
@@ -61,8 +61,8 @@ class ControlPlane:
         self._supervisor = supervisor
         self.controller_settings: ControllerSettings | None = None
         """What controllers are told at their start; upstream's defaults unless set before."""
-        self.folders: dict[str, VolumeFolders] = {}
-        """The folders for volumes of each node of this process; a node's maker enters them."""
+        self.folders = NodeFolders()
+        """Where volumes can be made; a node's maker enters its own."""
         self.server = ApiServer(store, clock, chance, event_limits=event_limits, service_cidr=service_range)
 
     async def start(self, supervisor: Supervisor | None = None) -> None:

@@ -83,9 +83,9 @@ def make_kubelet(
     recorder = plane.recorder(client, "kubelet", name, supervisor)
     informers = plane.informers(user, supervisor)
     if settings.root is not None:
-        plane.folders[name] = DiskFolders(settings.root.parent / "volumes", clock)
+        plane.folders.enter(name, DiskFolders(settings.root.parent / "volumes", clock))
     else:
-        plane.folders[name] = SimulatedFolders()
+        plane.folders.enter(name, SimulatedFolders())
     return Kubelet(
         name,
         client,

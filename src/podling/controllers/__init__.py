@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
     from podling.client.client import Client
     from podling.client.informer import Informers
-    from podling.client.seams import VolumeFolders
     from podling.controllers.context import Context
+    from podling.controllers.node_folders import NodeFolders
     from podling.controllers.settings import Settings
 
 
@@ -80,21 +80,21 @@ def run(
     clock: Clock,
     root_ca: str,
     settings: Settings | None = None,
-    folders: Mapping[str, VolumeFolders] | None = None,
+    folders: NodeFolders | None = None,
 ) -> None:
     """Start every controller under `supervisor`.
 
     `client_as` gives the client of one ServiceAccount in `kube-system`, by its name: the bootstrap roles let each
     controller do its own work and no more. `informers` must be allowed to list and watch everything, as
     `system:kube-controller-manager` is. `root_ca` is what Pods verify the API server with, in PEM. `settings` are
-    upstream's unless given. `folders` are those of the Nodes on which volumes can be made from here; Nodes may come and
-    go in it.
+    upstream's unless given. `folders` are those of the Nodes on which volumes can be made from here.
     """
     from podling.controllers.context import Context
+    from podling.controllers.node_folders import NodeFolders
     from podling.controllers.settings import Settings
 
     settings = settings or Settings()
-    folders = {} if folders is None else folders
+    folders = folders or NodeFolders()
     for controller in controllers():
         client = client_as(controller.account)
         controller(Context(supervisor, client, informers, clock, root_ca, settings, folders)).start()

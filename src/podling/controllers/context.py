@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from podling.controllers.node_folders import NodeFolders
 from podling.controllers.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
     from podling.client.client import Client
     from podling.client.events import EventRecorder
     from podling.client.informer import Informers
-    from podling.client.seams import VolumeFolders
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +28,8 @@ class Context:
     root_ca: str
     """The CA bundle in PEM."""
     settings: Settings = field(default_factory=Settings)
-    folders: Mapping[str, VolumeFolders] = field(default_factory=dict)
-    """By Node, those that this process has at hand."""
+    folders: NodeFolders = field(default_factory=NodeFolders)
+    """Where this process can make volumes."""
 
     def recorder(self, component: str) -> EventRecorder:
         """Return a recorder that speaks as `component`, started."""

@@ -57,8 +57,10 @@ def wants_volume(claim: PersistentVolumeClaim, storage_class: StorageClass | Non
     return not waits_for_consumer(claim, storage_class)
 
 
-def why_not(claim: PersistentVolumeClaim) -> str:
-    """Say why a folder on one Node is not what a claim asks for; empty where it is."""
+def why_not(claim: PersistentVolumeClaim, storage_class: StorageClass) -> str:
+    """Say why a folder on one Node is not what a claim or its class asks for; empty where it is."""
+    if storage_class.parameters:
+        return f'parameter "{min(storage_class.parameters)}" is not known: volumes of this provisioner have none'
     if claim.spec.volume_mode == "Block":
         return "block volumes are not supported: a volume of this class is a folder"
     beyond = [mode for mode in claim.spec.access_modes if mode not in _MODES]
@@ -110,15 +112,14 @@ def chosen_node(
     if selected:
         return selected
     held = Counter(home_of(volume) for volume in volumes)
-    fit = [
-        node
-        for node in nodes
-        if ready_status(node) == "True"
-        and not node.spec.unschedulable
-        and allows_topology(storage_class, NodeInfo(node))
-    ]
+    fit = [node for node in nodes if has_room(node) and allows_topology(storage_class, NodeInfo(node))]
     best = min(fit, key=lambda n: (held[n.metadata.labels.get(HOSTNAME, "")], n.metadata.name), default=None)
     return best.metadata.name if best is not None else ""
+
+
+def has_room(node: Node) -> bool:
+    """Whether a Node takes volumes that no Pod has chosen it for."""
+    return ready_status(node) == "True" and not node.spec.unschedulable
 
 
 def home_of(volume: PersistentVolume) -> str:

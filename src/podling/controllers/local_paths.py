@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _CLAIM, _VOLUME = "claim", "volume"
 _WAITING: Final = "claims without a volume"
+_PAUSE: Final = 15.0
+"""Seconds after which what a disk has refused is tried again."""
 
 Key = tuple[str, str]
 
@@ -44,18 +46,25 @@ class LocalPaths:
         self._volumes: Informer[PersistentVolume] = context.informers.of(PERSISTENT_VOLUMES)
         self._classes: Informer[StorageClass] = context.informers.of(STORAGE_CLASSES)
         self._nodes: Informer[Node] = context.informers.of(NODES)
-        self._claims.add_index(_WAITING, lambda obj: () if self._claims.view(obj).spec.volume_name else ("",))
+        self._claims.add_index(_WAITING, self._class_if_waiting)
         self._recorder = context.recorder(local_path.NAME)
         self._queue: WorkQueue[Key] = WorkQueue(context.clock)
         self._refused: dict[str, str] = {}
         """What was last said of claims that cannot have a volume, by uid."""
+        self._parked: dict[str, dict[Key, None]] = {}
+        """By Node, what waits for its folders to be at hand; by the empty name, what waits for any Node."""
 
     def start(self) -> None:
         self._claims.on_change(self._on_claim)
         self._volumes.on_change(self._on_volume)
-        self._classes.on_change(self._on_other)
-        self._nodes.on_change(self._on_other)
+        self._classes.on_change(self._on_class)
+        self._nodes.on_change(self._on_node)
+        self._folders.came = self._on_folders
         self._supervisor.workers("local-path-provisioner", self._queue, self._sync)
+
+    def _class_if_waiting(self, obj: Encoded) -> tuple[str, ...]:
+        claim = self._claims.view(obj)
+        return () if claim.spec.volume_name else (class_of_claim(claim),)
 
     def _on_claim(self, old: Encoded | None, new: Encoded | None) -> None:
         if new is not None:
@@ -72,16 +81,30 @@ class LocalPaths:
         if held is not None:
             self._queue.add((_CLAIM, f"{held.namespace}/{held.name}"))
 
-    def _on_other(self, old: Encoded | None, new: Encoded | None) -> None:
-        """Look at who waits, when a class or a Node has come or changed."""
+    def _on_class(self, old: Encoded | None, new: Encoded | None) -> None:
+        """Look at who waits for a class that has come or changed."""
         del old
+        for claim in self._claims.indexed(_WAITING, new.name if new is not None else ""):
+            self._queue.add((_CLAIM, key_of(claim)))
+
+    def _on_node(self, old: Encoded | None, new: Encoded | None) -> None:
+        """Look at who waits for any Node; one that only says that it lives still concerns nobody."""
         if new is None:
             return
-        for claim in self._claims.indexed(_WAITING, ""):
-            self._queue.add((_CLAIM, key_of(claim)))
-        for volume in self._volumes:
-            if local_path.must_go(self._volumes.view(volume)):
-                self._queue.add((_VOLUME, volume.name))
+        before = self._nodes.view(old) if old is not None else None
+        if before is None or local_path.has_room(before) != local_path.has_room(self._nodes.view(new)):
+            self._take_up("")
+
+    def _on_folders(self, node: str) -> None:
+        self._take_up(node)
+        self._take_up("")
+
+    def _park(self, node: str, key: Key) -> None:
+        self._parked.setdefault(node, {})[key] = None
+
+    def _take_up(self, node: str) -> None:
+        for key in self._parked.pop(node, ()):
+            self._queue.add(key)
 
     async def _sync(self, key: Key) -> None:
         for informer in (self._claims, self._volumes, self._classes, self._nodes):
@@ -110,7 +133,7 @@ class LocalPaths:
     async def _provision(self, claim: PersistentVolumeClaim, storage_class: StorageClass) -> None:
         if self._volumes.encoded(local_path.volume_name(claim)) is not None:
             return
-        why = local_path.why_not(claim)
+        why = local_path.why_not(claim, storage_class)
         if why:
             self._refuse(claim, storage_class, why)
             return
@@ -120,6 +143,7 @@ class LocalPaths:
         if node is None and name:
             await self._let_choose_again(claim)
         if node is None or folders is None:
+            self._park(name, (_CLAIM, f"{claim.metadata.namespace}/{claim.metadata.name}"))
             return
         what = f'claim "{claim.metadata.namespace}/{claim.metadata.name}"'
         said = f"External provisioner is provisioning volume for {what}"
@@ -129,7 +153,8 @@ class LocalPaths:
             await folders.make(made.metadata.name)
         except OSError as failure:
             self._refuse(claim, storage_class, str(failure))
-            raise
+            self._queue.add_after((_CLAIM, f"{claim.metadata.namespace}/{claim.metadata.name}"), _PAUSE)
+            return
         await self._client.create(PERSISTENT_VOLUMES, made)
         said = f"Successfully provisioned volume {made.metadata.name}"
         self._recorder.event(claim, "Normal", "ProvisioningSucceeded", said)
@@ -173,16 +198,20 @@ class LocalPaths:
     async def _remove(self, volume: PersistentVolume) -> None:
         home, name = local_path.home_of(volume), volume.metadata.name
         node = next((it for it in self._nodes.list() if it.metadata.labels.get(local_path.HOSTNAME) == home), None)
-        folders = self._folders.get(node.metadata.name if node is not None else home)
+        place = node.metadata.name if node is not None else home
+        folders = self._folders.get(place)
         if folders is None:
+            self._park(place, (_VOLUME, name))
             return
         assert volume.spec.local is not None
         try:
             if volume.spec.local.path != folders.path(name):
-                raise OSError(f"{volume.spec.local.path} is not where this provisioner keeps {name}")
+                raise ValueError(f"{volume.spec.local.path} is not where this provisioner keeps {name}")
             await folders.remove(name)
         except (OSError, ValueError) as failure:
             self._recorder.event(volume, "Warning", "VolumeFailedDelete", str(failure))
+            if isinstance(failure, OSError):
+                self._queue.add_after((_VOLUME, name), _PAUSE)
             return
         if volume.metadata.deletion_timestamp is None:
             await self._client.delete(PERSISTENT_VOLUMES, name, uid=volume.metadata.uid)

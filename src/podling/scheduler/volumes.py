@@ -132,8 +132,9 @@ class Volumes:
         """Write what the plan says and return when all of it is bound; `NotBound` says why it is not."""
         try:
             for claim, volume in plan.found:
-                if volume.spec.claim_ref is None or not volume.spec.claim_ref.uid:
-                    await self._client.update(PERSISTENT_VOLUMES, given_to(volume, claim))
+                held = self.volumes.get(volume.metadata.name) or volume
+                if held.spec.claim_ref is None or not held.spec.claim_ref.uid:
+                    await self._client.update(PERSISTENT_VOLUMES, given_to(held, claim))
             for claim in plan.made:
                 await self._select(claim, node.metadata.name)
         except StatusError as refusal:

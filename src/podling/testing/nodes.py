@@ -89,7 +89,7 @@ class SimulatedNode:
         """Let the kubelet be gone, as `kill -9` would; containers run on."""
         supervisor, self._supervisor = self._supervisor, None
         self._kubelet = None
-        self._plane.folders.pop(self.name, None)
+        self._plane.folders.leave(self.name)
         if supervisor is not None:
             await supervisor.__aexit__(None, None, None)
             self.failures += supervisor.failures

@@ -55,7 +55,10 @@ def test_who_gets_a_volume(asking: PersistentVolumeClaim, wanted: bool) -> None:
 )
 def test_what_a_folder_cannot_be(asking: PersistentVolumeClaim, words: str) -> None:
     """What one folder of one Node cannot truthfully give is refused."""
-    assert local_path.why_not(asking).startswith(words) and bool(local_path.why_not(asking)) is bool(words)
+    why = local_path.why_not(asking, CLASS)
+    assert why.startswith(words) and bool(why) is bool(words)
+    odd = storage_class("local", provisioner=NAME, parameters={"path": "/etc"})
+    assert local_path.why_not(claim(), odd).startswith('parameter "path" is not known')
 
 
 def test_where_it_lies() -> None:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from podling.api.resources import NETWORK_POLICIES, PODS, SERVICES
+from podling.api.resources import (
+    NETWORK_POLICIES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+    SERVICES,
+    STORAGE_CLASSES,
+)
 from podling.api.schema import Schema
 from podling.apiserver.gaps import UNENFORCED, unenforced
 
-RESOURCES = {resource.kind: resource for resource in (NETWORK_POLICIES, PODS, SERVICES)}
+RESOURCES = {
+    resource.kind: resource
+    for resource in (NETWORK_POLICIES, PERSISTENT_VOLUMES, PERSISTENT_VOLUME_CLAIMS, PODS, SERVICES, STORAGE_CLASSES)
+}
 
 
 @pytest.mark.parametrize(("kind", "path"), [(kind, path) for kind, table in UNENFORCED.items() for path in table])
