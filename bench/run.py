@@ -24,6 +24,7 @@ from pathlib import Path
 import calibrate
 import podlat
 import processes
+import services
 
 HERE = Path(__file__).parent
 PODLING = [sys.executable, "-m", "podling.cli"]
@@ -171,6 +172,10 @@ def _rows(cluster: Cluster, seconds: int, rest: int) -> list[tuple[str, str, str
         time.sleep(0.2)
     time.sleep(1)
     rows.append(("writes a Pod, create to Ready", "", "", (cluster.revision() - before) / 10, "", ""))
+    few, many = services.measure(10, 1000)
+    rows.append(("1000 Services x 5 endpoints, all in the rules", "", "3 s", many.install, "s", ""))
+    rows.append(("one endpoint's change in the rules, median", "", "50 ms", many.change, "ms", ""))
+    rows.append(("the same against that of 10 Services", "", "2 x", many.change / few.change, "x", ""))
     time.sleep(4)
     pids = processes.of_cluster(cluster.pid, (f"{cluster.data}/pods/",))  # conmon, named by the bundle it holds
     rows.append(
@@ -197,13 +202,13 @@ def main() -> None:
             rows = _rows(cluster, choices.seconds, choices.rest)
         finally:
             subprocess.run([*PODLING, "down", "--data-dir", str(cluster.data)], check=False)
-    print(f"\n{'what':<42} {'upstream':>12} {'to reach':>9} {'here':>11}   against the yardstick")
+    print(f"\n{'what':<46} {'upstream':>12} {'to reach':>9} {'here':>11}   against the yardstick")
     for what, upstream, mark, value, unit, yardstick in rows:
         ratio = ""
         if yardstick in yardsticks:
             milliseconds = value if unit == "ms" else 1e3 / value
             ratio = f"{milliseconds / yardsticks[yardstick]:.1f} x {yardstick}"
-        print(f"{what:<42} {upstream:>12} {mark:>9} {value:>9.2f} {unit:<3} {ratio}")
+        print(f"{what:<46} {upstream:>12} {mark:>9} {value:>9.2f} {unit:<3} {ratio}")
 
 
 if __name__ == "__main__":
