@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from podling.cluster.data_dir import DataDir
+from podling.linux import namespaces
 from tests.running import RunningCluster, busybox_archive, eventually, free_port, pod_manifest
 
 pytestmark = pytest.mark.root
@@ -117,6 +123,98 @@ def test_a_namespace_takes_its_calls_along(cluster: RunningCluster) -> None:
     eventually(lambda: "passer" in cluster.kubectl("get", "calls", "-n", "other").stdout)
     cluster.kubectl("delete", "namespace", "other", "--timeout=30s", timeout=40)
     assert "passer" not in cluster.kubectl("get", "calls", "-A").stdout
+
+
+def _serve(namespace: str, ready: threading.Event, over: threading.Event) -> None:
+    """Answer connections on port 9000 in a Pod's network namespace, each with a byte."""
+
+    def listen() -> socket.socket:
+        return socket.create_server(("", 9000), backlog=512)
+
+    with namespaces.inside(namespace, listen) as listener:
+        listener.settimeout(0.2)
+        ready.set()
+        while not over.is_set():
+            try:
+                connection, _ = listener.accept()
+            except TimeoutError:
+                continue
+            with connection:
+                connection.sendall(b"x")
+
+
+def _call(namespace: str, addresses: list[str], rounds: int, pause: float) -> int:
+    """Call each of the addresses so often from a Pod's network namespace; return how many answered."""
+
+    def call_all() -> int:
+        answered = 0
+        begin = time.monotonic()
+        for number in range(rounds):
+            for address in addresses:
+                with socket.create_connection((address, 80), timeout=20) as connection:
+                    answered += connection.recv(1) == b"x"
+            time.sleep(max(0.0, begin + (number + 1) * pause - time.monotonic()))
+        return answered
+
+    return namespaces.inside(namespace, call_all)
+
+
+def test_of_ten_thousand_calls_none_is_missed_and_none_counted_twice(cluster: RunningCluster) -> None:
+    """20 Pods call 5 Services 100 times each, 1,000 calls a second: each is counted once, for its caller and Service."""
+    pods = [f"many-{number}" for number in range(20)]
+    labelled = [json.loads(pod_manifest(name)) for name in pods]
+    for number, pod in enumerate(labelled):
+        pod["metadata"]["labels"] = {"of": f"s{number % 5}"}
+    spec = {"ports": [{"port": 80, "targetPort": 9000}]}
+    services = [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": f"s{n}"},
+            "spec": {**spec, "selector": {"of": f"s{n}"}},
+        }
+        for n in range(5)
+    ]
+    everything = {"apiVersion": "v1", "kind": "List", "items": [*labelled, *services]}
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(everything))
+    cluster.kubectl("wait", "--for=condition=Ready", *(f"pod/{name}" for name in pods), "--timeout=60s", timeout=90)
+    run = DataDir(cluster.data).run / "ns"
+    homes = [str(run / cluster.get("pod", name)["metadata"]["uid"] / "net") for name in pods]
+    addresses = [cluster.get("service", f"s{n}")["spec"]["clusterIP"] for n in range(5)]
+    eventually(
+        lambda: (
+            sum(
+                len(s["endpoints"] or ())
+                for s in cluster.get("endpointslices", "-l", "kubernetes.io/service-name!=kubernetes")["items"]
+            )
+            == 20
+        )
+    )
+    over, ready = threading.Event(), [threading.Event() for _ in homes]
+    with ThreadPoolExecutor(40) as threads:
+        servers = [threads.submit(_serve, home, event, over) for home, event in zip(homes, ready, strict=True)]
+        try:
+            assert all(event.wait(20) for event in ready)
+            callers = [threads.submit(_call, home, addresses, 100, 0.1) for home in homes]
+            assert [caller.result() for caller in callers] == [500] * 20
+        finally:
+            over.set()
+        for server in servers:
+            server.result()
+
+    def counted() -> dict[tuple[str, str], int]:
+        found: dict[tuple[str, str], int] = {}
+        for call in json.loads(cluster.podling("graph", "-o", "json").stdout)["calls"]:
+            if call.get("service", "").startswith("default/s"):
+                assert call["callee"]["name"] in pods
+                key = (call["caller"].get("name", call["caller"]["kind"]), call["service"])
+                found[key] = found.get(key, 0) + call["observed"]["calls"]
+        return found
+
+    expected = {(name, f"default/s{n}"): 100 for name in pods for n in range(5)}
+    eventually(lambda: sum(counted().values()) >= 10_000)
+    assert counted() == expected
+    assert json.loads(cluster.podling("graph", "-o", "json").stdout)["missing"]["overruns"] == 0
 
 
 def test_the_page_draws_the_calls_in_a_browser(cluster: RunningCluster, tmp_path: Path) -> None:
