@@ -23,6 +23,7 @@ from pathlib import Path
 
 import calibrate
 import podlat
+import policies
 import processes
 import services
 
@@ -176,6 +177,11 @@ def _rows(cluster: Cluster, seconds: int, rest: int) -> list[tuple[str, str, str
     rows.append(("1000 Services x 5 endpoints, all in the rules", "", "3 s", many.install, "s", ""))
     rows.append(("one endpoint's change in the rules, median", "", "50 ms", many.change, "ms", ""))
     rows.append(("the same against that of 10 Services", "", "2 x", many.change / few.change, "x", ""))
+    few_policies, many_policies = policies.series((10, 20), (500, 200))
+    rows.append(("500 NetworkPolicies x 200 Pods, all in force", "", "", many_policies.install, "ms", ""))
+    rows.append(("one Pod's change among them, median", "", "50 ms", many_policies.pod, "ms", ""))
+    rows.append(("one policy's change among them, median", "", "50 ms", many_policies.policy, "ms", ""))
+    rows.append(("the same against that of 10", "", "", many_policies.policy / few_policies.policy, "x", ""))
     time.sleep(4)
     pids = processes.of_cluster(cluster.pid, (f"{cluster.data}/pods/",))  # conmon, named by the bundle it holds
     rows.append(
