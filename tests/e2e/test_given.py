@@ -90,9 +90,10 @@ GIVEN = [
         field("POD_NAME", "metadata.name"), field("POD_NAMESPACE", "metadata.namespace"), field("NODE", "spec.nodeName"),
         field("POD_IP", "status.podIP"), field("HOST_IP", "status.hostIP"), field("UID", "metadata.uid"),
         field("ACCOUNT", "spec.serviceAccountName"), field("LABEL", "metadata.labels['key1']"),
-        field("NOTE", "metadata.annotations['builder']"), field("NONE", "metadata.labels['none']")]}),
+        field("NOTE", "metadata.annotations['builder']"), field("NONE", "metadata.labels['none']"),
+        field("ADDRESSES", "status.podIPs"), field("HOSTS", "status.hostIPs"), variable("API", fieldRef={"apiVersion": "v1", "fieldPath": "metadata.name"})]}),
         ("POD_NAME=fields", "POD_NAMESPACE=default", "POD_IP=10.…", "HOST_IP=…", "ACCOUNT=default", "LABEL=value1",
-         "NOTE=bar", "NONE=", "fields", "KUBERNETES_SERVICE_HOST=10.96.0.1", "KUBERNETES_SERVICE_PORT=443")),
+         "ADDRESSES=10.…", "HOSTS=…", "API=fields", "NOTE=bar", "NONE=", "fields", "KUBERNETES_SERVICE_HOST=10.…", "KUBERNETES_SERVICE_PORT=443")),
     ("amounts", pod("amounts", "env", container={**SOME, "env": [
         amount("CPU", "limits.cpu"), amount("MEMORY", "limits.memory"), amount("MI", "limits.memory", divisor="1Mi"),
         amount("MILLI", "requests.cpu", divisor="1m"), amount("ASKED", "requests.memory")]}),
@@ -104,7 +105,8 @@ GIVEN = [
                 variable("A", secretKeyRef={"name": "absent", "key": "none", "optional": True}),
                 {"name": "data-2", "value": "own"}],
         "envFrom": [{"configMapRef": {"name": "conf"}}, {"prefix": "p-", "secretRef": {"name": "hidden"}},
-                    {"configMapRef": {"name": "absent", "optional": True}}]}),
+                    {"configMapRef": {"name": "absent", "optional": True}},
+                    {"secretRef": {"name": "absent", "optional": True}}]}),
         ("C=value-1", "S=value-1", "data-1=value-1", "data-2=own", "p-data-2=value-2", "with.dots=dotted")),
     ("expansion", pod("expansion", container={
         "env": [{"name": "FOO", "value": "foo"}, {"name": "BAR", "value": "bar"}, {"name": "BOTH", "value": "$(FOO);;$(BAR)"},
@@ -130,6 +132,20 @@ GIVEN = [
     ("downward", pod("downward", SHOW, mounts=V, container=SOME, volumes=[{"name": "v", "downwardAPI": downward(
         ("name", "metadata.name"), ("labels", "metadata.labels"), ("cpu", "limits.cpu"), ("asked", "requests.memory"), defaultMode=0o400)}]),
         ("400 0 0 /v/name downward", '400 0 0 /v/labels key1="value1" key2="value2"', "400 0 0 /v/cpu 2", "400 0 0 /v/asked 33554432")),
+    ("downward-modes", pod("downward-modes", SHOW, mounts=V, container=SOME, volumes=[{"name": "v", "downwardAPI": {"items": [
+        {"path": "d/cpu", "resourceFieldRef": {"containerName": "main", "resource": "requests.cpu", "divisor": "1m"}, "mode": 0o440},
+        {"path": "name", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}]}}]),
+        ("440 0 0 /v/d/cpu 250", "644 0 0 /v/name downward-modes")),
+    ("secret-optional", pod("secret-optional", "ls /v | wc -l", mounts=V, volumes=[
+        {"name": "v", "secret": {"secretName": "absent", "optional": True}}]), ("0",)),
+    ("projected-all", pod("projected-all", SHOW, mounts=V, container=SOME, volumes=[projected(
+        {"configMap": {"name": "conf", "items": [{"key": "data-1", "path": "c/one", "mode": 0o400}], "optional": False}},
+        {"secret": {"name": "hidden", "items": [{"key": "data-2", "path": "s-two", "mode": 0o600}], "optional": False}},
+        {"downwardAPI": {"items": [
+            {"path": "name", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}, "mode": 0o444},
+            {"path": "mi", "resourceFieldRef": {"containerName": "main", "resource": "limits.memory", "divisor": "1Mi"}}]}},
+        {"configMap": {"name": "absent", "optional": True}}, defaultMode=0o640)]),
+        ("400 0 0 /v/c/one value-1", "600 0 0 /v/s-two value-2", "444 0 0 /v/name projected-all", "640 0 0 /v/mi 64")),
     ("projected", pod("projected", SHOW, mounts=V, volumes=[projected(
         {"configMap": {"name": "conf", "items": [{"key": "data-1", "path": "c/one", "mode": 0o400}]}},
         {"secret": {"name": "hidden", "items": [{"key": "data-2", "path": "s-two"}]}},
@@ -155,7 +171,7 @@ GIVEN = [
             {"name": "c", "mountPath": "/etc/one", "subPath": "data-1"}, {"name": "v", "mountPath": "/whole"},
             {"name": "v", "mountPath": "/s", "subPathExpr": "$(NOTE)/$(NAME)"}]}), ("value-1mine", "777")),
     ("user", pod("user", "id; touch /x || echo no", securityContext=USER), ("uid=1000 gid=2000…", "no")),
-    ("nobody", pod("nobody", "id -u", container={"securityContext": {"runAsUser": 65534}}, securityContext=USER), ("65534",)),
+    ("nobody", pod("nobody", "id -u; id -g", container={"securityContext": {"runAsUser": 65534, "runAsGroup": 65533}}, securityContext=USER), ("65534", "65533")),
     ("groups", pod("groups", "id -G", securityContext={**USER, "supplementalGroups": [7, 8], "fsGroup": 9}), ("2000 7 8 9",)),
     ("read-only", pod("read-only", "touch /x || echo refused; touch /dev/shm/y && echo shm", container={"securityContext": {"readOnlyRootFilesystem": True}}),
         ("refused", "shm")),
@@ -165,7 +181,7 @@ GIVEN = [
     ("escalation", pod("escalation", "grep NoNewPrivs /proc/self/status"), ("NoNewPrivs:\t0",)),
     ("capable", pod("capable", "grep CapBnd /proc/self/status", container={
         "securityContext": {"capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]}}}), ("CapBnd:\t0000000000001000",)),
-    ("usual", pod("usual", "grep CapBnd /proc/self/status; ip link set lo down 2>/dev/null || echo may not; test -w /proc/sysrq-trigger || echo masked"),
+    ("usual", pod("usual", "grep CapBnd /proc/self/status; ip link set lo down 2>/dev/null || echo may not; test -w /proc/sysrq-trigger || echo masked", container={"securityContext": {"procMount": "Default"}}),
         ("CapBnd:\t00000000a80425fb", "may not", "masked")),
     ("privileged", pod("privileged", "ip link set lo down && echo may; test -e /dev/kmsg && echo devices", container={"securityContext": {"privileged": True}}),
         ("may", "devices")),
@@ -184,7 +200,7 @@ GIVEN = [
         initContainers=[{"name": "side", "image": IMAGE, "command": ["true"], "resources": {"requests": {"memory": "9M"}}}]), ("DISK=5", "OTHER=9000")),
     ("amounts-of-the-pod", pod("amounts-of-the-pod", "env", resources={"limits": {"memory": "48Mi", "cpu": "1500m"}}, container={"env": [
         amount("MEMORY", "limits.memory"), amount("CPU", "limits.cpu", divisor="1m")]}), ("MEMORY=50331648", "CPU=1500")),
-    ("linked", pod("linked", "env", enableServiceLinks=True), ("LINKED_SERVICE_HOST=10.96.…", "LINKED_SERVICE_PORT=81", "LINKED_PORT_81_TCP_PROTO=tcp")),
+    ("linked", pod("linked", "env", enableServiceLinks=True), ("LINKED_SERVICE_HOST=10.…", "LINKED_SERVICE_PORT=81", "LINKED_PORT_81_TCP_PROTO=tcp")),
     ("not-linked", pod("not-linked", "env | grep LINKED || echo none", enableServiceLinks=False), ("none",)),
     ("image-volume", pod("image-volume", "ls -d /v/bin/sh /b/sh; touch /v/x || echo refused", volumes=[IMAGE_VOLUME], container={"volumeMounts": [
         {"name": "v", "mountPath": "/v"}, {"name": "v", "mountPath": "/b", "subPath": "bin"}]}), ("/v/bin/sh", "/b/sh", "refused")),
@@ -207,7 +223,7 @@ GIVEN = [
     ("host-ipc", pod("host-ipc", "readlink /proc/self/ns/ipc", hostIPC=True), (os.readlink("/proc/self/ns/ipc"),)),
     ("host-network-too", pod("host-network-too", "readlink /proc/self/ns/net", hostNetwork=True, dnsPolicy="Default"), (os.readlink("/proc/self/ns/net"),)),
     ("class", pod("class", "echo runs", runtimeClassName="ours"), ("runs",)),
-    ("non-root", pod("non-root", "id -u", container={"securityContext": {"runAsNonRoot": True}}, securityContext=USER), ("1000",)),
+    ("non-root", pod("non-root", "id -u", container={"securityContext": {"runAsNonRoot": True}}, securityContext={**USER, "runAsNonRoot": True}), ("1000",)),
     ("strict-groups", pod("strict-groups", "id -G", securityContext={**USER, "supplementalGroups": [7], "supplementalGroupsPolicy": "Strict"}), ("2000 7",)),
     ("defaults", pod("defaults", container={"command": None, "args": ["echo", "from args"]}), ("from args",)),
     ("directory", pod("directory", "pwd", container={"workingDir": "/bin"}), ("/bin",)),
@@ -506,6 +522,80 @@ def test_overhead_is_part_of_what_a_pod_gets(cluster):
     if "cpu" in hierarchies.v1:
         assert value("cpu", "cpu.shares", "") == "768"
     cluster.kubectl("delete", "pod", "heavy", "--now")
+
+
+EVERYTHING = {
+    "image": IMAGE,
+    "command": [
+        "sh",
+        "-c",
+        "env; pwd; id -u; id -g; cat /v/data-1 /part /image/etc/passwd; tty; touch /x; $0 $1",
+        "echo",
+    ],
+    "args": ["args-$(C)"],
+    "workingDir": "/tmp",
+    "env": [field("NAME", "metadata.name"), variable("C", configMapKeyRef={"name": "conf", "key": "data-2"})],
+    "envFrom": [{"prefix": "S_", "configMapRef": {"name": "upper"}}],
+    "tty": True,
+    "terminationMessagePolicy": "FallbackToLogsOnError",
+    "securityContext": {
+        "runAsUser": 1000,
+        "runAsGroup": 2000,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    },
+    "volumeMounts": [
+        {"name": "v", "mountPath": "/v", "readOnly": True},
+        {"name": "image", "mountPath": "/image"},
+    ],
+}
+
+
+def test_every_kind_of_container_is_given_the_same(cluster):
+    """Init, main and ephemeral containers with one specification tell one story."""
+    part = {"name": "v", "mountPath": "/part", "subPath": "data-1"}
+    whole = {**EVERYTHING, "volumeMounts": [*EVERYTHING["volumeMounts"], part]}
+    names = ("first", "main", "debugger")
+    sleeper = {"name": "sleeper", "image": IMAGE, "command": ["sleep", "600"]}
+    volumes = [config_map(), {**IMAGE_VOLUME, "name": "image"}]
+    manifest = pod("all-kinds", volumes=volumes, initContainers=[{**whole, "name": "first"}])
+    manifest["spec"]["containers"] = [sleeper, {**whole, "name": "main"}]
+    cluster.kubectl("create", "configmap", "upper", "--from-literal=KEY=value")
+    create(cluster, manifest)
+    eventually(lambda: cluster.get("pod", "all-kinds")["status"]["phase"] == "Running")
+    # An ephemeral container may mount no part of a volume: upstream forbids it.
+    debugger = {**EVERYTHING, "name": "debugger", "targetContainerName": "sleeper"}
+    debugger["command"] = [*debugger["command"][:2], debugger["command"][2].replace("/part", "/v/data-1"), "echo"]
+    body = json.dumps({"spec": {"ephemeralContainers": [debugger]}})
+    cluster.kubectl("patch", "pod", "all-kinds", "--subresource=ephemeralcontainers", "-p", body)
+
+    def stories() -> list[list[str]] | None:
+        status = cluster.get("pod", "all-kinds")["status"]
+        groups = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+        told = [held for group in groups for held in status.get(group, ())]
+        ended = [held["name"] for held in told if "terminated" in held["state"]]
+        if sorted(ended) != sorted(names):
+            return None
+        return [cluster.kubectl("logs", "all-kinds", "-c", name).stdout.splitlines() for name in names]
+
+    first, main, debug = (
+        sorted(line for line in story if not line.startswith("HOSTNAME")) for story in eventually(stories)
+    )
+    wanted = {"NAME=all-kinds", "C=value-2", "S_KEY=value", "/tmp", "1000", "2000", "args-value-2", "/dev/pts/0"}
+    assert wanted <= {line.strip() for line in first}
+    assert any("Read-only" in line for line in first)
+    assert first == main == debug
+    cluster.kubectl("delete", "pod", "all-kinds", "--now")
+
+
+def test_input_is_given_once(cluster):
+    """With stdinOnce the first client's end of input is the container's: it reads all and ends."""
+    once = {"stdin": True, "stdinOnce": True}
+    create(cluster, pod("fed", "cat; echo; echo over", container=once))
+    eventually(lambda: cluster.get("pod", "fed")["status"]["phase"] == "Running")
+    cluster.kubectl("attach", "-i", "fed", stdin="some words", check=False)
+    assert ended(cluster, "fed")["phase"] == "Succeeded"
+    assert cluster.kubectl("logs", "fed").stdout.splitlines()[-2:] == ["some words", "over"]
 
 
 def test_a_status_may_be_written_and_pods_deleted_together(cluster):

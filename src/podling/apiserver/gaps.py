@@ -3,8 +3,8 @@
 Owns the list of leaves whose value changes nothing yet. A caller who sets one is told so in a `Warning` header at
 every write, so that nothing is silently ignored. A line leaves the table with the change that makes its leaf true.
 
-Paths are of the object: `[]` stands for every item of a list, `=VALUE` at the end for this value alone. What fails
-visibly (a volume type that is not mounted shows as FailedMount) need not stand here.
+Paths are of the object: `[]` stands for every item of a list, `=VALUE` at the end for this value alone; a path stands
+for all that is below it. `tests/leaves.py` says for all other leaves of these kinds which test saw them work.
 """
 
 from __future__ import annotations
@@ -20,10 +20,30 @@ _NO_SELINUX = "SELinux labels are not applied"
 _NO_APPARMOR = "AppArmor profiles are not applied"
 _NO_OPTIONS = "mount options are not applied: local volumes are bound as they are"
 _NO_DEVICES = "block devices are not handed to containers"
+_NO_WINDOWS = "no node runs Windows"
+_UNMOUNTED = "volumes of this type are not mounted: the Pod waits with FailedMount"
+_UNPROJECTED = "nothing signs certificates or bundles trust: the Pod waits with FailedMount"
+_VOLUMES = (
+    "awsElasticBlockStore", "azureDisk", "azureFile", "cephfs", "cinder", "csi", "fc", "flexVolume", "flocker",
+    "gcePersistentDisk", "gitRepo", "glusterfs", "iscsi", "nfs", "photonPersistentDisk", "portworxVolume", "quobyte",
+    "rbd", "scaleIO", "storageos", "vsphereVolume",
+)  # fmt: skip
 _CONTAINER_LISTS = ("containers", "initContainers", "ephemeralContainers")
 
 UNENFORCED: Mapping[str, Mapping[str, str]] = {
     "Pod": {
+        **{f"spec.volumes[].{kind}": _UNMOUNTED for kind in _VOLUMES},
+        **{
+            f"spec.volumes[].projected.sources[].{kind}": _UNPROJECTED
+            for kind in ("clusterTrustBundle", "podCertificate")
+        },
+        "spec.volumes[].ephemeral.volumeClaimTemplate.spec.resources.limits": "nothing limits the size of a volume",
+        "spec.volumes[].ephemeral.volumeClaimTemplate.spec.volumeAttributesClassName": (
+            "attributes of volumes are not changed"
+        ),
+        "spec.resources.claims[]": "devices are not allocated",
+        "spec.securityContext.seLinuxChangePolicy": _NO_SELINUX,
+        "spec.securityContext.windowsOptions": _NO_WINDOWS,
         "spec.resourceClaims[]": "devices are not allocated",
         "spec.schedulingGroup": "Pods are scheduled one by one",
         "spec.securityContext.appArmorProfile": _NO_APPARMOR,
@@ -36,6 +56,7 @@ UNENFORCED: Mapping[str, Mapping[str, str]] = {
                 "resources.claims[]": "devices are not allocated",
                 "securityContext.appArmorProfile": _NO_APPARMOR,
                 "securityContext.seLinuxOptions": _NO_SELINUX,
+                "securityContext.windowsOptions": _NO_WINDOWS,
                 "restartPolicyRules[].action=RestartAllContainers": "a rule with this action matches nothing",
                 "volumeDevices[]": _NO_DEVICES,
             }.items()

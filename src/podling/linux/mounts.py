@@ -29,6 +29,7 @@ class MountPoint:
     source: str
     options: str
     shared: bool
+    slave: bool = False
 
 
 def table() -> Sequence[MountPoint]:
@@ -44,6 +45,7 @@ def table() -> Sequence[MountPoint]:
                 source=_unescape(words[separator + 2]),
                 options=words[separator + 3],
                 shared=any(word.startswith("shared:") for word in words[6:separator]),
+                slave=any(word.startswith("master:") for word in words[6:separator]),
             )
         )
     return points
@@ -53,6 +55,15 @@ def _unescape(word: str) -> str:
     for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         word = word.replace(code, character)
     return word
+
+
+def holding(path: str) -> MountPoint:
+    """Return the mount that `path`, free of links, lies on."""
+    best = MountPoint("/", "", "", "", shared=False)
+    for point in table():
+        if len(point.target) >= len(best.target) and (path + "/").startswith(point.target.rstrip("/") + "/"):
+            best = point
+    return best
 
 
 def bind(source: str, target: str, *, recursive: bool = False) -> None:

@@ -50,7 +50,13 @@ def test_who_gets_a_volume(asking: PersistentVolumeClaim, wanted: bool) -> None:
         (claim(modes=["ReadWriteOncePod"]), ""),
         (claim(modes=["ReadWriteMany"]), "access mode ReadWriteMany is not supported"),
         (claim(spec={"volumeMode": "Block"}), "block volumes are not supported"),
-        (claim(spec={"dataSource": {"kind": "PersistentVolumeClaim", "name": "x"}}), "data sources are not supported"),
+        *[
+            (
+                claim(spec={field: {"kind": "PersistentVolumeClaim", "name": "x", **more}}),
+                "data sources are not supported",
+            )
+            for field, more in (("dataSource", {}), ("dataSourceRef", {"apiGroup": "", "namespace": "other"}))
+        ],
     ],
 )
 def test_what_a_folder_cannot_be(asking: PersistentVolumeClaim, words: str) -> None:

@@ -43,6 +43,19 @@ CHOICES: list[tuple[PersistentVolumeClaim, list[Any], str]] = [
     (claim(cls="slow"), [volume("it", cls="slow"), SMALL], "it"),
     (claim(spec={"selector": {"matchLabels": {"a": "b"}}}), [SMALL, volume("l", meta={"labels": {"a": "b"}})], "l"),
     (claim(spec={"selector": {"matchLabels": {"a": "c"}}}), [volume("l", meta={"labels": {"a": "b"}})], ""),
+    *[
+        (
+            claim(spec={"selector": {"matchExpressions": [{"key": "a", "operator": operator, **values}]}}),
+            [SMALL, volume("l", meta={"labels": {"a": "b"}})],
+            name,
+        )
+        for operator, values, name in (
+            ("In", {"values": ["b", "c"]}, "l"),
+            ("NotIn", {"values": ["b"]}, "small"),
+            ("Exists", {}, "l"),
+            ("DoesNotExist", {}, "small"),
+        )
+    ],
     (claim(cls="late"), [volume(cls="late"), storage_class("late", waits=True)], ""),
     (claim(cls="late"), [volume("m", cls="late", of="data", uid=""), storage_class("late", waits=True)], "m"),
     (claim(spec={"volumeName": "large"}), [SMALL, LARGE], "large"),

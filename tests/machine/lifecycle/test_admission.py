@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from podling.api.types.core_v1 import Node, Pod, PodSecurityContext, PodSpec, Sysctl
+from podling.api.codec import from_tree
+from podling.api.types.core_v1 import (
+    Node,
+    Pod,
+    PodOS,
+    PodSecurityContext,
+    PodSpec,
+    Sysctl,
+)
 from podling.lifecycle.admission import admit, allowlist
 
 
@@ -52,3 +60,29 @@ def test_what_no_namespace_keeps_in_cannot_be_allowed(pattern):
     """Whoever allowed it would let one Pod set it for the whole node."""
     with pytest.raises(ValueError, match=r"^(sysctl|the sysctls?) \""):
         allowlist([pattern])
+
+
+@pytest.mark.parametrize(("wanted", "admitted"), [("linux", True), ("windows", False), (None, True)])
+def test_a_pod_of_another_system_is_refused(wanted, admitted):
+    """`os.name` is held against what the node says it runs."""
+    tree = {
+        "status": {
+            "nodeInfo": {
+                "operatingSystem": "linux",
+                "architecture": "any",
+                "bootID": "",
+                "containerRuntimeVersion": "",
+                "kernelVersion": "",
+                "kubeProxyVersion": "",
+                "kubeletVersion": "",
+                "machineID": "",
+                "osImage": "",
+                "systemUUID": "",
+            }
+        }
+    }
+    node = from_tree(Node, tree)
+    spec = PodSpec(containers=(), os=PodOS(name=wanted) if wanted else None)
+    refused = admit(Pod(spec=spec), node)
+    assert (refused is None) is admitted
+    assert refused is None or refused.reason == "PodOSNotSupported"

@@ -192,6 +192,40 @@ def test_affinity_needs_a_pod_of_all_terms_in_each_topology() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("operator", "values", "near"),
+    [
+        ("In", ["db", "cache"], ["a"]),
+        ("NotIn", ["web"], ["a", "b"]),
+        ("Exists", [], ["a"]),
+        ("DoesNotExist", [], ["b"]),
+    ],
+)
+def test_terms_select_by_every_operator(operator: str, values: list[str], near: list[str]) -> None:
+    """Of Pods by their labels and of namespaces by theirs; away from them is where the others are."""
+    nodes = [node("a", "1", pod("p", {"app": "db"}, "team")), node("b", "2", pod("q", {"tier": "1"}, "plain"))]
+    labels = {"team": {"app": "db"}, "plain": {"tier": "1"}}
+    expression = {"key": "app", "operator": operator, **({"values": values} if values else {})}
+    by_labels = {"labelSelector": {"matchExpressions": [expression]}, "namespaceSelector": {}, "topologyKey": ZONE}
+    by_namespace = {"labelSelector": {}, "namespaceSelector": {"matchExpressions": [expression]}, "topologyKey": ZONE}
+    for one in (by_labels, by_namespace):
+        together = pod("new", affinity=required("podAffinity", one))
+        assert fitting(together, *nodes, namespaces=labels) == near
+        apart = pod("new", affinity=required("podAntiAffinity", one))
+        assert fitting(apart, *nodes, namespaces=labels) == [name for name in ("a", "b") if name not in near]
+        scores = {}
+        for kind in ("podAffinity", "podAntiAffinity"):
+            liking = pod("new", affinity=preferred(kind, 7, one))
+            scores[kind] = InterPodAffinity().score(liking, Snapshot(nodes, namespaces=labels), nodes)
+        if len(near) == 1:
+            best = [max(zip(scores[kind] or (), "ab", strict=True))[1] for kind in ("podAffinity", "podAntiAffinity")]
+            assert best == [near[0], "b" if near[0] == "a" else "a"]
+    constraint = {**spread(), "labelSelector": {"matchExpressions": [expression]}}
+    mine = {"app": "db"} if operator in {"In", "Exists", "NotIn"} else {"tier": "1"}
+    elsewhere = [node("a", "1", pod("p", mine)), node("b", "2")]
+    assert fitting(pod("new", mine, topologySpreadConstraints=[constraint]), *elsewhere) == ["b"]
+
+
 def test_the_first_of_a_group_that_needs_its_own_kind() -> None:
     """Where nobody matches yet, a Pod that matches itself goes anywhere with the label; the second follows it."""
     near = required("podAffinity", term({"app": "web"}))

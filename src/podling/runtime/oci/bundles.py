@@ -75,10 +75,11 @@ def prepare(
     image_layers: Mapping[str, Sequence[str]],
     around: dict[str, Any],
     mounted_at: Path,
+    arriving: Sequence[Path] | None = None,
 ) -> None:
     """Make the bundle whole: record on disk, root mounted, specification written.
 
-    `mounted_at` is where to mount what the root of a user namespace must find.
+    `mounted_at` is where to mount what the root of a user namespace must find; `arriving` is `roots.Plain`'s.
     """
     for name in ("rootfs", "upper", "work"):
         (bundle / name).mkdir(parents=True)
@@ -87,10 +88,11 @@ def prepare(
         records.save(bundle / STATE, record, durable=True)
         files.sync_directories([bundle, bundle.parent, bundle.parent.parent])
         config = record.config
-        place = _place(bundle, mounted_at, around)
+        place = _place(bundle, mounted_at, around, arriving)
         root = place.mount_root(layers)
         sources = {}
         for number, mount in enumerate(config.mounts):
+            roots.check_propagation(mount)
             if mount.image:
                 sources[mount.container_path] = _part_of(
                     place.mount_image(f"image-{number}", image_layers[mount.image]), mount.image_sub_path
@@ -134,10 +136,10 @@ def _part_of(target: Path, sub_path: str) -> str:
         os.close(root)
 
 
-def _place(bundle: Path, place: Path, around: Mapping[str, Any]) -> roots.Place:
+def _place(bundle: Path, place: Path, around: Mapping[str, Any], arriving: Sequence[Path] | None) -> roots.Place:
     owner = next((ids.host for ids in around["ids"] if ids.container == 0), None)
     if owner is None:
-        return roots.Plain(bundle)
+        return roots.Plain(bundle, arriving)
     return roots.Mapped(bundle, place, around["namespaces"]["user"], owner)
 
 

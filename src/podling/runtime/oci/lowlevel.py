@@ -68,6 +68,11 @@ class LowLevel:
             syscalls.umount2(str(self._hierarchies.v2), syscalls.MNT_DETACH)
 
     @property
+    def apart(self) -> bool:
+        """Whether the program sees a mount namespace of its own: what is mounted later must be shared to be seen."""
+        return self._around
+
+    @property
     def moves_processes(self) -> bool:
         """True where the launching thread could not enter the control group alone, so that children are moved."""
         return self._hierarchies.unified

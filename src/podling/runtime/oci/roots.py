@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from podling.linux import mounts
+from podling.runtime.protocol import RuntimeFailure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+
+    from podling.runtime.protocol import Mount
 
 _LINK = "mounts"
 
@@ -38,10 +41,16 @@ class Place(Protocol):
 
 
 class Plain:
-    """Beside the bundle, with the node's own ids."""
+    """Beside the bundle, with the node's own ids.
 
-    def __init__(self, bundle: Path) -> None:
+    Where the low-level runtime has a mount namespace of its own, what is mounted on the machine later does not arrive
+    there, but what is mounted below the folders in `arriving` does: other paths are bound there.
+    """
+
+    def __init__(self, bundle: Path, arriving: Sequence[Path] | None) -> None:
+        """`arriving` is `None` where the low-level runtime sees all that this process sees."""
         self._bundle = bundle
+        self._arriving = arriving
 
     def mount_root(self, layers: Sequence[str]) -> Path:
         root = self._bundle / "rootfs"
@@ -55,8 +64,13 @@ class Plain:
         return target
 
     def source(self, name: str, path: str) -> str:
-        del name, path
-        return ""
+        arriving = self._arriving
+        if not path or arriving is None or any(Path(path).is_relative_to(folder) for folder in arriving):
+            return ""
+        target = self._bundle / name
+        _make_like(path, target)
+        mounts.bind(path, str(target), recursive=True)
+        return str(target)
 
 
 class Mapped:
@@ -84,10 +98,7 @@ class Mapped:
         if not path:
             return ""
         target = self._place / name
-        if os.path.isdir(path):  # noqa: PTH112
-            target.mkdir()
-        else:
-            target.touch()
+        _make_like(path, target)
         mounts.bind_mapped(path, str(target), self._users)
         return str(target)
 
@@ -105,10 +116,32 @@ class Mapped:
         return target
 
 
+def _make_like(path: str, target: Path) -> None:
+    """Make something that `path` can be mounted at."""
+    if Path(path).is_dir():
+        target.mkdir()
+    else:
+        target.touch()
+
+
+def check_propagation(mount: Mount) -> None:
+    """Refuse a mount that would propagate nothing, as containerd does."""
+    if mount.propagation == "private" or not mount.host_path:
+        return
+    held = mounts.holding(os.path.realpath(mount.host_path))
+    if held.shared or (held.slave and mount.propagation == "rslave"):
+        return
+    what = "shared" if mount.propagation == "rshared" else "shared or slave"
+    raise RuntimeFailure(
+        "CreateContainerError",
+        f'failed to generate spec: path "{mount.host_path}" is mounted on "{held.target}" but it is not a {what} mount',
+    )
+
+
 def release(bundle: Path) -> None:
     """Unmount what the bundle has mounted; its files stay."""
     for entry in bundle.iterdir() if bundle.is_dir() else ():
-        if entry.name == "rootfs" or entry.name.startswith("image-"):
+        if entry.name == "rootfs" or entry.name.startswith(("image-", "volume-")):
             mounts.unmount(str(entry))
     with contextlib.suppress(FileNotFoundError):
         place = (bundle / _LINK).readlink()

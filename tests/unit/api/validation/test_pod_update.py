@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 
@@ -225,3 +226,44 @@ def test_ephemeral_containers_are_added_and_never_changed() -> None:
         'spec.ephemeralContainers[0].targetContainerName: Not found: "x"',
         "spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container",
     ]
+
+
+_CHECK = {"exec": {"command": ["true"]}}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("ports", [{"containerPort": 1}]),
+        ("livenessProbe", _CHECK),
+        ("readinessProbe", _CHECK),
+        ("startupProbe", _CHECK),
+        ("lifecycle", {"preStop": _CHECK}),
+        ("resources", {"limits": {"cpu": "1"}}),
+        ("restartPolicy", "Always"),
+        ("restartPolicyRules", [{"action": "Restart", "exitCodes": {"operator": "In", "values": [1]}}]),
+        ("resizePolicy", [{"resourceName": "cpu", "restartPolicy": "NotRequired"}]),
+    ],
+)
+def test_ephemeral_containers_may_not_have_all(field: str, value: Any) -> None:
+    """What would keep the Pod from its ways is forbidden to those who only look."""
+    added = [{"name": "d", "image": "i:1", "terminationMessagePolicy": "File", field: value}]
+    causes = validation.ephemeral_containers_update(PODS, pod(ephemeralContainers=added), pod())
+    assert f"spec.ephemeralContainers[0].{field}: Forbidden: cannot be set for an Ephemeral Container" in [
+        f"{cause.field}: {cause.message}" for cause in causes
+    ]
+
+
+def test_ephemeral_containers_mount_volumes_whole() -> None:
+    """Neither `subPath` nor `subPathExpr` is theirs."""
+    mounts = [{"name": "v", "mountPath": f"/{n}", path: "x"} for n, path in enumerate(("subPath", "subPathExpr"))]
+    added = [{"name": "d", "image": "i:1", "terminationMessagePolicy": "File", "volumeMounts": mounts}]
+    volumes = [{"name": "v", "emptyDir": {}}]
+    causes = validation.ephemeral_containers_update(
+        PODS, pod(ephemeralContainers=added, volumes=volumes), pod(volumes=volumes)
+    )
+    for number, path in enumerate(("subPath", "subPathExpr")):
+        where = f"spec.ephemeralContainers[0].volumeMounts[{number}].{path}"
+        assert f"{where}: Forbidden: cannot be set for an Ephemeral Container" in [
+            f"{cause.field}: {cause.message}" for cause in causes
+        ]

@@ -158,3 +158,49 @@ def test_a_claim_made_for_the_pod_is_not_also_asked_for() -> None:
             "created for an ephemeral volume"
         )
     ]
+
+
+_TIME = "2026-01-01T00:00:00Z"
+_OWNER = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "name": "p",
+    "uid": "u",
+    "controller": True,
+    "blockOwnerDeletion": False,
+}
+_MANAGED = {
+    "manager": "m",
+    "operation": "Apply",
+    "apiVersion": "v1",
+    "time": _TIME,
+    "fieldsType": "FieldsV1",
+    "fieldsV1": {},
+    "subresource": "status",
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "n"),
+        ("generateName", "n-"),
+        ("namespace", "default"),
+        ("selfLink", "/x"),
+        ("uid", "u"),
+        ("resourceVersion", "1"),
+        ("generation", 1),
+        ("creationTimestamp", _TIME),
+        ("deletionTimestamp", _TIME),
+        ("deletionGracePeriodSeconds", 0),
+        ("ownerReferences", [_OWNER]),
+        ("finalizers", ["a.b/c"]),
+        ("managedFields", [_MANAGED]),
+    ],
+)
+def test_a_claim_for_a_pod_brings_labels_and_annotations_alone(field: str, value: object) -> None:
+    """All else of its metadata is the cluster's to set."""
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    template = {"metadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}, field: value}, "spec": spec}
+    tree = pod(volumes=[{"name": "v", "ephemeral": {"volumeClaimTemplate": template}}])
+    assert found(PODS, tree) == [f"{V}.ephemeral.volumeClaimTemplate.metadata.{field}: Forbidden: cannot be set"]
