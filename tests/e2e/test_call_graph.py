@@ -258,3 +258,16 @@ def test_the_command_says_who_may_reach_whom(cluster: RunningCluster) -> None:
     assert (no.returncode, no.stdout) == (1, "no\n  there is no Service default/nothing\n")
     wrong = cluster.podling("graph", "--reachable", "a/b/c/d", "server:80", check=False)
     assert wrong.returncode == 1 and "names no caller: write" in wrong.stderr
+
+
+def test_questions_to_the_clusters_dns_are_calls(cluster: RunningCluster) -> None:
+    """They go to its Service, and its address counts as a Pod of kube-system."""
+    cluster.kubectl("exec", "caller", "--", "nslookup", "kubernetes.default.svc.cluster.local")
+    (seen,) = eventually(lambda: calls(cluster, callee="kube-dns", port=53))
+    assert seen["calls"] >= 1
+    (row,) = [
+        line
+        for line in cluster.podling("graph").stdout.splitlines()
+        if "kube-system/kube-dns" in line and "default/caller" in line
+    ]
+    assert row.split()[:4] == ["default/caller", "kube-system/kube-dns", "kube-system/kube-dns", "53/UDP"]

@@ -169,7 +169,8 @@ class Cluster:
         for kubelet in self.kubelets:
             await wait_for(client, NODES, kubelet.name, "", ready(), clock, _PATIENCE)
         await wait_for(client, SERVICE_ACCOUNTS, "default", "default", exists(), clock, _PATIENCE)
-        questions = Questions(plane.client(account_user("podling-insight")), self._real.first if self._real else "")
+        asking = plane.client(account_user("podling-insight"))
+        questions = Questions(asking, self._real.first, (self._real.dns,)) if self._real else Questions(asking)
         self._admin = Admin(self.runtimes, self._facts, self._graph, questions)
         await self._admin.start(self._data.run / "admin.sock")
         identity.write_kubeconfig(self._data.kubeconfig, f"https://127.0.0.1:{self.port}")
@@ -210,6 +211,7 @@ class Cluster:
         if self._real is not None:
             self._graph = await self._start_graph(plane, self._real)
             composed = await self._real.compose(plane, settings, self._graph)
+            self._graph.place_stand_in(self._real.dns)
         else:
             composed = [self._simulated(number, plane, settings) for number in range(self._options.nodes or 1)]
         self.kubelets = [node.kubelet for node in composed]

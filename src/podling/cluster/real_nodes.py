@@ -162,6 +162,12 @@ class RealNodes:
         return self._services
 
     @property
+    def dns(self) -> Party:
+        """What the cluster's DNS counts as, after `compose`."""
+        assert self._dns is not None
+        return self._dns
+
+    @property
     def first(self) -> str:
         """The node that is the machine: what comes from outside comes to it first."""
         return self._nodes[0].name

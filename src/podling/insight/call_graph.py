@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from podling.client.informer import Informers
     from podling.insight.directory import Edge
     from podling.insight.ledger import Shortfall, Tally
+    from podling.reach.policy import Party
 
 _PERIOD: Final = 1.0
 _PATIENCE: Final = 5.0
@@ -81,6 +82,10 @@ class CallGraph:
         for informer in (self._nodes, self._services, self._pods):
             await informer.wait_synced()
         supervisor.component("call graph", self._keep)
+
+    def place_stand_in(self, party: Party) -> None:
+        """Take an address that counts as a Pod though there is none: the cluster's DNS."""
+        self._directory.place_stand_in(party)
 
     # What is told by the watch.
 

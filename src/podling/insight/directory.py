@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from podling.api.types.core_v1 import Node, Pod, Service
     from podling.client.flows import Block, Flow
+    from podling.reach.policy import Party as ReachParty
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,10 @@ class Directory:
                 self._pods[address] = home
                 changed = True
         return changed
+
+    def place_stand_in(self, party: ReachParty) -> None:
+        """Take an address that counts as a Pod though there is none: the cluster's DNS."""
+        self._pods[party.address] = _Home(Party("Pod", party.namespace, party.pod), party.node, 0.0)
 
     def place_node(self, node: Node) -> None:
         for address in node.status.addresses:

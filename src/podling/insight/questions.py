@@ -13,17 +13,21 @@ from podling.reach.reachable import reachable
 from podling.reach.snapshot import Snapshot, parse_end
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from podling.client.client import Client
+    from podling.reach.policy import Party
     from podling.reach.reachable import Answer
 
 
 class Questions:
     """Answers about one cluster, by what `client` may read."""
 
-    def __init__(self, client: Client, first_node: str = "") -> None:
-        """`first_node` is where callers from outside come in."""
+    def __init__(self, client: Client, first_node: str = "", stand_ins: Sequence[Party] = ()) -> None:
+        """`first_node` is where callers from outside come in; `stand_ins` count as Pods though they are none."""
         self._client = client
         self._first = first_node
+        self._stand_ins = stand_ins
 
     async def reachable(self, caller: str, callee: str, protocol: str = "TCP") -> Answer:
         """Return whether `caller` may reach `callee`; `ValueError` says how they are to be named."""
@@ -37,6 +41,13 @@ class Questions:
             self._client.list(NAMESPACES),
         )
         snapshot = Snapshot(
-            pods.items, nodes.items, services.items, slices.items, policies.items, namespaces.items, self._first
+            pods.items,
+            nodes.items,
+            services.items,
+            slices.items,
+            policies.items,
+            namespaces.items,
+            self._first,
+            self._stand_ins,
         )
         return reachable(snapshot, begins, ends, protocol)

@@ -231,7 +231,7 @@ class _Judge:
 
     def _target(self, target: Target, source: Party) -> tuple[bool, str]:
         pod = self._snapshot.pod_at(target.address)
-        party = party_of(pod) if pod is not None else None
+        party = party_of(pod) if pod is not None else self._snapshot.stand_in_at(target.address)
         if party is None:
             node = self._snapshot.node_at(target.address)
             party = Party(target.address, node=node.metadata.name if node is not None else "")

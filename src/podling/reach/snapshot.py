@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from podling.api.types.core_v1 import Namespace, Node, Pod, Service
     from podling.api.types.discovery_v1 import EndpointSlice
     from podling.api.types.networking_v1 import NetworkPolicy
+    from podling.reach.policy import Party
 
 
 class Unknown(Exception):  # an answer: what was named does not exist
@@ -48,6 +49,8 @@ class Snapshot:
     namespaces: Sequence[Namespace] = ()
     first_node: str = ""
     """The node that callers from outside come to; empty: the first one."""
+    stand_ins: Sequence[Party] = ()
+    """What counts as Pods though there are none: the cluster's DNS."""
     _by_address: dict[str, Pod] = field(default_factory=dict, repr=False)
 
     def labels(self) -> Mapping[str, Mapping[str, str]]:
@@ -67,6 +70,9 @@ class Snapshot:
                 if not pod.spec.host_network and not is_terminal(pod):
                     self._by_address.update(dict.fromkeys(addresses(pod), pod))
         return self._by_address.get(address)
+
+    def stand_in_at(self, address: str) -> Party | None:
+        return next((party for party in self.stand_ins if party.address == address), None)
 
     def node(self, name: str) -> Node:
         for node in self.nodes:

@@ -15,6 +15,7 @@ from podling.client.flows import Block, Flow, Outcome
 from podling.insight.calls import call_name, from_call, to_call
 from podling.insight.directory import NOBODY, OUTSIDE, Directory, Edge, Party
 from podling.insight.ledger import Ledger, Tally
+from podling.reach import policy as reach
 
 A, B = Party("Pod", "default", "a", "1"), Party("Pod", "default", "b", "2")
 EDGE = Edge(A, B, "default/web", 80, "TCP")
@@ -172,6 +173,14 @@ def test_a_flow_between_nodes_counts_at_its_callers() -> None:
     assert outside == [True, False]
     from_node = [known.counts(flow(1, node=node, caller="10.244.1.1", callee="10.244.0.2")) for node in ("n1", "n2")]
     assert from_node == [False, True]
+
+
+def test_the_clusters_dns_counts_as_a_pod() -> None:
+    """Questions to it have a callee with a name, and count at the caller's."""
+    known = directory()
+    known.place_stand_in(reach.Party("10.244.0.53", "kube-dns", "kube-system", node="n1"))
+    asked = flow(1, caller="10.244.1.3", callee="10.244.0.53", node="n2", protocol="UDP", port=53)
+    assert known.counts(asked) and known.edge(asked).callee == Party("Pod", "kube-system", "kube-dns")
 
 
 def test_a_flow_is_no_older_than_its_pods() -> None:

@@ -10,6 +10,7 @@ from podling.api.codec import from_tree
 from podling.api.types.core_v1 import Namespace, Node, Pod, Service
 from podling.api.types.discovery_v1 import EndpointSlice
 from podling.api.types.networking_v1 import NetworkPolicy
+from podling.reach.policy import dns_party
 from podling.reach.reachable import Answer, reachable
 from podling.reach.snapshot import End, Snapshot, parse_end
 
@@ -169,6 +170,24 @@ def test_who_may_reach_whom(caller: str, callee: str, changed: dict[str, Any], v
     answer = ask(caller, callee, **changed)
     assert answer.verdict == verdict, answer
     assert says in str(answer), answer
+
+
+def test_the_clusters_dns_is_judged_as_a_pod() -> None:
+    """A policy that opens egress to k8s-app=kube-dns of kube-system alone lets questions pass."""
+    to = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
+    only_dns = policy("only-dns", podSelector={}, policyTypes=["Egress"], egress=[{"to": [to]}])
+    named = service("dns", "10.96.0.12", ports=[{"name": "http", "port": 53, "targetPort": 8080, "protocol": "TCP"}])
+    changed = {
+        "services": [*SHOP["services"], named],
+        "slices": [*SHOP["slices"], slice_("dns", ("10.244.0.53", "n1", True))],
+        "policies": [only_dns],
+        "stand_ins": [dns_party("10.244.0.53", "n1")],
+        "namespaces": [
+            from_tree(Namespace, {"metadata": {"name": name, "labels": {}}}) for name in ("default", "kube-system")
+        ],
+    }
+    assert ask("client", "svc/dns", **changed).verdict == "yes"
+    assert ask("client", "svc/web", **changed).verdict == "no"
 
 
 def test_protocols_are_told_apart() -> None:
