@@ -13,6 +13,7 @@ from podling.apiserver.admission.limit_ranger import LimitRanger
 from podling.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from podling.apiserver.admission.node_restriction import NodeRestriction
 from podling.apiserver.admission.operation import Operation
+from podling.apiserver.admission.pod_security import PodSecurity
 from podling.apiserver.admission.priority import Priority
 from podling.apiserver.admission.runtime_class import RuntimeClass
 from podling.apiserver.admission.service_account import ServiceAccount
@@ -50,4 +51,5 @@ def verdicts(registry: Registry) -> tuple[Callable[[Operation], None], ...]:
         LimitRanger(registry).judge,
         RuntimeClass(registry).judge,
         PersistentVolumeClaimResize(registry).judge,
+        PodSecurity(registry).judge,
     )
