@@ -229,7 +229,7 @@ def ask(caller: Caller, protocol: str, address: str, port: int, patience: float 
     return Answer(server, seen)
 
 
-def ask_all(calls: Sequence[tuple[Caller, str, Target]], patience: float = 2.0) -> list[Answer]:
-    """Make all calls at once; the answers in their order."""
-    with ThreadPoolExecutor(24) as pool:
+def ask_all(calls: Sequence[tuple[Caller, str, Target]], patience: float = 2.0, at_once: int = 24) -> list[Answer]:
+    """Make all calls, many at once; the answers in their order."""
+    with ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(lambda call: ask(call[0], call[1], call[2].address, call[2].port, patience), calls))

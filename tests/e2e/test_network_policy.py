@@ -2,163 +2,31 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import http.client
 import json
 import os
 import select
 import signal
 import socket
-import ssl
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import yaml
 
 from podling.api.resources import NETWORK_POLICIES
 from podling.linux import namespaces
 from podling.linux.nf_tables import Tables
 from podling.network.policy.rules import table_name
-from tests.machine.reach.test_policy import passes, policy_tree
+from tests.machine.reach.test_policy import policy_tree
+from tests.policy_scene import NODE_PORT, OTHER, PATIENCE, Scene
 from tests.running import RunningCluster, busybox_archive, eventually, free_port, pod_manifest
-from tests.two_nodes import (
-    OUTSIDE,
-    OUTSIDE_NETWORK,
-    PORT,
-    TCP,
-    UDP,
-    Caller,
-    Target,
-    TwoNodes,
-    ask,
-    ask_all,
-    outside_machine,
-    server_pod,
-)
+from tests.two_nodes import OUTSIDE, OUTSIDE_NETWORK, PORT, TCP, UDP, Caller, Target, ask, ask_all, outside_machine
 
 pytestmark = pytest.mark.root
-
-PATIENCE = 0.5
-"""Shorter than the second after which TCP would try again: what answers, answered to the first packet."""
-OTHER = "other"
-PORTS = [{"name": "web", "containerPort": PORT}, {"name": "ask", "containerPort": PORT, "protocol": "UDP"}]
-
-
-class Api:
-    """The API server over one connection, so that a write takes no longer than the server does."""
-
-    def __init__(self, cluster: RunningCluster) -> None:
-        config = yaml.safe_load((cluster.data / "kubeconfig").read_text())
-        user = config["users"][0]["user"]
-        context = ssl.create_default_context(
-            cadata=base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]).decode()
-        )
-        with tempfile.NamedTemporaryFile() as both:
-            both.write(base64.b64decode(user["client-certificate-data"]) + base64.b64decode(user["client-key-data"]))
-            both.flush()
-            context.load_cert_chain(both.name)
-        self._connection = http.client.HTTPSConnection("127.0.0.1", cluster.port, context=context, timeout=10)
-
-    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
-        self._connection.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": kind})
-        answer = self._connection.getresponse()
-        text = answer.read()
-        assert answer.status < 300, text
-        return json.loads(text)
-
-    def close(self) -> None:
-        self._connection.close()
-
-
-@dataclass
-class Scene(TwoNodes):
-    """Two nodes, two namespaces: a client on each node, a server on each, and one on the host's network."""
-
-    ends: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What each Pod is, as a plain reading of policies sees it, and where."""
-    labels: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    def fill(self) -> None:
-        self.api = Api(self.cluster)
-        self.labels = {"default": {}, OTHER: {"team": "x"}}
-        self.api.ask("POST", "/api/v1/namespaces", {"metadata": {"name": OTHER, "labels": {"team": "x"}}})
-        self.cluster.kubectl("wait", "--for=create", "serviceaccount/default", "-n", OTHER)
-        pods = []
-        for number, (node, namespace) in enumerate(zip(self.nodes, ("default", OTHER), strict=True), 1):
-            client_pod = json.loads(pod_manifest(f"client-{number}", nodeName=node))
-            client_pod["metadata"] |= {"labels": {"role": "client"}, "namespace": namespace}
-            server = server_pod(f"server-{number}", node, labels={"tier": "server"})
-            server["metadata"]["namespace"] = "default"
-            server["spec"]["containers"][0]["ports"] = PORTS
-            pods += [client_pod, server]
-        host = server_pod("host-2", self.nodes[1], host=self.node_addresses[1], labels={"tier": "server"})
-        host["metadata"]["namespace"] = "default"
-        self.apply(*pods, host)
-        self.cluster.wait_ready("client-1", "server-1", "server-2", "host-2")
-        self.cluster.kubectl("wait", "--for=condition=Ready", "pod/client-2", "-n", OTHER, "--timeout=30s")
-        for pod in pods:
-            self.see(pod["metadata"]["namespace"], pod["metadata"]["name"])
-
-    def see(self, namespace: str, name: str) -> None:
-        found = self.api.ask("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")
-        containers, meta, node = found["spec"]["containers"], found["metadata"], found["spec"]["nodeName"]
-        ports = [
-            (port["protocol"], port["name"], port["containerPort"])
-            for one in containers
-            for port in one.get("ports", [])
-        ]
-        run = self.data.run if node == self.nodes[0] else self.data.run / f"node-{node}"
-        self.ends[name] = {
-            "name": name, "namespace": namespace, "labels": meta["labels"], "ip": found["status"]["podIP"], "ports": ports,
-            "node": node, "netns": str(run / "ns" / meta["uid"] / "net"),
-        }  # fmt: skip
-
-    def policy(self, spec: dict[str, Any], name: str = "p", namespace: str = "default") -> None:
-        self.api.ask("POST", NETWORK_POLICIES.path(namespace), {"metadata": {"name": name}, "spec": spec})
-
-    def clear(self) -> None:
-        for namespace in ("default", OTHER):
-            self.api.ask("DELETE", NETWORK_POLICIES.path(namespace))
-
-    def label(self, path: str, **labels: str) -> None:
-        self.api.ask("PATCH", f"/api/v1/namespaces/{path}", {"metadata": {"labels": labels}})
-
-    def caller(self, name: str) -> Caller:
-        return Caller(name, self.ends[name]["netns"], (self.ends[name]["ip"],))
-
-    def target(self, name: str) -> Target:
-        return Target(name, self.ends[name]["ip"], PORT, name)
-
-    def reaches(self, caller: str, target: str, protocol: str = TCP) -> bool:
-        return ask(self.caller(caller), protocol, self.ends[target]["ip"], PORT, PATIENCE).server == target
-
-    def callers(self) -> list[Caller]:
-        one, other = self.node_addresses
-        nodes = [Caller("node-1", "", (one,)), Caller("node-2", self.node_namespace(1), (other,))]
-        return [*map(self.caller, self.ends), *nodes, Caller("outside", self.outside, (OUTSIDE,))]
-
-    def end(self, name: str) -> dict[str, Any]:
-        """Return anybody as a plain reading of policies sees them: nodes, and Pods on their network, are addresses."""
-        if name in self.ends:
-            return self.ends[name]
-        number = {"node-1": 0, "node-2": 1, "host-2": 1}.get(name)
-        if number is None:
-            return {"ip": OUTSIDE}
-        return {"ip": self.node_addresses[number], "node": self.nodes[number]}
-
-    def promised(self, policies: list[dict], caller: str, target: Target, protocol: str) -> bool:
-        here, there = self.end(caller), self.end(target.name)
-        at_home = here.get("node") == there.get("node") and not ("name" in here and "name" in there)
-        return at_home or passes(policies, self.labels, here, there, protocol, target.port)
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +114,60 @@ def test_who_reaches_whom_under_policies(scene: Scene, capsys: pytest.CaptureFix
     with capsys.disabled():
         print("\nUnder policies:\n" + "\n".join(lines))
     assert wrong == []
+
+
+WHOLE = (
+    "no policies",
+    "nothing in",
+    "nothing out",
+    "from Pods of the namespace",
+    "from a block",
+    "out to Pods by name of port",
+)
+
+
+def test_the_whole_network_with_and_without_policies(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every caller and every face: Pods, Services, node ports, hosts and the outside, over TCP and UDP, as promised."""
+    scene.expose()
+    faces, callers = scene.faces(), scene.callers()
+    calls = [
+        (caller, protocol, face)
+        for caller in callers
+        for face in faces
+        for protocol in (TCP, UDP)
+        # Cluster addresses mean nothing outside, and nobody calls the outside from there by way of the cluster.
+        if caller.name != "outside" or not (face.name == "outside" or face.name.startswith("service"))
+    ]
+    ready = [call for call in calls if call[2].name in scene.services and call[0].name == "client-1"]
+    eventually(lambda: all(answer.server for answer in ask_all(ready, PATIENCE)))
+    wrong, shown = [], []
+    for case in WHOLE:
+        specs = CASES[case]
+        for number, spec in enumerate(specs):
+            scene.policy(spec, f"p{number}")
+        time.sleep(0.05)
+        trees = [policy_tree(("default", f"p{number}"), spec) for number, spec in enumerate(specs)]
+        cells: dict[tuple[str, str], str] = {}
+        for (caller, protocol, face), answer in zip(calls, ask_all(calls, PATIENCE, at_once=64), strict=True):
+            came = answer.server == face.answers
+            as_promised = came is scene.promised(trees, caller.name, face, protocol)
+            if not as_promised:
+                wrong.append((case, caller.name, protocol, face.name, answer))
+            mark = ("+" if came else "-") if as_promised else "!"
+            cells[caller.name, face.name] = cells.get((caller.name, face.name), "") + mark
+        shown.append(_table(case, cells, [caller.name for caller in callers], [face.name for face in faces]))
+        scene.clear()
+    with capsys.disabled():
+        print("\nTCP and UDP, + gets through, - does not, ! is not as promised\n" + "\n".join(shown))
+    assert wrong == []
+
+
+def _table(case: str, cells: dict[tuple[str, str], str], callers: list[str], faces: list[str]) -> str:
+    width = max(map(len, faces))
+    lines = [f"{case:28}" + " ".join(face.rjust(width) for face in faces)]
+    for caller in callers:
+        lines.append(f"  {caller:26}" + " ".join(cells.get((caller, face), "").rjust(width) for face in faces))
+    return "\n".join(lines)
 
 
 def test_addresses_are_kept_under_policies(scene: Scene) -> None:
@@ -425,13 +347,9 @@ def _query(caller: Caller, name: str, server: str) -> bool:
 
 def test_services_under_policies(scene: Scene) -> None:
     """Policies see the Pods behind a Service: by its address, by node ports, through itself, and the cluster's DNS."""
-    ports = [{"name": "t", "port": 80, "targetPort": PORT, "nodePort": 30980}]
-    service = {
-        "metadata": {"name": "one"},
-        "spec": {"type": "NodePort", "selector": {"app": "server-1"}, "ports": ports},
-    }
-    path = "/api/v1/namespaces/default/services"
-    address = scene.api.ask("POST", path, service)["spec"]["clusterIP"]
+    if not scene.services:
+        scene.expose()
+    address, port = scene.services["service-1"], NODE_PORT + 1
     dns = scene.api.ask("GET", "/api/v1/namespaces/kube-system/services/kube-dns")["spec"]["clusterIP"]
     node = scene.node_addresses[0]
     outside = Caller("outside", scene.outside, (OUTSIDE,))
@@ -440,16 +358,16 @@ def test_services_under_policies(scene: Scene) -> None:
         who = outside if caller == "outside" else scene.caller(caller)
         return ask(who, TCP, where, port, PATIENCE).server == "server-1"
 
-    eventually(lambda: by("client-1") and by("client-2") and by("outside", 30980, node))
+    eventually(lambda: by("client-1") and by("client-2") and by("outside", port, node))
     scene.policy({"podSelector": {"matchLabels": {"app": "server-1"}}, "ingress": [{"from": [CLIENTS]}]}, "in")
     time.sleep(0.05)
     assert by("client-1")
     assert not by("client-2")
     assert by("server-1"), "through a Service to itself"
-    assert not by("outside", 30980, node)
+    assert not by("outside", port, node)
     scene.policy({"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": f"{OUTSIDE}/32"}}]}]}, "world")
     time.sleep(0.05)
-    assert by("outside", 30980, node)
+    assert by("outside", port, node)
     assert not by("client-2")
     # Out to DNS alone: names are told, what they stand for is not reached; on its own node a Pod reaches the API server.
     kube_dns = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
@@ -457,12 +375,11 @@ def test_services_under_policies(scene: Scene) -> None:
     for namespace, client in (("default", "client-1"), (OTHER, "client-2")):
         scene.policy({"policyTypes": ["Egress"]}, "mute", namespace)
         time.sleep(0.05)
-        assert not _query(scene.caller(client), "one.default.svc.cluster.local", dns)
+        assert not _query(scene.caller(client), "service-1.default.svc.cluster.local", dns)
         scene.policy({"policyTypes": ["Egress"], "egress": allowed}, "ask", namespace)
         time.sleep(0.05)
-        assert _query(scene.caller(client), "one.default.svc.cluster.local", dns)
+        assert _query(scene.caller(client), "service-1.default.svc.cluster.local", dns)
         assert not by(client)
-    scene.api.ask("DELETE", f"{path}/one")
 
 
 def test_the_blocked_are_told_of(scene: Scene) -> None:

@@ -69,30 +69,36 @@ def is_port(port: dict, called: dict, protocol: str, number: int) -> bool:
     return False
 
 
+def side(
+    direction: str, policies: list[dict], namespaces: dict, source: dict, called: dict, protocol: str, number: int
+) -> bool:
+    """Whether the policies of one end, of the caller's for Egress and the called's for Ingress, let a call pass."""
+    subject, peer, word = (source, called, "to") if direction == "Egress" else (called, source, "from")
+    mine = [
+        policy
+        for policy in policies
+        if subject.get("name")
+        and policy["metadata"]["namespace"] == subject["namespace"]
+        and labels_match(policy["spec"].get("podSelector", {}), subject["labels"])
+        and direction in policy["spec"]["policyTypes"]
+    ]
+    rules = [(policy, rule) for policy in mine for rule in policy["spec"].get(direction.lower(), [])]
+    return not mine or any(
+        (not rule.get(word) or any(is_peer(p, peer, policy["metadata"]["namespace"], namespaces) for p in rule[word]))
+        and (not rule.get("ports") or any(is_port(p, called, protocol, number) for p in rule["ports"]))
+        for policy, rule in rules
+    )
+
+
+def same(source: dict, called: dict) -> bool:
+    return bool(source.get("name")) and all(source[key] == called.get(key) for key in ("namespace", "name"))
+
+
 def passes(policies: list[dict], namespaces: dict, source: dict, called: dict, protocol: str, number: int) -> bool:
     """Whether a call between two ends on different nodes is allowed."""
-    if source.get("name") and (source["namespace"], source["name"]) == (called.get("namespace"), called.get("name")):
-        return True
-    for direction, word, subject, peer in (("Egress", "to", source, called), ("Ingress", "from", called, source)):
-        mine = [
-            policy
-            for policy in policies
-            if subject.get("name")
-            and policy["metadata"]["namespace"] == subject["namespace"]
-            and labels_match(policy["spec"].get("podSelector", {}), subject["labels"])
-            and direction in policy["spec"]["policyTypes"]
-        ]
-        rules = [(policy, rule) for policy in mine for rule in policy["spec"].get(direction.lower(), [])]
-        if mine and not any(
-            (
-                not rule.get(word)
-                or any(is_peer(p, peer, policy["metadata"]["namespace"], namespaces) for p in rule[word])
-            )
-            and (not rule.get("ports") or any(is_port(p, called, protocol, number) for p in rule["ports"]))
-            for policy, rule in rules
-        ):
-            return False
-    return True
+    return same(source, called) or all(
+        side(direction, policies, namespaces, source, called, protocol, number) for direction in ("Egress", "Ingress")
+    )
 
 
 # --- arbitrary clusters -----------------------------------------------------------------------------------------------
