@@ -44,7 +44,8 @@ class Plain:
     """Beside the bundle, with the node's own ids.
 
     Where the low-level runtime has a mount namespace of its own, what is mounted on the machine later does not arrive
-    there, but what is mounted below the folders in `arriving` does: other paths are bound there.
+    there, but what is mounted below the folders in `arriving` does: other paths are bound there. Not so what these
+    folders are in (`/`, above all): each such bind would hold all others in it, and keep busy what they mount.
     """
 
     def __init__(self, bundle: Path, arriving: Sequence[Path] | None) -> None:
@@ -65,7 +66,10 @@ class Plain:
 
     def source(self, name: str, path: str) -> str:
         arriving = self._arriving
-        if not path or arriving is None or any(Path(path).is_relative_to(folder) for folder in arriving):
+        if not path or arriving is None:
+            return ""
+        real = Path(path).resolve()
+        if any(real.is_relative_to(folder) or folder.is_relative_to(real) for folder in arriving):
             return ""
         target = self._bundle / name
         _make_like(path, target)
