@@ -7,7 +7,10 @@ import os
 import select
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -62,64 +65,194 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
             cluster.podling("down", check=False)
 
 
+EXTERNAL = str(IPv4Address(int(IPv4Address(OUTSIDE)) + (1 << 16)))
+"""An address that the outside routes to the cluster."""
+UNDER_POLICIES = (
+    ("server-1", {"ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "client-2"}}},
+                                        {"ipBlock": {"cidr": f"{OUTSIDE}/32"}}]}]}),
+    ("client-1", {"policyTypes": ["Egress"],
+                  "egress": [{"to": [{"podSelector": {"matchLabels": {"app": "server-2"}}}]}]}),
+)  # fmt: skip
+"""server-1 is called by client-2 and from outside alone; client-1 calls server-2 alone."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """Something to call, and what upstream's documents promise of the way there."""
+
+    name: str
+    target: Target
+    home: int | None
+    """The node of whoever answers."""
+    kind: str = "direct"
+    """direct, cluster (a cluster address), external (from outside too), or local (external, for the node's own alone)."""
+    through: int | None = None
+    """The node whose port it is; else the caller's own, and for the outside the machine."""
+
+
 def callers(two: TwoNodes) -> list[Caller]:
     """Return who asks: Pods of both nodes, the nodes themselves, a machine outside."""
     pods = [two.pod_caller(name) for name in ("client-1", "client-2", "server-1", "server-2")]
-    one, other = two.node_addresses
-    nodes = [Caller("node-1", "", (one, MACHINE_SIDE)), Caller("node-2", two.node_namespace(1), (other,))]
+    found = json.loads(subprocess.run(["ip", "-j", "-4", "addr"], capture_output=True, check=True).stdout)
+    machine = tuple(address["local"] for link in found for address in link["addr_info"])
+    nodes = [Caller("node-1", "", machine), Caller("node-2", two.node_namespace(1), (two.node_addresses[1],))]
     return [*pods, *nodes, Caller("outside", two.outside, (OUTSIDE,))]
 
 
-def targets(two: TwoNodes) -> list[Target]:
-    """Return what is asked."""
-    found = [Target(name, two.address(name), PORT, name) for name in ("server-1", "server-2")]
-    found += [Target(f"host-{n + 1}", two.node_addresses[n], HOST_PORT, f"host-{n + 1}") for n in range(2)]
-    return [*found, Target("outside", OUTSIDE, PORT, "outside")]
+def home(caller: str) -> int | None:
+    """Return the node that a caller is on."""
+    return None if caller == "outside" else int(caller[-1]) - 1
 
 
-def promised(caller: Caller, target: Target, two: TwoNodes) -> tuple[str, ...] | None:
+def services() -> list[dict]:
+    """Return a Service of each type with one server behind it, over TCP and UDP."""
+    ports = [{"name": p.lower(), "protocol": p, "port": 80, "targetPort": PORT} for p in (TCP, UDP)]
+    specs = {
+        "one": {"type": "NodePort", "selector": {"app": "server-1"}},
+        "two": {"type": "NodePort", "selector": {"app": "server-2"}},
+        "local": {"type": "NodePort", "selector": {"app": "server-2"}, "externalTrafficPolicy": "Local"},
+        "balanced": {"type": "LoadBalancer", "selector": {"app": "server-2"}},
+        "external": {"selector": {"app": "server-1"}, "externalIPs": [EXTERNAL]},
+    }
+    return [
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {**spec, "ports": ports}}
+        for name, spec in specs.items()
+    ]
+
+
+def ways(two: TwoNodes) -> list[Way]:
+    """Return what is called."""
+    found = [
+        Way(f"pod {n + 1}", Target("", two.address(f"server-{n + 1}"), PORT, f"server-{n + 1}"), n) for n in (0, 1)
+    ]
+    for n, name in enumerate(("one", "two")):
+        spec = two.cluster.get("service", name)["spec"]
+        found.append(Way(f"Service {n + 1}", Target("", spec["clusterIP"], 80, f"server-{n + 1}"), n, "cluster"))
+        found += [
+            Way(f"NodePort {n + 1}, node {at + 1}", Target("", address, port, f"server-{n + 1}"), n, "external", at)
+            for at, (address, port) in enumerate((address, node_port(spec)) for address in two.node_addresses)
+        ]
+    spec = two.cluster.get("service", "local")["spec"]
+    for at, address in enumerate(two.node_addresses):
+        found.append(
+            Way(f"local port 2, node {at + 1}", Target("", address, node_port(spec), "server-2"), 1, "local", at)
+        )
+    balanced = eventually(lambda: two.cluster.get("service", "balanced")["status"]["loadBalancer"].get("ingress"))
+    found.append(Way("load balancer 2", Target("", balanced[0]["ip"], 80, "server-2"), 1, "external"))
+    found.append(Way("external IP 1", Target("", EXTERNAL, 80, "server-1"), 0, "external"))
+    for n, address in enumerate(two.node_addresses):
+        found.append(Way(f"host {n + 1}", Target("", address, HOST_PORT, f"host-{n + 1}"), n))
+    return [*found, Way("outside", Target("", OUTSIDE, PORT, "outside"), None)]
+
+
+def node_port(spec: dict) -> int:
+    """Return the port of the nodes, which is one for both protocols."""
+    (port,) = {port["nodePort"] for port in spec["ports"]}
+    return port
+
+
+def promised(caller: Caller, way: Way, two: TwoNodes) -> tuple[str, ...] | None:
     """Return as whom the server is promised to see the caller; `None` where nothing is promised.
 
-    Pods reach all Pods and nodes without their addresses being rewritten, and nodes all Pods; the world sees the
-    machine. Pods' addresses mean nothing outside, so from there they are not called.
+    Pods reach all Pods and nodes, and nodes all Pods, without their addresses being rewritten; the world sees the
+    machine. Whoever calls a Service from inside keeps its address, unless it calls itself. A port of a node, a balancer's
+    address and an external one rewrite all callers to the node that they come in at, so that answers find back; with the
+    policy Local none, and then a node answers itself, its Pods, and of the rest those who ask at the endpoint's own node.
+    Addresses of Pods and Services mean nothing outside.
     """
-    if target.name == "outside":
-        return None if caller.name == "outside" else (MACHINE_SIDE,)
-    if caller.name == "outside":
-        return caller.addresses if target.name.startswith("host-") else None
+    here = home(caller.name)
+    itself = caller.name == way.target.answers
+    if way.name == "outside":
+        return None if here is None else (MACHINE_SIDE,)
+    if here is None and (way.name.startswith("pod") or way.kind == "cluster"):
+        return None
+    if way.kind == "local" and way.through not in {way.home, here}:
+        return None
+    if way.kind == "external" or (itself and way.kind != "direct"):
+        at = enters(caller, way)
+        return (two.node_addresses[at], *(caller.addresses if caller.name == f"node-{at + 1}" else ()))
+    if way.kind == "local" and caller.name.startswith("node"):
+        return (*caller.addresses, two.node_addresses[way.through or 0])
     return caller.addresses
 
 
-def table(rows: dict[tuple[str, str], str], callers_: list[Caller], targets_: list[Target]) -> str:
-    width = max(len(text) for text in [*rows.values(), *(it.name for it in targets_)])
-    lines = ["caller".ljust(10) + "  ".join(it.name.ljust(width) for it in targets_)]
-    for caller in callers_:
-        lines.append(caller.name.ljust(10) + "  ".join(rows[caller.name, it.name].ljust(width) for it in targets_))
+def enters(caller: Caller, way: Way) -> int:
+    """Return the node at which a Service's address becomes a server's."""
+    if way.through is not None:
+        return way.through
+    here = home(caller.name)
+    return 0 if here is None else here
+
+
+def allowed(caller: Caller, way: Way) -> bool:
+    """Return whether the policies let the caller through, by what they say and what each node sees."""
+    here = home(caller.name)
+    if caller.name == "client-1":
+        # Judged on its own node: there a port of another node is that node's, and its own node it always reaches.
+        if way.through == 1 or (way.kind == "direct" and way.name in {"pod 1", "host 2", "outside"}):
+            return False
+        return way.target.answers == "server-2" or way.name == "host 1"
+    if way.target.answers != "server-1":
+        return True
+    if caller.name == "server-1":
+        # Itself it always reaches, by whatever name; but at another node's port it comes back as that node.
+        return way.through != 1
+    if here == way.home:
+        return way.through != 1 and not caller.name.startswith("client")
+    rewritten = way.kind == "external" and enters(caller, way) != way.home
+    return caller.name in {"client-2", "outside"} and not rewritten
+
+
+def table(cells: dict[tuple[str, str], str], callers_: list[Caller], ways_: list[Way]) -> str:
+    """Return the cells, a line for each thing that is called."""
+    width = max(map(len, cells.values()))
+    lines = [" " * 22 + "  ".join(caller.name.ljust(width) for caller in callers_)]
+    for way in ways_:
+        lines.append(way.name.ljust(22) + "  ".join(cells[caller.name, way.name].ljust(width) for caller in callers_))
     return "\n".join(line.rstrip() for line in lines)
 
 
 def test_who_reaches_whom(two: TwoNodes, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every promised pair answers over TCP and UDP, from the promised server, and is seen as promised."""
-    asking, asked = callers(two), targets(two)
-    pairs = [(caller, target) for caller in asking for target in asked if promised(caller, target, two)]
-    calls = [(caller, protocol, target) for caller, target in pairs for protocol in (TCP, UDP)]
-    answers = dict(zip(((c.name, t.name, p) for c, p, t in calls), ask_all(calls), strict=True))
-    rows = {(caller.name, target.name): "-" for caller in asking for target in asked}
-    wrong = []
-    for caller, target in pairs:
-        seen_as = promised(caller, target, two) or ()
-        words = []
-        for protocol in (TCP, UDP):
-            answer = answers[caller.name, target.name, protocol]
-            good = answer.server == target.answers and answer.seen in seen_as
-            words.append(protocol if good else f"{protocol}!")
-            if not good:
-                wrong.append((caller.name, target.name, protocol, answer, seen_as))
-        kept = set(seen_as) <= set(caller.addresses)
-        rows[caller.name, target.name] = " ".join(words) + (" kept" if kept else " rewritten")
+    """Every promised pair answers over TCP and UDP, from the promised server, and is seen as promised; under policies
+    those get through whom they name."""
+    two.apply(*services())
+    asking, asked = callers(two), ways(two)
+    pairs = [(caller, way) for caller in asking for way in asked if promised(caller, way, two)]
+    calls = [(caller, protocol, way.target) for caller, way in pairs for protocol in (TCP, UDP)]
+    eventually(lambda: all(answer.server for answer in ask_all([(asking[0], TCP, way.target) for way in asked], 0.5)))
+    open_answers = ask_all(calls)
+    two.apply(
+        *(
+            {
+                "apiVersion": "networking.k8s.io/v1",
+                "kind": "NetworkPolicy",
+                "metadata": {"name": f"of-{app}"},
+                "spec": {"podSelector": {"matchLabels": {"app": app}}, **spec},
+            }
+            for app, spec in UNDER_POLICIES
+        )
+    )
+    held_answers = ask_all(calls, 0.7, 64)
+    two.cluster.kubectl("delete", "networkpolicies", "--all")
+    cells = {(caller.name, way.name): "." for caller in asking for way in asked}
+    wrong: list[tuple[object, ...]] = []
+    for number, (caller, way) in enumerate(pairs):
+        seen_as, through = promised(caller, way, two) or (), allowed(caller, way)
+        first = slice(2 * number, 2 * number + 2)
+        good = all(it.server == way.target.answers and it.seen in seen_as for it in open_answers[first])
+        held = [it.server == way.target.answers for it in held_answers[first]]
+        if not good:
+            wrong.append((caller.name, way.name, open_answers[first], seen_as))
+        if set(held) != {through}:
+            wrong.append((caller.name, way.name, "under policies", held_answers[first], through))
+        words = "kept" if set(seen_as) <= set(caller.addresses) else "node" if way.name != "outside" else "machine"
+        cells[caller.name, way.name] = (words if good else "WRONG") + ("" if set(held) == {True} else " *")
     with capsys.disabled():
-        print("\nWho reaches whom (kept, rewritten: the source address that the server sees; -: nothing is promised)")
-        print(table(rows, asking, asked))
+        print(
+            f"\nWho reaches whom over TCP and UDP, {len(pairs)} pairs: as whom the server sees the caller"
+            "\n(kept: as itself; node, machine: as that; * not under policies; . nothing is promised)"
+        )
+        print(table(cells, asking, asked))
     assert wrong == []
 
 

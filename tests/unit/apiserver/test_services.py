@@ -124,7 +124,7 @@ def test_what_a_type_needed_falls_away_with_it(run):
 
 
 def test_one_number_for_two_protocols(run):
-    """TCP and UDP of one Service may share a node port, as a DNS server's do; those of two Services may not."""
+    """Protocols of one port share a node port, as a DNS server's do, drawn or given; those of two Services may not."""
 
     async def main():
         async with Served() as api:
@@ -135,7 +135,15 @@ def test_one_number_for_two_protocols(run):
             ]
             made = (await api.post(PATH, body(type="NodePort", ports=ports)))["spec"]["ports"]
             assert [port["nodePort"] for port in made[:2]] == [30053, 30053]
-            assert made[2]["nodePort"] not in (0, 30053)
+            assert made[2]["nodePort"] == 30053
+            drawn = [{"name": p.lower(), "port": 53, "protocol": p} for p in ("UDP", "TCP")]
+            later = [{"name": "other", "port": 54}, *drawn[:1], {**drawn[1], "nodePort": 30054}]
+            for name, ports in (("drawn", drawn), ("later", later)):
+                made = (await api.post(PATH, body(name, type="NodePort", ports=ports)))["spec"]["ports"]
+                numbers = [port["nodePort"] for port in made if port["port"] == 53]
+                assert len(set(numbers)) == 1
+                assert 30053 not in numbers
+            assert numbers[0] == 30054
             with pytest.raises(StatusError, match="provided port is already allocated"):
                 await api.post(PATH, body("t", type="NodePort", ports=[{"port": 1, "nodePort": 30053}]))
 

@@ -87,10 +87,13 @@ class ServiceStrategy(Plain):
     ) -> None:
         held = {port["nodePort"] for port in before.get("ports") or () if port.get("nodePort")}
         here: dict[int, str] = {}
+        numbers = {port.get("port"): port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")}
         for index, port in enumerate(spec.get("ports") or ()):
             wanted, protocol = port.get("nodePort") or 0, port.get("protocol", "TCP")
             if not wanted and not draw:
                 continue
+            if not wanted and has_node_ports(spec) and port.get("port") in numbers:
+                wanted = port["nodePort"] = numbers[port["port"]]  # as the other protocol of this very port has it
             if wanted and (wanted in held or here.get(wanted, protocol) != protocol):
                 here[wanted] = protocol  # one number may serve TCP and UDP of the same Service
                 continue
@@ -98,6 +101,7 @@ class ServiceStrategy(Plain):
                 continue  # validation names it
             port["nodePort"] = self._take_port(tree, f"spec.ports[{index}].nodePort", wanted, context)
             here[port["nodePort"]] = protocol
+            numbers.setdefault(port.get("port"), port["nodePort"])
         if has_health_check(spec):
             wanted = spec.get("healthCheckNodePort") or 0
             if not wanted or wanted != before.get("healthCheckNodePort"):

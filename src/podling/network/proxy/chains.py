@@ -63,6 +63,8 @@ class Facts:
     """The range of cluster addresses."""
     most_connections: int = 0
     """How many connections one Pod may have open; 0 for no bound."""
+    own: IPv4Network | None = None
+    """The range of this node's Pods; all of `pods` where there is but one node."""
 
 
 def within(network: IPv4Network) -> Sequence[bytes]:
@@ -156,7 +158,8 @@ class External:
 class ExternalLocal:
     """The same where the policy is Local: callers from outside keep their address and get what is here, or nothing.
 
-    Pods and the node itself, who would reach any node, get all.
+    The node and its Pods, who would reach any node, get all. Pods of other nodes count as outside: an endpoint on their
+    own node would answer them past this one.
     """
 
     to: Spread | None
@@ -171,7 +174,7 @@ class ExternalLocal:
             own = is_local(source=True)
             yield (*own, *ask_masquerade())
             yield (*own, nf.verdict(nf.goto(self.to.name)))
-            yield (nf.source(), *within(facts.pods), nf.verdict(nf.goto(self.to.name)))
+            yield (nf.source(), *within(facts.own or facts.pods), nf.verdict(nf.goto(self.to.name)))
         yield (nf.verdict(nf.goto(self.here.name) if self.here is not None else nf.Verdict(nf.DROP)),)
 
 

@@ -53,6 +53,7 @@ class Proxy:
             context.pods.link_prefix,
             context.service_range,
             context.most_connections,
+            context.pods.pod_range,
         )
         self._services = context.informers.of(SERVICES)
         self._slices = context.informers.of(ENDPOINT_SLICES)
