@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+_ARMOR = "unit/kubelet/test_security.py::test_apparmor_profiles_are_asked_for_where_the_kernel_has_them"
 _GIVEN = "e2e/test_given.py::test_a_pod_is_given_what_it_asks_for"
 _HOOKS = "scenario/test_pod_hooks.py"
 _PROBES = "scenario/test_probes.py"
@@ -87,6 +88,7 @@ CONTAINER: Mapping[str, str] = {
     "restartPolicy": "e2e/test_lifecycle.py::test_sidecars_begin_first_and_end_last",
     "restartPolicyRules[]": "machine/lifecycle/test_rules.py::test_restart_policy",
     "securityContext.allowPrivilegeEscalation": f"{_GIVEN}[no-escalation]",
+    "securityContext.appArmorProfile": _ARMOR,
     "securityContext.capabilities": f"{_GIVEN}[capable]",
     "securityContext.privileged": f"{_GIVEN}[privileged]",
     "securityContext.procMount": f"{_GIVEN}[usual]",
@@ -205,6 +207,7 @@ POD: Mapping[str, str] = {
     "spec.runtimeClassName": "e2e/test_given.py::test_a_runtime_class_that_no_node_knows_is_waited_for",
     "spec.schedulerName": "unit/scheduler/test_scheduler.py::test_gates_other_schedulers_and_deleted_pods",
     "spec.schedulingGates[]": "scenario/test_preemption.py::test_gates_hold_a_pod_back",
+    "spec.securityContext.appArmorProfile": _ARMOR,
     "spec.securityContext.fsGroup": f"{_GIVEN}[empty-group]",
     "spec.securityContext.fsGroupChangePolicy": f"{_GIVEN}[fsgroup-policy]",
     "spec.securityContext.runAsGroup": f"{_GIVEN}[user]",

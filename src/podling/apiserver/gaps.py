@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from podling.api.resources import Resource
 
 _NO_SELINUX = "SELinux labels are not applied"
-_NO_APPARMOR = "AppArmor profiles are not applied"
+_NO_APPARMOR = "AppArmor is not enabled on this machine: the profile is not applied"
+_NO_DEFAULT_APPARMOR = "there is no default AppArmor profile: the container runs without one"
 _NO_OPTIONS = "mount options are not applied: local volumes are bound as they are"
 _NO_DEVICES = "block devices are not handed to containers"
 _NO_WINDOWS = "no node runs Windows"
@@ -46,7 +47,8 @@ UNENFORCED: Mapping[str, Mapping[str, str]] = {
         "spec.securityContext.windowsOptions": _NO_WINDOWS,
         "spec.resourceClaims[]": "devices are not allocated",
         "spec.schedulingGroup": "Pods are scheduled one by one",
-        "spec.securityContext.appArmorProfile": _NO_APPARMOR,
+        "spec.securityContext.appArmorProfile.type=Localhost": _NO_APPARMOR,
+        "spec.securityContext.appArmorProfile.type=RuntimeDefault": _NO_DEFAULT_APPARMOR,
         "spec.securityContext.seLinuxOptions": _NO_SELINUX,
         **{
             f"spec.{containers}[].{leaf}": why
@@ -54,7 +56,8 @@ UNENFORCED: Mapping[str, Mapping[str, str]] = {
             for leaf, why in {
                 "ports[].hostPort": "the port is reserved on the node but not forwarded",
                 "resources.claims[]": "devices are not allocated",
-                "securityContext.appArmorProfile": _NO_APPARMOR,
+                "securityContext.appArmorProfile.type=Localhost": _NO_APPARMOR,
+                "securityContext.appArmorProfile.type=RuntimeDefault": _NO_DEFAULT_APPARMOR,
                 "securityContext.seLinuxOptions": _NO_SELINUX,
                 "securityContext.windowsOptions": _NO_WINDOWS,
                 "restartPolicyRules[].action=RestartAllContainers": "a rule with this action matches nothing",
@@ -76,12 +79,16 @@ UNENFORCED: Mapping[str, Mapping[str, str]] = {
 """By kind: path → what does not happen."""
 
 
-def unenforced(resource: Resource[Any], tree: dict[str, Any]) -> list[str]:
-    """Return a sentence for each leaf of `tree` that is set and not carried out, with its path."""
+def unenforced(resource: Resource[Any], tree: dict[str, Any], *, apparmor: bool = False) -> list[str]:
+    """Return a sentence for each leaf of `tree` that is set and not carried out, with its path.
+
+    `apparmor` says that the machine has it.
+    """
     table = UNENFORCED.get(resource.kind)
     if table is None:
         return []
-    return [f"{path}: {why}" for pattern, why in table.items() for path in _found(tree, pattern)]
+    said = [(pattern, why) for pattern, why in table.items() if not (apparmor and why is _NO_APPARMOR)]
+    return [f"{path}: {why}" for pattern, why in said for path in _found(tree, pattern)]
 
 
 def _found(tree: dict[str, Any], pattern: str) -> Iterator[str]:

@@ -21,6 +21,7 @@ from podling.kubelet.volumes.subpath import FOLDER, show_part, wanted_path
 from podling.lifecycle.cgroups import PERIOD, Limits, cgroup_parent, limits_of, pod_limits
 from podling.lifecycle.environment import expand_all
 from podling.lifecycle.qos import oom_score_adj
+from podling.linux import confinement
 from podling.placement.amounts import requests_of
 from podling.runtime.protocol import ContainerConfig, ImageId, Mount, Resources, SandboxConfig
 
@@ -137,7 +138,12 @@ class ContainerBuilder:
             stop_signal=(container.lifecycle.stop_signal or "") if container.lifecycle is not None else "",
             resources=_resources(limits, self._oom_score(pod, container)),
             security=security_of(
-                pod, container, image, self._seccomp_root(), seccomp_default=self._settings.seccomp_default
+                pod,
+                container,
+                image,
+                self._seccomp_root(),
+                seccomp_default=self._settings.seccomp_default,
+                apparmor=confinement.apparmor(),
             ),
             labels={
                 "io.kubernetes.container.name": container.name,

@@ -37,6 +37,7 @@ from podling.api.types.core_v1 import (
 from podling.api.types.meta_v1 import ObjectMeta, OwnerReference
 from podling.kubelet.differences import status_patch
 from podling.lifecycle.eviction import DISK_PRESSURE, MEMORY_PRESSURE, PID_PRESSURE, Signal, kept_back, quantity
+from podling.linux import confinement
 from podling.runtime.protocol import RuntimeFailure
 
 if TYPE_CHECKING:
@@ -308,7 +309,9 @@ class NodeAgent:
         if self.problem:
             fresh.append(("Ready", "False", "KubeletNotReady", self.problem))
         else:
-            fresh.append(("Ready", "True", "KubeletReady", "kubelet is posting ready status"))
+            armed = self._settings.root is not None and confinement.apparmor()
+            said = f"kubelet is posting ready status{'. AppArmor enabled' if armed else ''}"
+            fresh.append(("Ready", "True", "KubeletReady", said))
         held = {condition.type: condition for condition in node.status.conditions}
         told = to_wire(now)
         ours = []

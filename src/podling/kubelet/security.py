@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from podling.api.types.core_v1 import PodSecurityContext, SecurityContext
+from podling.api.validation.security import APP_ARMOR
 from podling.kubelet.objects import MissingReference
 from podling.lifecycle.specs import full_name
 from podling.runtime.protocol import Security
@@ -28,10 +29,12 @@ def security_of(
     seccomp_root: Path | None,
     *,
     seccomp_default: bool = False,
+    apparmor: bool = False,
 ) -> Security:
     """Return the resolved context; `MissingReference` with upstream's words where `runAsNonRoot` is broken.
 
-    `seccomp_default` gives `RuntimeDefault` to those who say nothing about seccomp.
+    `seccomp_default` gives `RuntimeDefault` to those who say nothing about seccomp; `apparmor` says that the node
+    has it.
     """
     whole = pod.spec.security_context or PodSecurityContext()
     own = container.security_context or SecurityContext()
@@ -58,6 +61,7 @@ def security_of(
         seccomp="Unconfined"
         if privileged
         else _seccomp(own.seccomp_profile or whole.seccomp_profile, seccomp_root, default=seccomp_default),
+        apparmor="" if privileged or not apparmor else _apparmor(pod, container.name, own, whole),
         masked_paths=own.proc_mount != "Unmasked",
     )
 
@@ -72,6 +76,15 @@ def _seccomp(profile: SeccompProfile | None, root: Path | None, *, default: bool
             raise MissingReference(f"seccomp profile {profile.localhost_profile} is not on this node")
         return str(root / profile.localhost_profile)
     return "RuntimeDefault"
+
+
+def _apparmor(pod: Pod, name: str, own: SecurityContext, whole: PodSecurityContext) -> str:
+    """Return the node's profile that is asked for; the annotation of old counts where no field says anything."""
+    profile = own.app_armor_profile or whole.app_armor_profile
+    if profile is not None:
+        return (profile.localhost_profile or "") if profile.type == "Localhost" else ""
+    noted = pod.metadata.annotations.get(f"{APP_ARMOR}{name}", "")
+    return noted.removeprefix("localhost/") if noted.startswith("localhost/") else ""
 
 
 def _check_non_root(pod: Pod, container: AnyContainer, image: Image | None, user: int | None) -> None:

@@ -51,3 +51,14 @@ def test_each_use_is_named_with_its_path() -> None:
 def test_a_plain_pod_warns_of_nothing() -> None:
     """Warnings that everybody gets, nobody reads."""
     assert unenforced(PODS, {"spec": {"containers": [{"name": "a", "image": "b"}], "restartPolicy": "Always"}}) == []
+
+
+def test_apparmor_is_no_gap_where_the_machine_has_it() -> None:
+    """A profile of the node's own is applied there; that there is no default one is said everywhere."""
+    own = {"appArmorProfile": {"type": "Localhost", "localhostProfile": "p"}}
+    default = {"appArmorProfile": {"type": "RuntimeDefault"}}
+    tree = {"spec": {"securityContext": own, "containers": [{"name": "a", "securityContext": default}]}}
+    whole, container = unenforced(PODS, tree)
+    assert whole.startswith("spec.securityContext.appArmorProfile.type: AppArmor is not enabled")
+    assert unenforced(PODS, tree, apparmor=True) == [container]
+    assert unenforced(PODS, {"spec": {"securityContext": {"appArmorProfile": {"type": "Unconfined"}}}}) == []

@@ -7,21 +7,25 @@ from typing import Any
 
 import pytest
 
+from podling.api.types.core_v1 import AppArmorProfile as Armor
 from podling.api.types.core_v1 import Capabilities, Container, Pod, PodSecurityContext, PodSpec, SecurityContext
 from podling.api.types.core_v1 import SeccompProfile as Profile
 from podling.api.types.meta_v1 import ObjectMeta
 from podling.kubelet.objects import MissingReference
 from podling.kubelet.security import security_of
+from podling.linux import confinement
 from podling.runtime.protocol import Image, ImageId, Security
 
 ROOT = Path("/data/seccomp")
 WHERE = '(pod: "p_d(u)", container: c)'
 
 
-def resolved(whole: dict[str, Any], own: dict[str, Any], user: str = "", **more: Any) -> Security:
+def resolved(
+    whole: dict[str, Any], own: dict[str, Any], user: str = "", annotations: dict[str, str] | None = None, **more: Any
+) -> Security:
     container = Container(name="c", security_context=SecurityContext(**own))
     spec = PodSpec(containers=(container,), security_context=PodSecurityContext(**whole))
-    pod = Pod(metadata=ObjectMeta(name="p", namespace="d", uid="u"), spec=spec)
+    pod = Pod(metadata=ObjectMeta(name="p", namespace="d", uid="u", annotations=annotations or {}), spec=spec)
     return security_of(pod, container, Image(ImageId("sha256:0"), (), (), 0, user=user), ROOT, **more)
 
 
@@ -101,3 +105,44 @@ def test_root_is_refused_where_nobody_may_be_root(whole, own, user, message):
     with pytest.raises(MissingReference) as refused:
         resolved(wanted, own, user)
     assert str(refused.value) == message
+
+
+LOCAL = Armor(type="Localhost", localhost_profile="mine")
+
+
+@pytest.mark.parametrize(
+    ("whole", "own", "noted", "profile"),
+    [
+        ({}, {}, {}, ""),
+        ({"app_armor_profile": LOCAL}, {}, {}, "mine"),
+        ({}, {"app_armor_profile": LOCAL}, {}, "mine"),
+        ({"app_armor_profile": LOCAL}, {"app_armor_profile": Armor(type="Unconfined")}, {}, ""),
+        ({}, {}, {"container.apparmor.security.beta.kubernetes.io/c": "localhost/old"}, "old"),
+        ({}, {}, {"container.apparmor.security.beta.kubernetes.io/other": "localhost/old"}, ""),
+        ({"app_armor_profile": LOCAL}, {}, {"container.apparmor.security.beta.kubernetes.io/c": "unconfined"}, "mine"),
+        ({"app_armor_profile": LOCAL}, {"privileged": True}, {}, ""),
+    ],
+)
+def test_apparmor_profiles_are_asked_for_where_the_kernel_has_them(whole, own, noted, profile):
+    """By field, else by the annotation of old; nothing is asked of a kernel without it."""
+    assert resolved(whole, own, annotations=noted, apparmor=True).apparmor == profile
+    assert resolved(whole, own, annotations=noted).apparmor == ""
+
+
+def test_the_kernel_is_asked_whether_it_has_apparmor(tmp_path: Path):
+    """Its module is there and on; a profile counts when it is loaded, whatever its mode."""
+    assert not confinement.apparmor(tmp_path)
+    module = tmp_path / "module/apparmor/parameters"
+    module.mkdir(parents=True)
+    (module / "enabled").write_text("N\n")
+    confinement.apparmor.cache_clear()
+    assert not confinement.apparmor(tmp_path)
+    (module / "enabled").write_text("Y\n")
+    confinement.apparmor.cache_clear()
+    assert confinement.apparmor(tmp_path)
+    assert not confinement.apparmor_profile_loaded("mine", tmp_path)
+    loaded = tmp_path / "kernel/security/apparmor"
+    loaded.mkdir(parents=True)
+    (loaded / "profiles").write_text("mine (enforce)\n/usr/bin/man (complain)\n")
+    found = [confinement.apparmor_profile_loaded(name, tmp_path) for name in ("mine", "/usr/bin/man", "min", "other")]
+    assert found == [True, True, False, False]

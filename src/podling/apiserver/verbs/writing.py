@@ -16,6 +16,7 @@ from podling.api.schema import Schema
 from podling.api.validation.shape import typed
 from podling.apiserver.gaps import unenforced
 from podling.apiserver.record import Context
+from podling.linux import confinement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,7 +132,7 @@ def check_create(shown: Record, tree: dict[str, Any], context: Context) -> None:
     causes = [*validation.create(resource, view), *record.strategy.validate_create(tree, context)]
     _refuse(record, tree, causes)
     context.warnings.extend(validation.warnings(resource, view))
-    context.warnings.extend(unenforced(record.resource, tree))
+    context.warnings.extend(unenforced(record.resource, tree, apparmor=confinement.apparmor()))
 
 
 def check_update(shown: Record, tree: dict[str, Any], old: dict[str, Any], context: Context, subresource: str) -> None:
@@ -149,7 +150,7 @@ def check_update(shown: Record, tree: dict[str, Any], old: dict[str, Any], conte
     _refuse(record, tree, causes)
     context.warnings.extend(validation.warnings(resource, after, before))
     if tree.get("spec") != old.get("spec"):
-        context.warnings.extend(unenforced(record.resource, tree))
+        context.warnings.extend(unenforced(record.resource, tree, apparmor=confinement.apparmor()))
 
 
 def _view(shown: Record, tree: dict[str, Any]) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from podling.linux import files, processes, syscalls, trees
+from podling.linux import confinement, files, processes, syscalls, trees
 from podling.runtime.oci import records, roots, seccomp, spec, users
 from podling.runtime.protocol import RuntimeFailure
 
@@ -103,6 +103,8 @@ def prepare(
         group = users.read_inside(root, "/etc/group")
         user = users.resolve(config.security, image.user, passwd, group)
         record.user = (user.uid, user.gid, user.groups)
+        if config.security.apparmor and not confinement.apparmor_profile_loaded(config.security.apparmor):
+            raise RuntimeFailure("CreateContainerError", f"apparmor profile not found {config.security.apparmor}")
         available = available_capabilities()
         surroundings = spec.Surroundings(
             root=str(root), user=user, devices=devices(config), mount_sources=sources, capabilities=available,
