@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections import Counter
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from podling.dns.answers import Forward
 
@@ -24,13 +25,18 @@ if TYPE_CHECKING:
     from podling.linux.host import Host
 
 _Read = TypeVar("_Read")
+_Address: TypeAlias = "tuple[str, int] | tuple[str, int, int, int]"
 
 PORT: Final = 53
 _AT_ONCE: Final = 64
-_LARGEST: Final = 65535
+_LARGEST: Final = 4096
+"""Bytes of a question over UDP that are read."""
 _WAITING: Final = 1024
 """How many packets may wait for other resolvers at a time; beyond them the answer is that nobody knows."""
+_WAITING_EACH: Final = 128
+"""The same of one client: none can take it all."""
 _STREAMS: Final = 256
+_STREAMS_EACH: Final = 32
 _IDLE: Final = 10.0
 """Seconds for which a TCP connection may be silent."""
 _LENGTH: Final = struct.Struct("!H")
@@ -49,8 +55,8 @@ class DnsServer:
         self._supervisor = supervisor
         self._socket: socket.socket | None = None
         self._listener: asyncio.Server | None = None
-        self._waiting = 0
-        self._streams: dict[asyncio.Task[None], None] = {}
+        self._waiting: Counter[str] = Counter()
+        self._streams: dict[asyncio.Task[None], str] = {}
 
     async def start(self, address: str, port: int = PORT) -> int:
         """Listen; returns the port, the same for UDP and TCP. `OSError` where it is taken."""
@@ -97,27 +103,30 @@ class DnsServer:
                 except OSError:
                     continue  # no room or no way: who asked asks again
 
-    def _answer(self, own: socket.socket, packet: bytes, sender: object) -> bytes | None:
+    def _answer(self, own: socket.socket, packet: bytes, sender: _Address) -> bytes | None:
         made = self._answers.answer(packet)
         if not isinstance(made, Forward):
             return made
         held = self._forwarder.known(made)
         if held is not None:
             return self._answers.forwarded(made, *held)
-        if self._waiting >= _WAITING or self._supervisor.is_stopping:
+        full = self._waiting[sender[0]] >= _WAITING_EACH or self._waiting.total() >= _WAITING
+        if full or self._supervisor.is_stopping:
             return self._answers.forwarded(made, None, 0)
-        self._waiting += 1
+        self._waiting[sender[0]] += 1
         self._supervisor.job("dns forward", self._forward(own, made, sender))
         return None
 
-    async def _forward(self, own: socket.socket, forward: Forward, sender: object) -> None:
+    async def _forward(self, own: socket.socket, forward: Forward, sender: _Address) -> None:
         try:
             reply, age = await self._forwarder.ask(forward)
         finally:
-            self._waiting -= 1
+            self._waiting[sender[0]] -= 1
+            if not self._waiting[sender[0]]:
+                del self._waiting[sender[0]]
         if own is self._socket:
             try:
-                own.sendto(self._answers.forwarded(forward, reply, age), sender)  # type: ignore[call-overload]
+                own.sendto(self._answers.forwarded(forward, reply, age), sender)
             except OSError:
                 return  # no room or no way: who asked asks again
 
@@ -125,10 +134,12 @@ class DnsServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is None or len(self._streams) >= _STREAMS:
+        client = str(writer.get_extra_info("peername", ("",))[0])
+        full = len(self._streams) >= _STREAMS or list(self._streams.values()).count(client) >= _STREAMS_EACH
+        if task is None or full:
             writer.close()
             return
-        self._streams[task] = None
+        self._streams[task] = client
         try:
             while True:
                 (length,) = _LENGTH.unpack(await self._timely(reader.readexactly(2)))

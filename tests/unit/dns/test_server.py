@@ -208,9 +208,10 @@ def test_a_resolver_that_asks_us_back_makes_no_storm(run, monkeypatch):
     run(main())
 
 
-def test_what_waits_is_bounded(run, monkeypatch):
-    """Beyond the bound the answer comes at once: that nobody knows."""
-    monkeypatch.setattr(serving, "_WAITING", 5)
+@pytest.mark.parametrize("bound", ["_WAITING", "_WAITING_EACH"])
+def test_what_waits_is_bounded(run, monkeypatch, bound):
+    """Beyond the bound, of one client or of all, the answer comes at once: that nobody knows."""
+    monkeypatch.setattr(serving, bound, 5)
     monkeypatch.setattr(forwarding, "_PATIENCE", 0.3)
 
     async def main():
@@ -218,7 +219,7 @@ def test_what_waits_is_bounded(run, monkeypatch):
             replies = await asyncio.gather(*(udp(server, f"n{number}.example.com") for number in range(50)))
             assert {reply.rcode() for reply in replies} == {dns.rcode.SERVFAIL}
             assert len(set(other.asked)) == 5
-            assert server._waiting == 0
+            assert not server._waiting
 
     run(main())
 
@@ -247,8 +248,9 @@ def test_nothing_that_is_sent_ends_the_server(run):
     run(main())
 
 
-def test_connections_are_bounded_and_cut_off_when_idle(run, monkeypatch):
-    monkeypatch.setattr(serving, "_STREAMS", 3)
+@pytest.mark.parametrize("bound", ["_STREAMS", "_STREAMS_EACH"])
+def test_connections_are_bounded_and_cut_off_when_idle(run, monkeypatch, bound):
+    monkeypatch.setattr(serving, bound, 3)
     monkeypatch.setattr(serving, "_IDLE", 0.2)
 
     async def main():
