@@ -264,6 +264,17 @@ def test_containers_of_a_pod_share_their_loopback(two: TwoNodes) -> None:
         assert ask(two.pod_caller("client-2"), protocol, "127.0.0.1", PORT).server == ""
 
 
+def test_names_are_the_same_on_both_nodes(two: TwoNodes) -> None:
+    """The DNS runs on the first; Pods of either find Pods of both by it, at the address that their resolv.conf has."""
+    spec = {"clusterIP": "None", "selector": {"app": "client-2"}, "ports": [{"port": 80}]}
+    two.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "heads"}, "spec": spec})
+    address = two.address("client-2")
+    for client in ("client-1", "client-2"):
+        words = ("exec", client, "--", "nslookup", "heads.default.svc.cluster.local")
+        eventually(lambda words=words: f"Address: {address}" in two.cluster.kubectl(*words, check=False).stdout)
+    two.cluster.kubectl("delete", "service", "heads")
+
+
 def test_nobody_takes_anothers_address(two: TwoNodes) -> None:
     """Neither a Pod nor a whole node is heard under an address that is not its own, and outside none of the cluster's is."""
     server = two.address("server-1")

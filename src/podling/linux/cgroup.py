@@ -82,18 +82,21 @@ class Hierarchies:
 
 
 def detect() -> Hierarchies:
-    """Read from the mount table which hierarchies there are."""
+    """Read from the mount table which hierarchies there are.
+
+    The first mount of each counts: a Pod that has the machine's root as a volume shows all of them once more.
+    """
     v1: dict[str, Path] = {}
     v2: Path | None = None
     for point in mounts.table():
         if point.kind == "cgroup2":
-            v2 = Path(point.target)
+            v2 = v2 or Path(point.target)
         elif point.kind == "cgroup":
             for option in point.options.split(","):
                 if option.startswith("name="):
-                    v1[option.removeprefix("name=")] = Path(point.target)
+                    v1.setdefault(option.removeprefix("name="), Path(point.target))
                 elif option in {"cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb"}:
-                    v1[option] = Path(point.target)
+                    v1.setdefault(option, Path(point.target))
     controllers = frozenset((files.read_text(v2 / "cgroup.controllers") or "").split()) if v2 else frozenset()
     return Hierarchies(v1, v2, controllers)
 

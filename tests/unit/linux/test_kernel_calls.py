@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -184,3 +185,13 @@ def test_rules_are_acknowledged_refused_and_survive_their_process() -> None:
             launcher.close()
 
     asyncio.run(scenario())
+
+
+def test_a_second_view_of_the_hierarchies_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Pod with the machine's root as a volume shows each hierarchy once more, below its own folder, while it runs."""
+    seen = mounts.table()
+    again = [replace(point, target=f"/pods/x/volume{point.target}") for point in seen if "cgroup" in point.kind]
+    assert again
+    before = cgroup.detect()
+    monkeypatch.setattr(mounts, "table", lambda: [*seen, *again])
+    assert cgroup.detect() == before
