@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import hashlib
 import http.client
 import json
 import shutil
+import socket
 import subprocess
 import tarfile
 import threading
@@ -90,11 +92,11 @@ class Registry:
             self._tokens.shutdown()
             self._tokens.server_close()
 
-    def requests(self, method: str, part: str) -> int:
-        """Return how often the registry answered 200 to such requests, by its own log."""
+    def requests(self, method: str, part: str, status: int = 200) -> int:
+        """Return how often the registry answered `status` to such requests, by its own log."""
         count = 0
         for line in (self.folder / "log").read_text(errors="replace").splitlines():
-            if f'"{method} /v2/' in line and part in line and '" 200 ' in line:
+            if f'"{method} /v2/' in line and part in line and f'" {status} ' in line:
                 count += 1
         return count
 
@@ -165,6 +167,50 @@ class Registry:
     def blob_path(self, digest_: str) -> Path:
         value = digest_.removeprefix("sha256:")
         return self.folder / "storage/docker/registry/v2/blobs/sha256" / value[:2] / value / "data"
+
+
+class Breaking:
+    """A way to a registry that breaks: of each connection's answers only the first `limit` bytes come, then it is cut."""
+
+    def __init__(self, port: int, limit: int) -> None:
+        self._registry = port
+        self._limit = limit
+        self.cuts = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._registry))
+            threading.Thread(target=self._carry, args=(client, server, None), daemon=True).start()
+            threading.Thread(target=self._carry, args=(server, client, self._limit), daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket, limit: int | None) -> None:
+        carried = 0
+        try:
+            while data := source.recv(16384):
+                if limit is not None and carried + len(data) > limit:
+                    target.sendall(data[: limit - carried])
+                    self.cuts += 1
+                    break
+                target.sendall(data)
+                carried += len(data)
+        except OSError:
+            pass
+        finally:
+            for end in (source, target):
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+                end.close()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
 
 
 class _Tokens(ThreadingHTTPServer):

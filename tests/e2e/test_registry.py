@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from podling.runtime.oci.images.build import build_busybox
 from tests.conftest import missing_for_containers
-from tests.registry import PASSWORD, PROGRAM, USER, Registry
+from tests.registry import PASSWORD, PROGRAM, USER, Breaking, Registry
 from tests.running import RunningCluster, eventually, free_port
 
 pytestmark = pytest.mark.root
@@ -190,6 +192,49 @@ def test_policies_ask_as_much_as_they_must(cluster, plain, archive):
     sentence = f'Container image "{image}" already present on machine and can be accessed by the pod'
     for name in ("present", "never"):
         assert ("Pulled", sentence) in told(cluster, name)
+    clean(cluster)
+
+
+def test_a_pull_that_breaks_goes_on_where_it_broke(cluster, plain, tmp_path):
+    """Each connection is cut in the middle of the layer: the rest is asked for by range, and nothing twice."""
+    layer = os.urandom(3_000_000)
+    build_busybox(tmp_path / "large.tar", extra={"etc/large": layer})
+    plain.push(tmp_path / "large.tar", "large", "1")
+    way = Breaking(plain.port, 1_500_000)
+    try:
+        create(cluster, pod("breaks", f"{way.host}/large:1"))
+        cluster.wait_ready("breaks")
+    finally:
+        way.close()
+    assert way.cuts >= 2
+    assert plain.requests("GET", "/blobs/", 206) >= 2
+    sums = cluster.kubectl("exec", "breaks", "--", "sha256sum", "/etc/large").stdout
+    assert sums.split()[0] == hashlib.sha256(layer).hexdigest()
+    assert not [m for r, m in told(cluster, "breaks") if r == "Failed"]
+    clean(cluster)
+
+
+def test_an_image_volume_waits_for_its_image(cluster, plain, archive):
+    """One that cannot be pulled keeps its container waiting like its own image would; when it comes, the Pod starts."""
+    plain.push(archive, "app", "1")
+    image = f"{plain.host}/content:1"
+    mounting = pod("mounting", f"{plain.host}/app:1", volumes=[{"name": "v", "image": {"reference": image}}])
+    mounting["spec"]["containers"][0]["volumeMounts"] = [{"name": "v", "mountPath": "/v"}]
+    never = pod(
+        "never", f"{plain.host}/app:1", volumes=[{"name": "v", "image": {"reference": image, "pullPolicy": "Never"}}]
+    )
+    never["spec"]["containers"][0]["volumeMounts"] = [{"name": "v", "mountPath": "/v"}]
+    create(cluster, mounting, never)
+    eventually(lambda: waiting(cluster, "mounting").get("reason") == "ImagePullBackOff")
+    eventually(lambda: waiting(cluster, "never").get("reason") == "ErrImageNeverPull")
+    failed = f'Failed to pull image "{image}": '
+    assert [m for r, m in told(cluster, "mounting") if r == "Failed" and m.startswith(failed) and "not found" in m]
+    assert waiting(cluster, "mounting")["message"].startswith(f'Back-off pulling image "{image}": ErrImagePull: ')
+    words = f'Container image "{image}" is not present with pull policy of Never'
+    assert waiting(cluster, "never")["message"] == words
+    plain.push(archive, "content", "1")
+    cluster.wait_ready("mounting", seconds=90)
+    assert "etc" in cluster.kubectl("exec", "mounting", "--", "ls", "/v").stdout.split()
     clean(cluster)
 
 

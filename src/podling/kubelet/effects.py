@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from podling.client.seams import WiringFailed
 from podling.kubelet.containers import grows, log_folder, pod_resources, resized_to, sandbox_config
 from podling.kubelet.hooks import HookFailure
+from podling.kubelet.images import MountedImageFailure
 from podling.kubelet.objects import MissingReference
 from podling.kubelet.user_ranges import NoRange, UserRanges
 from podling.kubelet.volumes import VolumeFailure
@@ -42,10 +43,11 @@ if TYPE_CHECKING:
 class StepFailure(Exception):  # an outcome that the plan reckons with
     """An action did not come off; `reason` and `message` are upstream's."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, image: str = "") -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.image = image
 
 
 class Effects:
@@ -138,6 +140,8 @@ class Effects:
         assert container is not None
         try:
             return await self._images.ensure(pod, container)
+        except MountedImageFailure as failure:
+            raise StepFailure(failure.reason, failure.message, failure.image) from failure
         except RuntimeFailure as failure:
             raise StepFailure(failure.reason, failure.message) from failure
 

@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     from podling.runtime.protocol import Image, ImageId, Images
 
 
+class MountedImageFailure(RuntimeFailure):
+    """An image that a container mounts could not be had; `image` names it."""
+
+    def __init__(self, failure: RuntimeFailure, image: str) -> None:
+        super().__init__(failure.reason, failure.message)
+        self.image = image
+
+
 class ImageEnsurer:
     """Makes images present. `home` is the node's folder: its `config.json` holds credentials for all its Pods."""
 
@@ -53,7 +61,7 @@ class ImageEnsurer:
                     await self._ensure(pod, "", volume.image.reference, volume.image.pull_policy)
                 except RuntimeFailure as failure:
                     self._events.failed(pod, container.name, failure.message)
-                    raise
+                    raise MountedImageFailure(failure, volume.image.reference) from failure
         return image
 
     async def _ensure(self, pod: Pod, container: str, reference: str, policy: str) -> Image:

@@ -300,7 +300,10 @@ class PodWorker:
             self._events.crash_loop(self.pod, name)
         elif reason == "ImagePullBackOff":
             container = container_named(self.pod, name)
-            self._events.backing_off_pull(self.pod, name, container.image if container is not None else "")
+            failure = self._failures.get(f"image/{name}")
+            image = failure.image if failure is not None else ""
+            own = container.image if container is not None else ""
+            self._events.backing_off_pull(self.pod, name, image or own)
             self._events.failed(self.pod, name, reason)
 
     # Effects out.
@@ -322,7 +325,7 @@ class PodWorker:
             await self._do(action)
             outcome = None
         except StepFailure as failure:
-            outcome = self._failure(action.key, failure.reason, failure.message)
+            outcome = self._failure(action.key, failure.reason, failure.message, failure.image)
         except RuntimeFailure as failure:
             outcome = self._failure(action.key, failure.reason, failure.message)
         except StatusError as refusal:
@@ -340,9 +343,9 @@ class PodWorker:
                 del self._busy[action.key]
             self.kick()
 
-    def _failure(self, key: str, reason: str, message: str) -> Failure:
+    def _failure(self, key: str, reason: str, message: str, image: str = "") -> Failure:
         before = self._failures.get(key)
-        return Failure(reason, message, self._clock.time(), before.count + 1 if before is not None else 1)
+        return Failure(reason, message, self._clock.time(), before.count + 1 if before is not None else 1, image)
 
     async def _do(self, action: act.Action) -> None:
         pod, effects = self.pod, self._effects

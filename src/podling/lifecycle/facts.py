@@ -82,6 +82,8 @@ class Failure:
     message: str
     at: float
     count: int = 1
+    image: str = ""
+    """The image that could not be had, where that is one that the container mounts and not its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -387,7 +387,7 @@ class _Due:
             if failure.reason == "ErrImagePull":
                 backs_off = failure.at + self._policy.image_failure_shown
                 if self._now >= backs_off and key not in self._view.busy:
-                    image = _image_of(self._view, name)
+                    image = failure.image or _image_of(self._view, name)
                     message = f'Back-off pulling image "{image}": ErrImagePull: {failure.message}'
                     waiting = Waiting("ImagePullBackOff", message)
                 else:
