@@ -299,3 +299,23 @@ def test_loopback_addresses_of_the_node_are_not_reached_from_outside(tmp_path: P
         assert node.ask("outside", "127.0.0.1", 31999) == "timeout"
 
     on_a_node(tmp_path, scenario)
+
+
+def test_two_clusters_on_one_machine_keep_apart(tmp_path: Path) -> None:
+    """Who calls a port of either is masqueraded by its own rules, whichever cluster's came first."""
+
+    async def scenario(first: Node) -> None:
+        second = Node(tmp_path / "second")
+        try:
+            await second.start()
+            for node, address, number in ((first, VIP, 31080), (second, "10.96.77.10", 31081)):
+                await node.pod("a")
+                port = {"name": "p", "port": 80, "protocol": "TCP", "nodePort": number}
+                node.service("a", address=address, type="NodePort", ports=[port])
+                gateway = str(node.network.gateway)
+                assert node.ask("outside", gateway, number) == f"a {gateway}"
+                assert node.ask("outside", str(node.address), number) == f"a {gateway}"
+        finally:
+            await second.down()
+
+    on_a_node(tmp_path, scenario)

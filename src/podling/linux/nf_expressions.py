@@ -98,6 +98,11 @@ def input_link(register: int = 8) -> bytes:
     return _meta(6, register)
 
 
+def output_link(register: int = 8) -> bytes:
+    """Load the name of the interface that a packet leaves by, sixteen bytes."""
+    return _meta(7, register)
+
+
 def family(register: int = 8) -> bytes:
     return _meta(15, register)
 

@@ -17,6 +17,10 @@ UPLINK: Final = "eth0"
 """The inner end of a link, in a Pod as in a further node."""
 
 
+NODE_LINKS: Final = "pn"
+"""What the names of all links to further nodes begin with, whoever's they are; Pods' begin with `pd`."""
+
+
 def table_name(instance: str) -> str:
     """Return the name of an instance's nftables table."""
     return f"podling-{instance}"
@@ -34,7 +38,7 @@ def link_name(instance: str, uid: str) -> str:
 
 def node_link_prefix(instance: str) -> str:
     """Return what the names of the machine's links to an instance's further nodes begin with."""
-    return f"pn{_digest(instance, 5)}"
+    return f"{NODE_LINKS}{_digest(instance, 5)}"
 
 
 def node_link_name(instance: str, node: str) -> str:

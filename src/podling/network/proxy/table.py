@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from podling.linux import nf_expressions as nf
 from podling.linux.nf_expressions import DROP, JUMP, RETURN, Verdict, goto, verdict
+from podling.network.links import NODE_LINKS
 from podling.network.proxy import chains as ch
 
 if TYPE_CHECKING:
@@ -97,6 +98,13 @@ def _base_chains(batch: Batch, facts: Facts) -> None:
         batch.add_rule(after, _jump("known"))
     batch.add_chain("leave", "nat", "postrouting", 99)
     batch.add_rule("leave", *other_families)
+    # Towards Pods and nodes of another cluster on this machine the mark is that one's, and so is what it asks for.
+    for kind in (facts.links[:2], NODE_LINKS):
+        own = f"{kind}{facts.links[2:]}"
+        batch.add_rule(
+            "leave", nf.output_link(), nf.equal(kind.encode()), nf.equal(own.encode(), inverted=True),
+            verdict(Verdict(RETURN)),
+        )  # fmt: skip
     batch.add_rule("leave", nf.mark(), nf.bits(ch.MASQUERADE), nf.equal(bytes(4), inverted=True), _jump("masquerade"))
     batch.add_rule(
         "leave", nf.connection_status(), nf.bits(nf.DNAT), nf.equal(bytes(4), inverted=True),
