@@ -86,7 +86,7 @@ CONTAINER: Mapping[str, str] = {
     "resources.limits{}": "e2e/test_resources.py::test_the_tree_of_control_groups",
     "resources.requests{}": "e2e/test_resources.py::test_the_tree_of_control_groups",
     "restartPolicy": "e2e/test_lifecycle.py::test_sidecars_begin_first_and_end_last",
-    "restartPolicyRules[]": "machine/lifecycle/test_rules.py::test_restart_policy",
+    "restartPolicyRules[]": "e2e/test_lifecycle.py::test_all_containers_begin_anew",
     "securityContext.allowPrivilegeEscalation": f"{_GIVEN}[no-escalation]",
     "securityContext.appArmorProfile": _ARMOR,
     "securityContext.capabilities": f"{_GIVEN}[capable]",

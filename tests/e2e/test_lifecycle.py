@@ -150,6 +150,32 @@ def test_sidecars_begin_first_and_end_last(cluster: RunningCluster) -> None:
     cluster.kubectl("wait", "--for=delete", "pod/pair", "--timeout=30s")
 
 
+def test_all_containers_begin_anew(cluster: RunningCluster) -> None:
+    """A sidecar's exit that a rule names: all die at once, init runs again, address and emptyDir stay."""
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}}
+    mounts = {"volumeMounts": [{"name": "kept", "mountPath": "/kept"}]}
+    watch = "[ $(wc -l </kept/rounds) -gt 1 ] || { sleep 2; exit 88; }; exec sleep 600"
+    create(
+        cluster,
+        "anew",
+        container("main", "trap '' TERM; echo $(wc -l </kept/rounds); while :; do sleep 1; done", **mounts),
+        initContainers=[
+            container("setup", "echo round >>/kept/rounds", **mounts),
+            container("watcher", watch, restartPolicy="Always", restartPolicyRules=[rule], **mounts),
+        ],
+        volumes=[{"name": "kept", "emptyDir": {}}],
+        restartPolicy="Never",
+    )
+    cluster.wait_ready("anew")
+    address = cluster.get("pod", "anew")["status"]["podIP"]
+    eventually(lambda: status(cluster, "anew")["restartCount"] == 1 and status(cluster, "anew")["ready"], 10)
+    after = cluster.get("pod", "anew")["status"]
+    assert after["podIP"] == address
+    assert {told["name"]: told["restartCount"] for told in after["initContainerStatuses"]} == {"setup": 1, "watcher": 1}
+    assert log(cluster, "anew") == "2\n"
+    cluster.kubectl("delete", "pod", "anew", "--grace-period=1")
+
+
 def test_resize(cluster: RunningCluster) -> None:
     """CPU and memory change in the running container's cgroup; it is not restarted, and the status says so."""
     asks = {"cpu": "100m", "memory": "32Mi"}

@@ -137,6 +137,9 @@ class History(Chaos):
         for kind in ("livenessProbe", "readinessProbe", "startupProbe"):
             if self.one_in(2):
                 web[kind] = probe
+        if self.one_in(5):
+            rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [1]}}
+            web |= {"restartPolicy": self.pick(("Always", "Never")), "restartPolicyRules": [rule]}
         hook = {"exec": {"command": ["hook"]}}
         if self.one_in(3):
             web["lifecycle"] = {self.pick(("preStop", "postStart")): hook}

@@ -51,6 +51,7 @@ def test_whatever_hypothesis_thinks_of(data):
     asyncio.run(live(1, 40, Drawn(data)))
 
 
+@pytest.mark.timeout(3600 if PROVE else 120)
 @pytest.mark.parametrize("seed", [2, 11])
 def test_whatever_chance_thinks_of(run, seed):
     """70 deeds from a seed, 10,000 to prove it."""

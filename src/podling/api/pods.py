@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _Number = TypeVar("_Number", bound="_Amount")
 
 TERMINAL_PHASES = ("Succeeded", "Failed")
+RESTART_ALL = "RestartAllContainers"
+"""The action of a restart rule that concerns the whole Pod."""
 
 
 class _Restarted(Protocol):
@@ -42,6 +44,15 @@ def is_sidecar(container: _Restarted) -> bool:
 
 def sidecars(pod: Pod) -> tuple[Container, ...]:
     return tuple(container for container in pod.spec.init_containers if is_sidecar(container))
+
+
+def may_restart_all(pod: Pod) -> bool:
+    """Whether a container of the Pod has a rule by which its exit restarts all of them."""
+    return any(
+        rule.action == RESTART_ALL
+        for container in (*pod.spec.init_containers, *pod.spec.containers)
+        for rule in container.restart_policy_rules
+    )
 
 
 def together(

@@ -60,7 +60,6 @@ UNENFORCED: Mapping[str, Mapping[str, str]] = {
                 "securityContext.appArmorProfile.type=RuntimeDefault": _NO_DEFAULT_APPARMOR,
                 "securityContext.seLinuxOptions": _NO_SELINUX,
                 "securityContext.windowsOptions": _NO_WINDOWS,
-                "restartPolicyRules[].action=RestartAllContainers": "a rule with this action matches nothing",
                 "volumeDevices[]": _NO_DEVICES,
             }.items()
         },

@@ -80,13 +80,13 @@ class Hooks:
     async def pre_stop(self, pod: Pod, container: AnyContainer, instance: str, address: str, deadline: float) -> bool:
         """Run the preStop hook, or wait for it where it runs, until `deadline`; return whether there is one.
 
-        `HookFailure` where it did not come off; one that is cut off has not failed.
+        `HookFailure` where it did not come off; one that is cut off has not failed, one without time is not begun.
         """
         handler = container.lifecycle.pre_stop if container.lifecycle is not None else None
         left = deadline - self._clock.time()
-        if handler is None or left <= 0:
-            return handler is not None
         under_way = self._stopping.get(instance)
+        if handler is None or left <= 0:
+            return handler is not None and under_way is not None
         try:
             async with self._clock.timeout(left):
                 if under_way is not None:

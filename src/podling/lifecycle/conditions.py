@@ -14,6 +14,7 @@ from podling.api.times import to_wire
 from podling.api.types.core_v1 import PodCondition
 from podling.lifecycle.disruption import DISRUPTION_TARGET
 from podling.lifecycle.resize import RESIZE_CONDITIONS
+from podling.lifecycle.restart_all import ALL_RESTARTING
 from podling.lifecycle.specs import has_begun
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 OWNED: Final = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 """In the order in which upstream's kubelet writes them."""
-PASSING: Final = RESIZE_CONDITIONS
+PASSING: Final = (*RESIZE_CONDITIONS, ALL_RESTARTING)
 """The kubelet's too, and gone when what they tell of is over."""
 
 

@@ -7,8 +7,8 @@ time but `now`. The way of a Pod, as the plan walks it:
     volumes ─┐
     sandbox ─┼─▶ init 1 ─▶ init 2 ─▶ sidecar started ─▶ … ─▶ all main containers ─▶ restarts, each with its back-off
     image ───┘                                                      │
-                 ending ◀─ deletion, deadline, rejection, all done ─┘
-                   │
+                 ending ◀─ deletion, deadline, rejection, all done ─┤
+                   │                                  RestartAllContainers: kill, forget, and from init 1 again
                    └─▶ kill main ─▶ kill sidecars, last first ─▶ stop sandbox ─▶ delete from the API ─▶ tear down
 
 Invariants, each held by a test: an action whose key is busy is not planned again; no container is planned to start
@@ -51,6 +51,7 @@ from podling.lifecycle.restart import (
     restarts_after_probe,
     successors_back_off,
 )
+from podling.lifecycle.restart_all import LEAST_ROUND, asks_for_all, instances, is_restarting_all
 from podling.lifecycle.specs import container_named, full_name
 from podling.lifecycle.termination import Cause, Ending, active_deadline, kill_deadline, ordered_ending, probe_grace
 
@@ -86,6 +87,9 @@ def plan(view: PodView, now: float, policy: Policy = UPSTREAM) -> PodPlan:
     """Return what is due for a Pod at `now`."""
     due = _Due(view, now, policy)
     ending = ordered_ending(view, now)
+    if ending is None and is_restarting_all(view):
+        due.set_back()
+        return PodPlan(tuple(due.actions), due.deadline)
     if ending is None and _is_finished(view):
         ending = Ending(Cause.FINISHED)
     if ending is not None:
@@ -154,6 +158,31 @@ class _Due:
             self._bring_up(container)
         for container_id, name in self._superfluous():
             self._do(RemoveContainer(name, container_id))
+
+    def set_back(self) -> None:
+        """Plan for a Pod whose containers all begin anew: what runs dies at once, and every instance is forgotten."""
+        view = self._view
+        ends = active_deadline(view.pod)
+        if ends is not None:
+            self._not_before(ends)
+        alive = [container for container in view.containers if container.is_running]
+        for instance in alive:
+            kill = KillContainer(instance.name, instance.id, self._now, f"Stopping container {instance.name}")
+            promised = view.busy.get(kill.key)
+            if promised is not None and promised > self._now:
+                self.actions.append(kill)
+            else:
+                self._do(kill)
+        if alive or any(key.startswith("container/") for key in view.busy):
+            return
+        asking = [instance for instance in instances(view) if asks_for_all(view, instance)]
+        at = max((instance.created + LEAST_ROUND for instance in asking), default=self._now)
+        if self._now < at:
+            self._not_before(at)
+            return
+        others = [instance for instance in instances(view) if instance not in asking]
+        for instance in others or asking:
+            self._do(RemoveContainer(instance.name, instance.id))
 
     def end(self, ending: Ending) -> bool:
         """Plan for a Pod that has to end; return whether nothing is left to do."""

@@ -65,7 +65,7 @@ def restarts(pod: Pod, container: AnyContainer, instance: ContainerFacts) -> boo
     if is_init and is_sidecar(container):
         return True
     code = instance.exit_code if instance.exit_code is not None else 1
-    if _rules_say_restart(container, code):
+    if action_on_exit(container, code) == "Restart":
         return True
     policy = container.restart_policy or pod.spec.restart_policy or "Always"
     if is_init and instance.succeeded:
@@ -80,13 +80,14 @@ def restarts_after_probe(pod: Pod, container: AnyContainer) -> bool:
     return (container.restart_policy or pod.spec.restart_policy or "Always") != "Never"
 
 
-def _rules_say_restart(container: AnyContainer, code: int) -> bool:
+def action_on_exit(container: AnyContainer, code: int) -> str:
+    """Return the action of the first of a container's rules that is about an exit code; empty if none is."""
     for rule in container.restart_policy_rules:
-        if rule.action == "Restart" and rule.exit_codes is not None:
+        if rule.exit_codes is not None:
             listed = code in rule.exit_codes.values
             if listed if rule.exit_codes.operator == "In" else not listed:
-                return True
-    return False
+                return rule.action
+    return ""
 
 
 def restart_at(instance: ContainerFacts, back_off: BackOff, condemned_after: float | None = None) -> float:

@@ -32,6 +32,7 @@ from podling.lifecycle.conditions import conditions, disrupted
 from podling.lifecycle.qos import qos_class
 from podling.lifecycle.resize import resize_conditions, resources_of
 from podling.lifecycle.restart import restarts, restarts_after_probe
+from podling.lifecycle.restart_all import restart_all_conditions
 from podling.lifecycle.specs import every_container, has_begun
 from podling.lifecycle.termination import Cause
 
@@ -70,9 +71,8 @@ def pod_status(view: PodView, plan: PodPlan, node: NodeFacts, now: float) -> Pod
     phase = tell.phase(inits, mains)
     failed_by_order = plan.ending is not None and plan.ending.fails and phase == "Failed"
     addresses = tell.addresses()
-    told = conditions(
-        pod, phase, inits, mains, has_sandbox=view.sandbox is not None, now=now, more=resize_conditions(view)
-    )
+    passing = (*restart_all_conditions(view, phase), *resize_conditions(view))
+    told = conditions(pod, phase, inits, mains, has_sandbox=view.sandbox is not None, now=now, more=passing)
     if failed_by_order and view.eviction is not None and view.eviction.disrupts:
         told = disrupted(told, pod, view.eviction.message, now)
     return msgspec.structs.replace(

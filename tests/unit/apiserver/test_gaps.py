@@ -37,15 +37,18 @@ def test_each_use_is_named_with_its_path() -> None:
         "spec": {
             "containers": [
                 {"name": "a", "ports": [{"containerPort": 1}, {"containerPort": 2, "hostPort": 2}]},
-                {"name": "b", "restartPolicyRules": [{"action": "Restart"}, {"action": "RestartAllContainers"}]},
+                {"name": "b", "resources": {"claims": [{"name": "c"}]}},
             ]
         }
     }
     warned = [sentence.partition(": ")[0] for sentence in unenforced(PODS, tree)]
     assert warned == [
         "spec.containers[0].ports[1].hostPort",
-        "spec.containers[1].restartPolicyRules[1].action",
+        "spec.containers[1].resources.claims[0]",
     ]
+    block, files = ({"spec": {"volumeMode": mode}} for mode in ("Block", "Filesystem"))
+    assert [sentence.partition(": ")[0] for sentence in unenforced(PERSISTENT_VOLUMES, block)] == ["spec.volumeMode"]
+    assert unenforced(PERSISTENT_VOLUMES, files) == []
 
 
 def test_a_plain_pod_warns_of_nothing() -> None:

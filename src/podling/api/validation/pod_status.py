@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from podling.api.pods import may_restart_all
 from podling.api.validation import formats, meta
 from podling.api.validation.addresses import check_ip, dual_stack
 from podling.api.validation.field import (
@@ -73,7 +74,7 @@ def _check_transitions(new: Pod, old: Pod, causes: list[Cause]) -> None:
 
     def may_return(status: ContainerStatus, *, ephemeral: bool) -> bool:
         terminated = status.state.terminated if status.state is not None else None
-        if terminated is None:
+        if terminated is None or (may_restart_all(old) and not ephemeral):
             return True
         if ephemeral:
             return False
