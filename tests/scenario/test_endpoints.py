@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from podling.api.resources import ENDPOINT_SLICES, ENDPOINTS, PODS, SERVICES
+from msgspec.structs import replace
+
+from podling.api.resources import ENDPOINT_SLICES, ENDPOINTS, NODES, PODS, SERVICES
+from podling.api.types.meta_v1 import ObjectMeta
 from podling.controllers.settings import Settings
 from podling.runtime.sim import SCRIPT_ANNOTATION
 from podling.testing import SimulatedCluster
@@ -265,6 +268,17 @@ def test_a_lost_nodes_pods_are_not_ready(run):
             await cluster.kill_node("node-1")
             await cluster.run_until(lambda: endpoints(cluster)["b"] == UNREADY)
             assert endpoints(cluster)["a"] == UP
+            node = cluster.get(NODES, "node-1")
+            await cluster.client.delete(NODES, "node-1")
+            await cluster.advance(0)
+            assert endpoints(cluster) == {"a": UP}
+            fresh = replace(node, metadata=ObjectMeta(name="node-1", labels={"topology.kubernetes.io/zone": "east"}))
+            await cluster.client.create(NODES, fresh)
+            await cluster.advance(0)
+            assert endpoints(cluster) == {"a": UP, "b": UNREADY}
+            (zone,) = {e.zone for s in slices(cluster) for e in s.endpoints if e.node_name == "node-1"}
+            assert zone == "east"
+            assert cluster.failures == 0
 
     run(main())
 

@@ -62,9 +62,11 @@ class Selection:
 
     def concerned(self, old: Encoded | None, new: Encoded | None) -> Sequence[str]:
         """Return the keys of the Services to which a Pod's change can matter."""
-        if old is not None and new is not None and old.uid == new.uid and self._alike(old, new):
+        found = dict.fromkeys(key for seen in (old, new) if seen is not None for key in self.services_of(seen))
+        # Asked in this order: a Pod that no Service selects is never decoded.
+        if not found or (old is not None and new is not None and old.uid == new.uid and self._alike(old, new)):
             return ()
-        return list(dict.fromkeys(key for seen in (old, new) if seen is not None for key in self.services_of(seen)))
+        return list(found)
 
     def _alike(self, old: Encoded, new: Encoded) -> bool:
         return old.labels == new.labels and _facts(self._pods.view(old)) == _facts(self._pods.view(new))
