@@ -17,6 +17,7 @@ from podling.cluster.data_dir import DataDir, default_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from ipaddress import IPv4Network
 
 
 def _with_data_dir(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -28,6 +29,15 @@ def _with_data_dir(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Where this cluster keeps everything.",
         callback=lambda _context, _option, value: DataDir(value),
     )(command)
+
+
+def _network(context: click.Context, option: click.Parameter, value: str | None) -> IPv4Network | None:
+    from ipaddress import IPv4Network
+
+    try:
+        return IPv4Network(value) if value else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, option) from error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -76,6 +86,12 @@ def main() -> None:
     default=32768,
     show_default=True,
     help="How many connections one Pod may have open; 0 for no bound.",
+)
+@click.option(
+    "--load-balancer-range",
+    metavar="CIDR",
+    callback=_network,
+    help="Where LoadBalancers have their addresses; default: 10.97.0.0/24, or the next that is free.",
 )
 @click.option("--node-name", default="", help="The first node's name; default: the host's.")
 def up(data_dir: DataDir, *, detach: bool, **choices: Any) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Network
     from pathlib import Path
 
 
@@ -32,5 +33,7 @@ class Options:
     """A folder of CNI configurations: the plugins named there wire Pods, in place of Podling."""
     pod_connections: int = 32768
     """How many connections one Pod may have open at a time; 0 for no bound."""
+    load_balancer_range: IPv4Network | None = None
+    """Where Services of type LoadBalancer have their addresses; `None` takes what is free."""
     kubelet_config: Path | None = None
     """A KubeletConfiguration, for every node."""

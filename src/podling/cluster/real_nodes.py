@@ -96,7 +96,7 @@ class RealNodes:
         self._nodes.append(_RealNode(first, data.path, LocalHost(first, clock=self._clock), machine))
         try:
             await machine.start()
-            self._services = await asyncio.to_thread(reserve, data.path, data.run)
+            self._services = await asyncio.to_thread(reserve, data.path, data.run, self._options.load_balancer_range)
             if further:
                 mounts.share(str(data.run))  # before anything is pinned in it, which it would hide
             for number, name in enumerate(further, 1):
@@ -106,7 +106,9 @@ class RealNodes:
                 f"no range is free for a second node: {error}", "delete them, or use --nodes 1"
             ) from error
         except ServicesHeld as error:
-            raise StartFailed(str(error), "free that range, or start a new cluster with another --data-dir") from error
+            raise StartFailed(
+                str(error), "free that range, choose with --load-balancer-range, or take another --data-dir"
+            ) from error
         except NoRange as error:
             raise StartFailed(str(error), "see --nodes") from error
         if options.cni is not None:

@@ -18,6 +18,7 @@ from podling.linux.netlink import Netlink
 from podling.network.ranges import choose
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 SERVICES: Final = IPv4Network("10.96.0.0/16")
@@ -40,30 +41,36 @@ class ServiceRanges(msgspec.Struct, frozen=True):
         return IPv4Network(self.services), IPv4Network(self.balancers)
 
 
-def reserve(data: Path, run: Path) -> ServiceRanges:
+def reserve(data: Path, run: Path, balancers: IPv4Network | None = None) -> ServiceRanges:
     """Return the cluster's ranges, chosen at its first start; `ServicesHeld` if they have become somebody else's since.
 
-    `run` is the instance's folder below the one that all instances of the machine share.
+    `run` is the instance's folder below the one that all instances of the machine share. `balancers` is what the user
+    wants for load balancers, which may change from start to start; `ServicesHeld` too, if it is somebody else's.
     """
     kept = data / "network" / "services.json"
     with files.locked(run.parent / "ranges.lock"):
         taken = [*_routes(), *reserved(run.parent, but=run.name)]
         if kept.exists():
             mine = msgspec.json.decode(kept.read_bytes(), type=ServiceRanges)
-            for network in mine.networks:
-                other = next((each for each in taken if each.overlaps(network)), None)
-                if other is not None:
-                    raise ServicesHeld(
-                        f"{network}, where this cluster's Services are, overlaps {other} of this machine"
-                    )
         else:
-            services = choose(taken, SERVICES)
+            services = choose([*taken, *filter(None, [balancers])], SERVICES)
             mine = ServiceRanges(str(services), str(choose([*taken, services], BALANCERS)))
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            files.replace(kept, msgspec.json.encode(mine))
+        if balancers is not None:
+            _check(balancers, [*taken, mine.networks[0]], "wanted for load balancers")
+            mine = ServiceRanges(mine.services, str(balancers))
+        for network in mine.networks:
+            _check(network, taken, "where this cluster's Services are")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        files.replace(kept, msgspec.json.encode(mine))
         run.mkdir(parents=True, exist_ok=True)
         (run / _RESERVATION).write_bytes(msgspec.json.encode(mine))
     return mine
+
+
+def _check(network: IPv4Network, taken: Iterable[IPv4Network], what: str) -> None:
+    other = next((each for each in taken if each.overlaps(network)), None)
+    if other is not None:
+        raise ServicesHeld(f"{network}, {what}, overlaps {other} of this machine")
 
 
 def reserved(run_root: Path, *, but: str = "") -> list[IPv4Network]:

@@ -40,6 +40,19 @@ def test_a_range_that_was_lost_meanwhile_is_not_shared(machine: Path) -> None:
         reserve(machine / "one", run / "one")
 
 
+def test_a_range_for_load_balancers_may_be_chosen(machine: Path) -> None:
+    """At any start; one that the machine, another instance or the cluster's own Services have is refused by name."""
+    run, own = machine / "run", IPv4Network("192.168.77.0/28")
+    assert reserve(machine / "one", run / "one", own).balancers == "192.168.77.0/28"
+    assert reserve(machine / "one", run / "one").balancers == "192.168.77.0/28"
+    for taken, by in (("10.97.5.0/24", "10.97.0.0/16"), ("10.96.7.0/24", "10.96.0.0/16")):
+        with pytest.raises(ServicesHeld, match=f"{taken}, wanted for load balancers, overlaps {by} of this machine"):
+            reserve(machine / "one", run / "one", IPv4Network(taken))
+    with pytest.raises(ServicesHeld, match="192.168.77.0/28, wanted for load balancers"):
+        reserve(machine / "two", run / "two", own)
+    assert reserve(machine / "three", run / "three", IPv4Network("10.98.0.0/24")).services == "10.99.0.0/16"
+
+
 def test_a_reservation_that_was_half_written_holds_nothing(machine: Path) -> None:
     """What a kill has left is passed over."""
     (machine / "run" / "dead").mkdir(parents=True)
