@@ -19,7 +19,10 @@ from tests.running import RunningCluster, busybox_archive, eventually, free_port
 
 pytestmark = pytest.mark.root
 
-SERVE = "mkdir -p /www; hostname > /www/index.html; exec httpd -f -p 8080 -h /www"
+SERVE = """mkdir -p /www; hostname > /www/index.html
+trap 'exit 0' TERM
+httpd -f -p 8080 -h /www & wait"""
+"""A server that ends at SIGTERM at once, with all that it was answering; as the first process httpd alone would not."""
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +175,78 @@ def test_down_leaves_no_rules(tmp_path) -> None:
     running.podling("down")
     tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
     assert table not in tables
+
+
+class Load:
+    """So many requests a second, each over a connection of its own, from so many threads; failures are kept."""
+
+    def __init__(self, address: str, rate: int = 200, threads: int = 8) -> None:
+        self.failures: list[str] = []
+        self.served: dict[str, int] = {}
+        self._address = address
+        self._pause = threads / rate
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._call, args=(n / rate,)) for n in range(threads)]
+
+    def _call(self, offset: float) -> None:
+        due = time.monotonic() + offset
+        while not self._stop.is_set():
+            time.sleep(max(0.0, due - time.monotonic()))
+            due += self._pause
+            answer = page(self._address, timeout=5)
+            if answer.startswith("roll-"):
+                self.served[answer] = self.served.get(answer, 0) + 1
+            else:
+                self.failures.append(f"{answer} at {time.time() % 1000:.3f}")
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def roll(cluster: RunningCluster, generation: int) -> None:
+    """Replace five Pods one by one: the new one Ready, the old one deleted and gone."""
+    for number in range(5):
+        name = f"roll-{generation + 1}-{number}"
+        web(cluster, name, "roll")
+        cluster.wait_ready(name)
+        cluster.kubectl("delete", "pod", f"roll-{generation}-{number}", timeout=30)
+
+
+def test_no_request_fails_while_pods_are_replaced(cluster: RunningCluster) -> None:
+    """Five Pods behind 200 requests a second, of a server that ends at SIGTERM at once: none is dropped."""
+    made = service(cluster, "roll")
+    for number in range(5):
+        web(cluster, f"roll-0-{number}", "roll")
+    cluster.wait_ready(*(f"roll-0-{number}" for number in range(5)))
+    address = made["spec"]["clusterIP"]
+    eventually(lambda: len({page(address) for _ in range(25)}) == 5)
+    runs = 10 if os.environ.get("PODLING_PROVE") else 2
+    for generation in range(runs):
+        began = time.monotonic()
+        with Load(address) as load:
+            roll(cluster, generation)
+        took = time.monotonic() - began
+        total = sum(load.served.values())
+        print(f"run {generation + 1}: {total} requests in {took:.1f} s, {len(load.failures)} failed")
+        assert load.failures == []
+        assert len(load.served) == 10
+        assert total > 100 * took
+
+
+def test_a_pod_that_is_alone_goes_at_once(cluster: RunningCluster) -> None:
+    """Where no other endpoint could take over, and where no Service selects it, nothing waits."""
+    service(cluster, "alone")
+    web(cluster, "alone", "alone")
+    web(cluster, "unselected", "unselected")
+    cluster.wait_ready("alone", "unselected")
+    for name in ("alone", "unselected"):
+        began = time.monotonic()
+        cluster.kubectl("delete", "pod", name)
+        assert time.monotonic() - began < 1.5

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from podling.aio.supervisor import Supervisor
     from podling.client.seams import PodNetwork
     from podling.cluster.control_plane import ControlPlane
+    from podling.kubelet.letting_go import LettingGo
     from podling.kubelet.probes.wire import Wire
     from podling.kubelet.resources import NodeCgroups
     from podling.kubelet.stats import Stats
@@ -76,6 +77,7 @@ def make_kubelet(
     wire: Wire,
     stats: Stats | None = None,
     cgroups: NodeCgroups | None = None,
+    letting_go: LettingGo | None = None,
 ) -> Kubelet:
     """Return the kubelet of node `name`, calling as that node."""
     user = node_user(name)
@@ -100,6 +102,7 @@ def make_kubelet(
         wire=wire,
         stats=stats,
         cgroups=cgroups,
+        letting_go=letting_go,
     )
 
 

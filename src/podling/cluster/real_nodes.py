@@ -18,6 +18,7 @@ from podling.cluster.control_plane import ADMIN
 from podling.cluster.failure import StartFailed
 from podling.cluster.membership import readdress, retire
 from podling.cluster.nodes import ComposedNode, make_kubelet
+from podling.kubelet.letting_go import LettingGo
 from podling.kubelet.machine import read_machine, share_of
 from podling.kubelet.probes.wire import HostWire
 from podling.kubelet.resources import NodeCgroups
@@ -234,6 +235,7 @@ class RealNodes:
             wire=HostWire(node.host, self._clock),
             stats=MachineStats(runtime, settings, runtime.layout.images, cgroups, machine.memory, shared=count > 1),
             cgroups=cgroups,
+            letting_go=LettingGo(node.name, context.informers, self._clock),
         )
         return ComposedNode(kubelet, runtime, node.host.listen(node.address, KUBELET_PORT))
 

@@ -1,7 +1,8 @@
 """A kubelet's configuration file: upstream's KubeletConfiguration, as far as this kubelet can obey it.
 
 Owns the reading of its fields into `Settings`. Knows no file. What cannot be obeyed is refused by name, never passed
-over. `evictionMonitoringPeriod` alone is Podling's own: upstream's ten seconds between looks, settable.
+over. Podling's own are `evictionMonitoringPeriod`, upstream's ten seconds between looks, and
+`serviceReleaseTimeout`, the longest that a deleted Pod waits to be let go by the proxies of its Services.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _RESERVED: Final = ("systemReserved", "kubeReserved")
 _FIELDS: Final = frozenset((
     "evictionPressureTransitionPeriod", "evictionMonitoringPeriod", *_GARBAGE, *_THRESHOLDS, *_RESERVED,
     "apiVersion", "kind", "evictionMaxPodGracePeriod", "imageMinimumGCAge", "maxPods", "podPidsLimit",
-    "seccompDefault", "allowedUnsafeSysctls",
+    "serviceReleaseTimeout", "seccompDefault", "allowedUnsafeSysctls",
 ))  # fmt: skip
 _UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(h|ms|m|s|us|µs|ns)")
@@ -59,8 +60,12 @@ def configured(settings: Settings, tree: Mapping[str, Any]) -> Settings:
     if not 0 <= garbage.low <= garbage.high <= 100:
         raise ValueError("imageGCLowThresholdPercent must not be above imageGCHighThresholdPercent, both of 0 to 100")
     pids = _whole(tree, "podPidsLimit") if "podPidsLimit" in tree else -1
+    policy = settings.policy
+    if "serviceReleaseTimeout" in tree:
+        policy = replace(policy, let_go=seconds(tree["serviceReleaseTimeout"]))
     return replace(
         settings,
+        policy=policy,
         eviction=eviction,
         garbage=garbage,
         max_pods=_whole(tree, "maxPods") if "maxPods" in tree else settings.max_pods,

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from podling.client.events import EventRecorder
     from podling.client.informer import Informers
     from podling.client.seams import PodNetwork
+    from podling.kubelet.letting_go import LettingGo
     from podling.kubelet.machine import Machine
     from podling.kubelet.probes.wire import Wire
     from podling.kubelet.resources import NodeCgroups
@@ -79,6 +80,7 @@ class Kubelet:
         wire: Wire,
         stats: Stats | None = None,
         cgroups: NodeCgroups | None = None,
+        letting_go: LettingGo | None = None,
     ) -> None:
         """`wire` is how probes and hooks reach the ports of containers.
 
@@ -121,6 +123,7 @@ class Kubelet:
             clock,
             settings,
         )
+        self._letting_go = letting_go
         self._checks = Checks(runtime, wire, clock)
         self.workers = PodWorkers(self._worker, clock, supervisor)
         self._config = PodConfig(self._pods, self.workers)
@@ -229,6 +232,7 @@ class Kubelet:
             self.settings.volume_period if self.settings.root is not None else None,
             checks=self._checks,
             resize=self._admission.resize,
+            letting_go=self._letting_go,
             appeal=self._appeal,
         )
 

@@ -44,10 +44,12 @@ if TYPE_CHECKING:
     from podling.aio.supervisor import Supervisor
     from podling.api.types.core_v1 import ContainerStatus, Pod, PodStatus
     from podling.kubelet.effects import Effects
+    from podling.kubelet.letting_go import LettingGo
     from podling.kubelet.probes.checks import Checks
     from podling.kubelet.status import StatusWriter
     from podling.kubelet.wording import PodEvents
     from podling.lifecycle.facts import ContainerFacts, Eviction, Rejection
+    from podling.lifecycle.letting_go import Hold
     from podling.lifecycle.probes import Checked, ProbeKind
     from podling.lifecycle.restart import Policy
     from podling.lifecycle.status import NodeFacts
@@ -74,6 +76,7 @@ class PodWorker:
         *,
         checks: Checks,
         resize: Callable[[Pod], Rejection | None] | None = None,
+        letting_go: LettingGo | None = None,
         appeal: Callable[[Pod, Rejection], Awaitable[Rejection | None]] | None = None,
     ) -> None:
         """`volume_period` is how often projected volumes are refreshed; `None` never. A `rejection` stands only if
@@ -90,6 +93,7 @@ class PodWorker:
         self._rejection = rejection
         self._appeal = appeal
         self._resize = resize
+        self._letting_go = letting_go
         self._eviction: Eviction | None = None
         self._vanished = False
         self._released = False
@@ -149,6 +153,8 @@ class PodWorker:
             await self._work()
         finally:
             self._prober.close()
+            if self._letting_go is not None:
+                self._letting_go.forget(self.pod.metadata.uid)
 
     def _report(self, container: str, kind: ProbeKind, checked: Checked) -> None:
         self._events.probed(self.pod, container, kind, checked)
@@ -218,7 +224,17 @@ class PodWorker:
         )
         self._probe(view)
         refusal = self._resize(pod) if self._resize is not None and resized(view) else None
-        return replace(view, probes=self._prober.facts, resize_refusal=refusal)
+        return replace(view, probes=self._prober.facts, resize_refusal=refusal, hold=self._hold(view))
+
+    def _hold(self, view: PodView) -> Hold | None:
+        """Return what holds a deleted Pod that still runs and is not being killed yet."""
+        if self._letting_go is None or view.pod.metadata.deletion_timestamp is None:
+            return None
+        running = any(container.is_running for container in view.containers)
+        if view.vanished or not running or any(key.startswith("kill/") for key in view.busy):
+            self._letting_go.forget(view.pod.metadata.uid)
+            return None
+        return self._letting_go.hold(view.pod, self.kick)
 
     def _probe(self, view: PodView) -> None:
         """Let every instance that runs be probed, and no other."""

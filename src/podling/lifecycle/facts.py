@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from podling.api.types.core_v1 import Pod
     from podling.lifecycle.cgroups import Limits
+    from podling.lifecycle.letting_go import Hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,8 @@ class PodView:
     """Why the node does not give what is asked for now: `Infeasible` or `Deferred`."""
     pre_stopped: Collection[str] = ()
     """Ids of the instances whose preStop hook has begun."""
+    hold: Hold | None = None
+    """What may still send new connections to a Pod that is deleted, where somebody could take over from it."""
 
     def latest(self, name: str) -> ContainerFacts | None:
         """Return the newest instance of a container."""

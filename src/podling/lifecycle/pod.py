@@ -9,7 +9,8 @@ time but `now`. The way of a Pod, as the plan walks it:
     image ───┘                                                      │
                  ending ◀─ deletion, deadline, rejection, all done ─┤
                    │                                  RestartAllContainers: kill, forget, and from init 1 again
-                   └─▶ kill main ─▶ kill sidecars, last first ─▶ stop sandbox ─▶ delete from the API ─▶ tear down
+                   └─▶ let go by Services ─▶ kill main ─▶ kill sidecars, last first ─▶ stop sandbox ─▶ delete from the
+                       API ─▶ tear down
 
 Invariants, each held by a test: an action whose key is busy is not planned again; no container is planned to start
 while an instance of it lives, nor an instance twice; nothing is started once an end is known; sandbox, volumes and the
@@ -42,6 +43,7 @@ from podling.lifecycle.actions import (
     TearDown,
 )
 from podling.lifecycle.container import Stage
+from podling.lifecycle.letting_go import stop_at
 from podling.lifecycle.resize import needs_restart, resized
 from podling.lifecycle.restart import (
     UPSTREAM,
@@ -191,7 +193,7 @@ class _Due:
             if key.startswith("image/") or (key == "volumes" and not view.volumes_ready):
                 self._do(Abandon(key))
         self._give_up_hooks()
-        if self._still_killing():
+        if (ending.cause is Cause.DELETED and self._is_held()) or self._still_killing():
             return False
         if any(key == "sandbox" or key.startswith("container/") for key in view.busy):
             return False
@@ -214,6 +216,20 @@ class _Due:
         for key in self._view.busy:
             if key.startswith("prestop/") and key.removeprefix("prestop/") not in alive:
                 self._do(Abandon(key))
+
+    def _is_held(self) -> bool:
+        """Whether SIGTERM waits for Services to let the Pod go; its preStop hooks run meanwhile."""
+        view = self._view
+        if not any(container.is_running for container in view.containers):
+            return False
+        if any(key.startswith("kill/") for key in view.busy):
+            return False
+        at = stop_at(view, self._now, self._policy)
+        if self._now >= at:
+            return False
+        self._not_before(at)
+        self._run_pre_stops([container.name for container in view.containers])
+        return True
 
     def _still_killing(self) -> bool:
         """Kill in order: main, init and ephemeral containers together, then the sidecars from the last."""

@@ -48,6 +48,10 @@ class Policy:
     """How long ErrImagePull is told before it becomes ImagePullBackOff."""
     resize_retry: float = 10.0
     """Between looks whether there is room by now for a resize that was deferred."""
+    let_go: float = 1.0
+    """The longest that SIGTERM waits for Services to let a deleted Pod go; 0 never waits, as upstream."""
+    last_answers: float = 0.2
+    """How long a Pod that was let go is left to answer what had been sent to it."""
 
 
 UPSTREAM: Final = Policy()

@@ -13,13 +13,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from podling.api.types.core_v1 import Service, ServicePort
     from podling.api.types.discovery_v1 import Endpoint, EndpointSlice
+
+PROGRAMMED: Final = "podling.dev/programmed"
+"""A proxy's word on its node's Lease: the revision of EndpointSlices up to which everything is in its rules."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

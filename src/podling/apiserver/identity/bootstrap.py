@@ -469,6 +469,7 @@ _BINDINGS: Final[dict[str, tuple[str, ...]]] = {
 """ClusterRole → who has it everywhere; the binding carries the role's name."""
 
 _ROLES: Final[dict[tuple[str, str], tuple[_Rule, ...]]] = {
+    ("kube-node-lease", "podling:node-proxier"): (("list watch patch", "coordination.k8s.io", "leases"),),
     ("kube-system", "extension-apiserver-authentication-reader"): (
         (_READ, "core", "configmaps", "extension-apiserver-authentication"),
     ),
@@ -490,6 +491,7 @@ _ROLES: Final[dict[tuple[str, str], tuple[_Rule, ...]]] = {
 }
 
 _ROLE_BINDINGS: Final[dict[tuple[str, str], tuple[str, tuple[str, ...]]]] = {
+    ("kube-node-lease", "podling:node-proxier"): ("podling:node-proxier", ("u:system:kube-proxy",)),
     ("kube-system", "system::extension-apiserver-authentication-reader"): (
         "extension-apiserver-authentication-reader",
         ("u:system:kube-controller-manager", "u:system:kube-scheduler"),

@@ -2,8 +2,8 @@
 
 Owns the loop. A change of a Service or of its slices marks the Service; what is marked is planned anew and carried into
 the table in one transaction, at once. Decides nothing: `reach.selection` and `rules.plan` do. Invariants: the table is
-replaced by a whole one at start, never taken away first; whoever takes it away finds it back; the revision told by
-`programmed` is one whose changes are all in the rules.
+replaced by a whole one at start, never taken away first; whoever takes it away finds it back; the revision told of
+is one whose changes are all in the rules.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from podling.linux.nf_tables import TableWatch
 from podling.network.proxy.chains import Facts
 from podling.network.proxy.health import HealthChecks
 from podling.network.proxy.installed import Installed, remove
+from podling.network.proxy.programmed import Programmed
 from podling.network.proxy.rules import NOTHING, ServiceRules, plan
 from podling.network.proxy.stale import forget, to_look_at
 from podling.network.proxy.table import table_name
@@ -64,8 +65,7 @@ class Proxy:
         self._is_whole = False
         self._disturbed = False
         self._kicked = asyncio.Event()
-        self.programmed = 0
-        """The revision of EndpointSlices up to which everything is in the rules."""
+        self._programmed = Programmed(context, self._slices)
         self._health = HealthChecks(context.host, context.clock)
 
     async def start(self) -> None:
@@ -80,6 +80,7 @@ class Proxy:
         self._slices.on_change(self._slice_changed)
         await self._install()
         self._context.supervisor.component(f"proxy {self._context.node}", self._run)
+        self._context.supervisor.component(f"proxy's word {self._context.node}", self._programmed.tell)
 
     def close(self) -> None:
         """Let go; the rules stay."""
@@ -163,7 +164,7 @@ class Proxy:
         stale = to_look_at(changes)
         if stale:
             await asyncio.to_thread(forget, self._context.host.network_namespace, stale)
-        self.programmed = revision
+        self._programmed.reached(revision)
         await self._health.follow(changes)
 
     def _plan(self, key: str) -> ServiceRules:
