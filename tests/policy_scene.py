@@ -60,9 +60,9 @@ class Scene(TwoNodes):
     """What each Pod is, as a plain reading of policies sees it, and where."""
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
     services: dict[str, str] = field(default_factory=dict)
+    api: Api = field(init=False)
 
     def fill(self) -> None:
-        self.api = Api(self.cluster)
         self.labels = {"default": {}, OTHER: {"team": "x"}}
         self.api.ask("POST", "/api/v1/namespaces", {"metadata": {"name": OTHER, "labels": {"team": "x"}}})
         self.cluster.kubectl("wait", "--for=create", "serviceaccount/default", "-n", OTHER)

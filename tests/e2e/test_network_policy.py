@@ -22,7 +22,7 @@ from podling.linux import namespaces
 from podling.linux.nf_tables import Tables
 from podling.network.policy.rules import table_name
 from tests.machine.reach.test_policy import policy_tree
-from tests.policy_scene import NODE_PORT, OTHER, PATIENCE, Scene
+from tests.policy_scene import NODE_PORT, OTHER, PATIENCE, Api, Scene
 from tests.running import RunningCluster, busybox_archive, eventually, free_port, pod_manifest
 from tests.two_nodes import OUTSIDE, OUTSIDE_NETWORK, PORT, TCP, UDP, Caller, Target, ask, ask_all, outside_machine
 
@@ -39,9 +39,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             cluster.podling("image", "load", str(busybox_archive(folder)))
             scene = Scene(cluster, outside)
             scene.learn()
-            scene.fill()
-            yield scene
-            scene.api.close()
+            with contextlib.closing(Api(cluster)) as scene.api:
+                scene.fill()
+                yield scene
         finally:
             cluster.podling("down", check=False)
     with contextlib.closing(Tables()) as tables:
@@ -138,7 +138,7 @@ def test_the_whole_network_with_and_without_policies(scene: Scene, capsys: pytes
         # Cluster addresses mean nothing outside, and nobody calls the outside from there by way of the cluster.
         if caller.name != "outside" or not (face.name == "outside" or face.name.startswith("service"))
     ]
-    ready = [call for call in calls if call[2].name in scene.services and call[0].name == "client-1"]
+    ready = [call for call in calls if call[0].name in {"client-1", "client-2"}]  # seen by the proxies of both nodes
     eventually(lambda: all(answer.server for answer in ask_all(ready, PATIENCE)))
     wrong, shown = [], []
     for case in WHOLE:
