@@ -22,6 +22,7 @@ import urllib.request
 from pathlib import Path
 
 import calibrate
+import given
 import podlat
 import policies
 import processes
@@ -115,6 +116,8 @@ def _rows(cluster: Cluster, seconds: int, rest: int) -> list[tuple[str, str, str
         ("create to Ready, one at a time, median", "985 ms", "150 ms", times.create_to_ready, "ms", "conmon + runc")
     )
     rows.append(("30 Pods at once, all Ready", "3.3-4.2/s", "15/s", times.burst_per_second, "/s", ""))
+    starts = asyncio.run(given.measure(cluster.url, TOKEN, IMAGE))
+    rows.append(("a Pod with one of each volume, against a bare one", "", "1.5 x", starts.given / starts.bare, "x", ""))
     rows.append(("delete to gone, grace 1 s, median", "4.0 s", "1.3 s", times.delete_to_gone / 1e3, "s", ""))
 
     cluster.request(

@@ -30,12 +30,14 @@ class MountPoint:
     options: str
     shared: bool
     slave: bool = False
+    root: str = ""
+    """What of its file system is shown: the device's number and a path in it."""
 
 
-def table() -> Sequence[MountPoint]:
-    """Return what is mounted in this mount namespace, in the order of mounting."""
+def table(source: str = "/proc/self/mountinfo") -> Sequence[MountPoint]:
+    """Return what is mounted in this mount namespace, or in that of `source`, in the order of mounting."""
     points = []
-    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+    for line in Path(source).read_text(encoding="utf-8", errors="surrogateescape").splitlines():
         words = line.split(" ")
         separator = words.index("-", 6)
         points.append(
@@ -46,6 +48,7 @@ def table() -> Sequence[MountPoint]:
                 options=words[separator + 3],
                 shared=any(word.startswith("shared:") for word in words[6:separator]),
                 slave=any(word.startswith("master:") for word in words[6:separator]),
+                root=f"{words[2]} {words[3]}",
             )
         )
     return points
@@ -57,10 +60,10 @@ def _unescape(word: str) -> str:
     return word
 
 
-def holding(path: str) -> MountPoint:
-    """Return the mount that `path`, free of links, lies on."""
+def holding(path: str, points: Sequence[MountPoint] | None = None) -> MountPoint:
+    """Return the mount that `path`, free of links, lies on; `points` is the table where it is at hand."""
     best = MountPoint("/", "", "", "", shared=False)
-    for point in table():
+    for point in points if points is not None else table():
         if len(point.target) >= len(best.target) and (path + "/").startswith(point.target.rstrip("/") + "/"):
             best = point
     return best

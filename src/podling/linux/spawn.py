@@ -80,6 +80,10 @@ class Launcher:
         self._enter = enter
         self._entered = False
 
+    def again(self) -> None:
+        """Let `enter` run once more before the next process starts."""
+        self._entered = False
+
     async def start(
         self,
         argv: Sequence[str],

@@ -75,11 +75,10 @@ def prepare(
     image_layers: Mapping[str, Sequence[str]],
     around: dict[str, Any],
     mounted_at: Path,
-    arriving: Sequence[Path] | None = None,
 ) -> None:
     """Make the bundle whole: record on disk, root mounted, specification written.
 
-    `mounted_at` is where to mount what the root of a user namespace must find; `arriving` is `roots.Plain`'s.
+    `mounted_at` is where to mount what the root of a user namespace must find.
     """
     for name in ("rootfs", "upper", "work"):
         (bundle / name).mkdir(parents=True)
@@ -88,7 +87,7 @@ def prepare(
         records.save(bundle / STATE, record, durable=True)
         files.sync_directories([bundle, bundle.parent, bundle.parent.parent])
         config = record.config
-        place = _place(bundle, mounted_at, around, arriving)
+        place = _place(bundle, mounted_at, around)
         root = place.mount_root(layers)
         sources = {}
         for number, mount in enumerate(config.mounts):
@@ -138,10 +137,10 @@ def _part_of(target: Path, sub_path: str) -> str:
         os.close(root)
 
 
-def _place(bundle: Path, place: Path, around: Mapping[str, Any], arriving: Sequence[Path] | None) -> roots.Place:
+def _place(bundle: Path, place: Path, around: Mapping[str, Any]) -> roots.Place:
     owner = next((ids.host for ids in around["ids"] if ids.container == 0), None)
     if owner is None:
-        return roots.Plain(bundle, arriving)
+        return roots.Plain(bundle)
     return roots.Mapped(bundle, place, around["namespaces"]["user"], owner)
 
 

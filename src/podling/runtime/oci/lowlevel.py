@@ -12,20 +12,22 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import platform
 import shutil
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from podling.linux import cgroup, files, syscalls, trees
+from podling.linux import cgroup, files, mounts, syscalls, trees
 from podling.linux.spawn import Launcher
 from podling.runtime.protocol import RuntimeFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from podling.aio.clock import Clock
     from podling.linux.host import Completed
@@ -52,6 +54,8 @@ class LowLevel:
         self._clock = clock
         self._hierarchies = hierarchies
         self._around = False
+        self._thread = 0
+        """The launching thread's, once it has a mount namespace of its own."""
         self.launcher = self._launcher()
         self.choice = Choice("", "", "")
 
@@ -63,14 +67,37 @@ class LowLevel:
         group.create()
         group.add_own_thread()
         if self._around and self._hierarchies.v2 is not None:
+            if self._thread:
+                # Back to the process's own namespace first: this copy of it has grown old.
+                with open("/proc/self/ns/mnt", "rb") as own:  # noqa: PTH123
+                    syscalls.setns(own.fileno(), syscalls.CLONE_NEWNS)
+            self._thread = threading.get_native_id()
             syscalls.unshare(syscalls.CLONE_NEWNS)
             syscalls.mount("", str(cgroup.ROOT), "", syscalls.MS_REC | syscalls.MS_PRIVATE)
             syscalls.umount2(str(self._hierarchies.v2), syscalls.MNT_DETACH)
 
-    @property
-    def apart(self) -> bool:
-        """Whether the program sees a mount namespace of its own: what is mounted later must be shared to be seen."""
-        return self._around
+    def look(self, paths: Iterable[str]) -> None:
+        """Let the program see what is mounted at `paths` and below them by now.
+
+        Its namespace is a copy: of mounts that came later only the shared ones arrive there. Where one is missing, the
+        next process starts from a new copy; whoever runs keeps the old one.
+        """
+        wanted = [path for path in map(os.path.realpath, paths) if not self._is_own(path)]
+        if not self._around or not self._thread or not wanted:
+            return
+        known = {(point.target, point.root) for point in mounts.table(f"/proc/self/task/{self._thread}/mountinfo")}
+        points = mounts.table()
+        concerned = {mounts.holding(path, points) for path in wanted}
+        concerned |= {point for point in points for path in wanted if point.target.startswith(path.rstrip("/") + "/")}
+        if any((point.target, point.root) not in known and not self._is_away(point) for point in concerned):
+            self.launcher.again()
+
+    def _is_own(self, path: str) -> bool:
+        """Whether a path lies where the instance mounts things itself: shared, so that all of it arrives."""
+        return any(Path(path).is_relative_to(folder) for folder in (self._layout.pods, self._layout.run))
+
+    def _is_away(self, point: mounts.MountPoint) -> bool:
+        return point.target == str(self._hierarchies.v2) or self._is_own(point.target)
 
     @property
     def moves_processes(self) -> bool:

@@ -41,17 +41,10 @@ class Place(Protocol):
 
 
 class Plain:
-    """Beside the bundle, with the node's own ids.
+    """Beside the bundle, with the node's own ids."""
 
-    Where the low-level runtime has a mount namespace of its own, what is mounted on the machine later does not arrive
-    there, but what is mounted below the folders in `arriving` does: other paths are bound there. Not so what these
-    folders are in (`/`, above all): each such bind would hold all others in it, and keep busy what they mount.
-    """
-
-    def __init__(self, bundle: Path, arriving: Sequence[Path] | None) -> None:
-        """`arriving` is `None` where the low-level runtime sees all that this process sees."""
+    def __init__(self, bundle: Path) -> None:
         self._bundle = bundle
-        self._arriving = arriving
 
     def mount_root(self, layers: Sequence[str]) -> Path:
         root = self._bundle / "rootfs"
@@ -65,16 +58,8 @@ class Plain:
         return target
 
     def source(self, name: str, path: str) -> str:
-        arriving = self._arriving
-        if not path or arriving is None:
-            return ""
-        real = Path(path).resolve()
-        if any(real.is_relative_to(folder) or folder.is_relative_to(real) for folder in arriving):
-            return ""
-        target = self._bundle / name
-        _make_like(path, target)
-        mounts.bind(path, str(target), recursive=True)
-        return str(target)
+        del name, path
+        return ""
 
 
 class Mapped:
@@ -145,7 +130,7 @@ def check_propagation(mount: Mount) -> None:
 def release(bundle: Path) -> None:
     """Unmount what the bundle has mounted; its files stay."""
     for entry in bundle.iterdir() if bundle.is_dir() else ():
-        if entry.name == "rootfs" or entry.name.startswith(("image-", "volume-")):
+        if entry.name == "rootfs" or entry.name.startswith("image-"):
             mounts.unmount(str(entry))
     with contextlib.suppress(FileNotFoundError):
         place = (bundle / _LINK).readlink()

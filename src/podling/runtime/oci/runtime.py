@@ -206,9 +206,9 @@ class OciRuntime:
                 if record.log_path:
                     Path(record.log_path).parent.mkdir(parents=True, exist_ok=True)
                 place = self._layout.roots / record.id
-                arriving = (self._layout.pods, self._layout.run) if self._low_level.apart else None
+                self._low_level.look(mount.host_path for mount in config.mounts if mount.host_path)
                 await asyncio.to_thread(
-                    bundles.prepare, bundle, record, pod.config, image, layers, mounted, around, place, arriving
+                    bundles.prepare, bundle, record, pod.config, image, layers, mounted, around, place
                 )
         except BaseException as error:
             self._containers.drop(record.id)
