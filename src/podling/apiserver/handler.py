@@ -54,8 +54,14 @@ class Handler:
 
     async def handle(self, request: Request, target: Target, verb: str) -> Response:
         """Answer one authorized request."""
-        record, subresource = target.record, target.subresource
         self._check_allowed(target, verb)
+        response = await self._answer(request, target, verb)
+        if target.record.deprecated:
+            response.warnings = (target.record.deprecated, *response.warnings)
+        return response
+
+    async def _answer(self, request: Request, target: Target, verb: str) -> Response:
+        record, subresource = target.record, target.subresource
         if subresource and subresource not in record.parts:
             return await self._subresource(request, target)
         wish = negotiate(request.accept)

@@ -165,6 +165,8 @@ class Record:
     """Those of `subresources` that are the object itself, of which their writers may touch a part."""
     deleted_in_full: bool = False
     """Whether a deletion that is over at once is answered with the object, as upstream does for four kinds."""
+    deprecated: str = ""
+    """What every caller is warned of, upstream's sentence; empty for kinds that are here to stay."""
     shape: Shape = field(init=False, repr=False, compare=False)
     """Reads and writes the stored bytes."""
 

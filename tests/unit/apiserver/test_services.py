@@ -161,6 +161,27 @@ def test_a_balancer_may_do_without_node_ports(run):
     run(main())
 
 
+def test_whoever_asks_for_endpoints_is_warned(run):
+    """On reading and on writing, as upstream has done since 1.33."""
+
+    async def main():
+        async with Served() as api:
+            path = "/api/v1/namespaces/default/endpoints"
+            for method, where, sent in (
+                ("POST", path, {"metadata": {"name": "a"}}),
+                ("GET", path, None),
+                ("GET", f"{path}/a", None),
+                ("DELETE", f"{path}/a", None),
+            ):
+                answer = await api.ask(method, where, sent)
+                assert list(answer.warnings) == [
+                    "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
+                ]
+            assert not (await api.ask("GET", PATH)).warnings
+
+    run(main())
+
+
 def test_a_full_range_says_so(run):
     """In upstream's words, for addresses and for ports; one that is given back can be had again."""
     small = ServiceAddresses("10.96.0.0/29", Chance(1))

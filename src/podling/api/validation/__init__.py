@@ -87,7 +87,7 @@ _ELSEWHERE = {
 }
 
 _ADVISED = {
-    **dict.fromkeys(("Pod", "Service", "Node", "ServiceAccount", "Endpoints"), ""),
+    **dict.fromkeys(("Pod", "Service", "Node", "ServiceAccount"), ""),
     "NetworkPolicy": "networking.k8s.io",
 }
 """Kinds whose writers are warned, and their group."""

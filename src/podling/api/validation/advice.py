@@ -14,7 +14,7 @@ from podling.api.validation.pod_advice import for_pod
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from podling.api.types.core_v1 import Endpoints, Node, Service, ServiceAccount
+    from podling.api.types.core_v1 import Node, Service, ServiceAccount
     from podling.api.types.networking_v1 import NetworkPolicy
 
 _HINTS = "service.kubernetes.io/topology-aware-hints"
@@ -73,11 +73,6 @@ def for_service_account(account: ServiceAccount, old: ServiceAccount | None) -> 
     return []
 
 
-def for_endpoints(endpoints: Endpoints, _old: Endpoints | None) -> list[str]:
-    del endpoints
-    return ["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"]
-
-
 def for_network_policy(policy: NetworkPolicy, _old: NetworkPolicy | None) -> list[str]:
     warnings: list[str] = []
     peers = [
@@ -104,6 +99,5 @@ BY_KIND: dict[str, Callable[[Any, Any], list[str]]] = {
     "Service": for_service,
     "Node": for_node,
     "ServiceAccount": for_service_account,
-    "Endpoints": for_endpoints,
     "NetworkPolicy": for_network_policy,
 }

@@ -120,7 +120,13 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
             allow_create_on_update=True,
             deleted_in_full=True,
         ),
-        Record(r.ENDPOINTS, "/registry/services/endpoints/", plain, allow_create_on_update=True),
+        Record(
+            r.ENDPOINTS,
+            "/registry/services/endpoints/",
+            plain,
+            allow_create_on_update=True,
+            deprecated="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+        ),
         Record(r.LIMIT_RANGES, "/registry/limitranges/", plain, allow_create_on_update=True),
         Record(
             r.PERSISTENT_VOLUMES,
