@@ -81,6 +81,7 @@ CONTAINER: Mapping[str, str] = {
     "ports[].containerPort": f"{_PROBES}::test_named_ports_and_missing_ones",
     "ports[].name": f"{_PROBES}::test_named_ports_and_missing_ones",
     "ports[].hostIP": "machine/placement/test_filters.py::test_ports",
+    "ports[].hostPort": "e2e/test_services.py::test_host_ports",
     "ports[].protocol": "machine/placement/test_filters.py::test_ports",
     "resizePolicy[]": f"{_LATER}::test_which_resize_restarts",
     "resources.limits{}": "e2e/test_resources.py::test_the_tree_of_control_groups",

@@ -137,7 +137,8 @@ def test_rules_that_somebody_removes_come_back(cluster: RunningCluster) -> None:
 def test_services_outlive_podling(cluster: RunningCluster) -> None:
     """Killed and started again: an open connection lives, and at no moment is a new one refused."""
     made = service(cluster, "lasting")
-    web(cluster, "lasting", "lasting")
+    port = free_port()
+    web(cluster, "lasting", "lasting", ports=[{"containerPort": 8080, "hostPort": port}])
     cluster.wait_ready("lasting")
     address = made["spec"]["clusterIP"]
     eventually(lambda: page(address) == "lasting")
@@ -147,9 +148,9 @@ def test_services_outlive_podling(cluster: RunningCluster) -> None:
 
     def call() -> None:
         while not stop.wait(0.005):
-            answer = page(address)
-            if answer != "lasting":
-                failures.append(answer)
+            for answer in (page(address), page("127.0.0.1", port)):
+                if answer != "lasting":
+                    failures.append(answer)
 
     caller = threading.Thread(target=call)
     caller.start()
@@ -165,6 +166,25 @@ def test_services_outlive_podling(cluster: RunningCluster) -> None:
     open_one.sendall(b"GET / HTTP/1.0\r\n\r\n")
     assert b"lasting" in open_one.recv(4096) + open_one.recv(4096)
     open_one.close()
+
+
+def test_host_ports(cluster: RunningCluster) -> None:
+    """A Pod's hostPort is reached at every address of the node, or at its hostIP alone, from Pods too; it goes with it."""
+    anywhere, private = free_port(), free_port()
+    node = cluster.get("nodes")["items"][0]["status"]["addresses"][0]["address"]
+    web(cluster, "ported", "ported", ports=[
+        {"containerPort": 8080, "hostPort": anywhere},
+        {"containerPort": 8080, "hostPort": private, "hostIP": "127.0.0.1", "protocol": "TCP"},
+    ])  # fmt: skip
+    web(cluster, "caller", "caller")
+    cluster.wait_ready("ported", "caller")
+    assert [page(address, anywhere) for address in (node, "127.0.0.1")] == ["ported", "ported"]
+    assert [page(address, private) for address in (node, "127.0.0.1")] == ["CONNECTIONREFUSEDERROR", "ported"]
+    ask = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {node} {anywhere} | tail -n 1"
+    for pod in ("caller", "ported"):
+        assert cluster.kubectl("exec", pod, "--", "sh", "-c", ask).stdout.strip() == "ported"
+    cluster.kubectl("delete", "pod", "ported")
+    assert page("127.0.0.1", anywhere) == "CONNECTIONREFUSEDERROR"
 
 
 def test_down_leaves_no_rules(tmp_path) -> None:

@@ -54,7 +54,6 @@ UNENFORCED: Mapping[str, Mapping[str, str]] = {
             f"spec.{containers}[].{leaf}": why
             for containers in _CONTAINER_LISTS
             for leaf, why in {
-                "ports[].hostPort": "the port is reserved on the node but not forwarded",
                 "resources.claims[]": "devices are not allocated",
                 "securityContext.appArmorProfile.type=Localhost": _NO_APPARMOR,
                 "securityContext.appArmorProfile.type=RuntimeDefault": _NO_DEFAULT_APPARMOR,

@@ -15,6 +15,7 @@ from podling.network.context import NetworkContext
 from podling.network.flows import FlowReader
 from podling.network.policy.enforcer import PolicyEnforcer
 from podling.network.policy.podnetwork import PoliciedPodNetwork
+from podling.network.proxy.hostports import HostPorts
 from podling.network.proxy.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ async def start(
     # In this order: the proxy (Services), then policies, then flows. Each adds itself here.
     proxy = Proxy(context)
     closing.callback(proxy.close)
+    if wiring is context.pods:  # CNI plugins see to host ports themselves
+        wiring = forwarding = HostPorts(context.pods, proxy, context.data)
+        await forwarding.start()
     await proxy.start()
     informers = plane.informers(POLICY, context.supervisor)
     enforcing = replace(context, client=plane.client(POLICY), informers=informers)

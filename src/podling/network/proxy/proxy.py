@@ -25,7 +25,7 @@ from podling.network.proxy.table import table_name
 from podling.reach.endpoints import SERVICE_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from podling.api.encoded import Encoded
     from podling.network.context import NetworkContext
@@ -39,6 +39,8 @@ SETTINGS: Final = {
 upstream's proxy sets."""
 _MOST_TRACKED: Final = "net.netfilter.nf_conntrack_max"
 _TRACKED: Final = 131072
+_POD: Final = "~"
+"""What the owners begin with that are Pods: where a Service wants the same, it goes before them."""
 
 log = logging.getLogger("podling.proxy")
 
@@ -61,7 +63,9 @@ class Proxy:
         self._slices.add_index("service", _service_of)
         self._installed = Installed(context.host.network_namespace, table_name(context.instance), facts)
         self._watch: TableWatch | None = None
+        self._forwarded: dict[str, ServiceRules] = {}
         self._marked: dict[str, None] = {}
+        self._waiters: dict[str, list[asyncio.Future[None]]] = {}
         self._is_whole = False
         self._disturbed = False
         self._kicked = asyncio.Event()
@@ -81,6 +85,21 @@ class Proxy:
         await self._install()
         self._context.supervisor.component(f"proxy {self._context.node}", self._run)
         self._context.supervisor.component(f"proxy's word {self._context.node}", self._programmed.tell)
+
+    def forward(self, pod: str, rules: ServiceRules) -> None:
+        """Have ports of the node lead to a Pod, by its uid, or no more."""
+        if rules == NOTHING:
+            self._forwarded.pop(_POD + pod, None)
+        else:
+            self._forwarded[_POD + pod] = rules
+        self._mark(_POD + pod)
+
+    async def caught_up(self, pod: str) -> None:
+        """Return when what `forward` was told last of a Pod is in the rules."""
+        if _POD + pod in self._marked:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.setdefault(_POD + pod, []).append(waiter)
+            await waiter
 
     def close(self) -> None:
         """Let go; the rules stay."""
@@ -127,9 +146,10 @@ class Proxy:
             self._watch.close()
         self._is_whole = self._disturbed = False
         revision = self._slices.revision
-        self._marked.clear()
+        marked, self._marked = self._marked, {}
         before = dict(self._installed.owners())
         wanted = {f"{obj.namespace}/{obj.name}": NOTHING for obj in self._services}
+        wanted |= dict.fromkeys((*self._forwarded, *marked), NOTHING)
         for key in wanted:
             wanted[key] = self._plan(key)
         await asyncio.to_thread(self._installed.install, wanted)
@@ -140,6 +160,7 @@ class Proxy:
         # What was done to the table before it was watched is not told.
         self._disturb(seen=False)
         await self._settle(revision, before, wanted)
+        self._release(wanted)
 
     async def _catch_up(self) -> None:
         revision = self._slices.revision
@@ -148,14 +169,22 @@ class Proxy:
         wanted = {key: self._plan(key) for key in marked}
         wanted = {key: rules for key, rules in wanted.items() if rules != before[key]}
         if wanted:
-            await self._carry_out(wanted)
+            await self._carry_out(wanted, marked)
         await self._settle(revision, before, wanted)
+        self._release(marked)
 
-    async def _carry_out(self, wanted: Mapping[str, ServiceRules]) -> None:
+    def _release(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            for waiter in self._waiters.pop(key, ()):
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    async def _carry_out(self, wanted: Mapping[str, ServiceRules], marked: Mapping[str, None]) -> None:
         try:
             await asyncio.to_thread(self._installed.change, wanted)
         except OSError:
             self._is_whole = False
+            self._marked = {**marked, **self._marked}
             raise
 
     async def _settle(self, revision: int, before: Mapping[str, ServiceRules], now: Mapping[str, ServiceRules]) -> None:
@@ -168,6 +197,8 @@ class Proxy:
         await self._health.follow(changes)
 
     def _plan(self, key: str) -> ServiceRules:
+        if key.startswith(_POD):
+            return self._forwarded.get(key, NOTHING)
         namespace, _, name = key.partition("/")
         service = self._services.get(name, namespace)
         if service is None:
