@@ -84,7 +84,7 @@ class ControlPlane:
         informers = self.informers(CONTROLLERS, supervisor)
         controllers.run(
             supervisor,
-            lambda account: self.client(account_user(account)),
+            lambda account: self.client(account_user(account) if account else CONTROLLERS),
             informers,
             self._clock,
             root_ca,

@@ -24,7 +24,7 @@ class Controller(Protocol):
     """One reconciler."""
 
     account: str
-    """The ServiceAccount in `kube-system` that it acts as: upstream's."""
+    """The ServiceAccount in `kube-system` that it acts as: upstream's; empty for `system:kube-controller-manager`."""
 
     def __init__(self, context: Context) -> None: ...
 
@@ -35,6 +35,7 @@ class Controller(Protocol):
 
 def controllers() -> tuple[type[Controller], ...]:
     """Return every controller, in the order in which they are started."""
+    from podling.controllers.account_tokens import AccountTokens
     from podling.controllers.disruption import Disruption
     from podling.controllers.endpoint_slice_mirroring import EndpointSliceMirroring
     from podling.controllers.endpoint_slices import EndpointSlices
@@ -54,6 +55,7 @@ def controllers() -> tuple[type[Controller], ...]:
 
     return (
         ServiceAccounts,
+        AccountTokens,
         RootCertificatePublisher,
         NamespaceLifecycle,
         GarbageCollector,
