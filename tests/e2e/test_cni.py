@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(not (PLUGINS / "ptp").exists(), reason="containernetworking-plugins is not installed"),
 ]
-SUBNET = "10.99.77.0/24"
+SUBNET = f"172.29.{os.getpid() % 256}.0/24"
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster
 
 
 def leases(cluster: RunningCluster) -> list[str]:
-    found = (cluster.data.parent / "leases").glob("*/10.*")
+    found = (cluster.data.parent / "leases").glob("*/172.*")
     return sorted(path.name for path in found)
 
 
@@ -90,7 +90,7 @@ def test_plugins_wire_a_pod(cluster: RunningCluster) -> None:
         )  # fmt: skip
         return done.stdout.splitlines()[-1] if done.stdout else done.stderr
 
-    assert served(before["web"][0], 8080)
+    eventually(lambda: served(before["web"][0], 8080))
     assert served(node, port)
     assert ask(here, TCP, before["web"][0], 9).seen == "connection refused"
     cluster.kubectl("exec", "other", "--", "sh", "-c", f"echo | nc -w 3 {node} {cluster.port}")
