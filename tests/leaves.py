@@ -279,6 +279,31 @@ CLAIMS: Mapping[str, str] = {
 }  # fmt: skip
 """Claims that Pods name and those that are made for them."""
 
+_POLICIES = "e2e/test_network_policy.py::test_who_reaches_whom_under_policies"
+_SELECTED = ("matchLabels{}", "matchExpressions[].key", "matchExpressions[].operator", "matchExpressions[].values[]")
+
+POLICY: Mapping[str, str] = {
+    f"spec.{path}": _POLICIES
+    for path in (
+        *(f"podSelector.{part}" for part in _SELECTED),
+        "policyTypes[]",
+        *(
+            f"{rules}.{path}"
+            for rules, peers in (("ingress[]", "from[]"), ("egress[]", "to[]"))
+            for path in (
+                *(f"{peers}.podSelector.{part}" for part in _SELECTED),
+                *(f"{peers}.namespaceSelector.{part}" for part in _SELECTED),
+                f"{peers}.ipBlock.cidr",
+                f"{peers}.ipBlock.except[]",
+                "ports[].endPort",
+                "ports[].port",
+                "ports[].protocol",
+            )
+        ),
+    )
+}
+"""One table of policies, tried with each caller and each callee of two nodes."""
+
 SEEN: Mapping[str, Mapping[str, str]] = {
     "Pod": {
         **{
@@ -291,5 +316,6 @@ SEEN: Mapping[str, Mapping[str, str]] = {
         **POD,
         **CLAIMS,
     },
+    "NetworkPolicy": POLICY,
 }
 """By kind: path → test. A kind that is here is walked whole."""

@@ -21,10 +21,10 @@ from podling.api.resources import NETWORK_POLICIES
 from podling.linux import namespaces
 from podling.linux.nf_tables import Tables
 from podling.network.policy.rules import table_name
+from tests.e2e.policies import CASES, CLIENTS, NODE_PORT, OTHER, PATIENCE, SERVERS, TEAM, Api, Scene
 from tests.machine.reach.test_policy import policy_tree
-from tests.policy_scene import NODE_PORT, OTHER, PATIENCE, Api, Scene
 from tests.running import RunningCluster, busybox_archive, eventually, free_port, pod_manifest
-from tests.two_nodes import OUTSIDE, OUTSIDE_NETWORK, PORT, TCP, UDP, Caller, Target, ask, ask_all, outside_machine
+from tests.two_nodes import OUTSIDE, PORT, TCP, UDP, Caller, Target, ask, ask_all, outside_machine
 
 pytestmark = pytest.mark.root
 
@@ -52,37 +52,6 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 def no_policies(scene: Scene) -> Iterator[None]:
     yield
     scene.clear()
-
-
-CLIENTS = {"podSelector": {"matchLabels": {"role": "client"}}}
-SERVERS = {"matchLabels": {"tier": "server"}}
-TEAM = {"namespaceSelector": {"matchLabels": {"team": "x"}}}
-EVERYBODY = {"ipBlock": {"cidr": "0.0.0.0/0"}}
-CASES: dict[str, list[dict[str, Any]]] = {
-    "no policies": [],
-    "nothing in": [{"podSelector": {}}],
-    "nothing out": [{"podSelector": {}, "policyTypes": ["Egress"]}],
-    "nothing in, nothing out": [{"policyTypes": ["Ingress", "Egress"]}],
-    "everything in": [{"podSelector": {}}, {"podSelector": {}, "ingress": [{}]}],
-    "from Pods of the namespace": [{"podSelector": SERVERS, "ingress": [{"from": [CLIENTS]}]}],
-    "from namespaces": [{"podSelector": SERVERS, "ingress": [{"from": [TEAM]}]}],
-    "from Pods in namespaces": [{"podSelector": SERVERS, "ingress": [{"from": [{**TEAM, "podSelector": SERVERS}]}]}],
-    "from either": [{"podSelector": SERVERS, "ingress": [{"from": [CLIENTS, TEAM]}]}],
-    "by expressions": [{"podSelector": {"matchExpressions": [{"key": "app", "operator": "In", "values": ["server-1"]}]},
-                        "ingress": [{"from": [{"podSelector": {"matchExpressions": [{"key": "role", "operator": "DoesNotExist"}]}}]}]}],
-    "from a block": [{"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "198.18.0.0/15"}}]}]}],
-    "from a block, except": [{"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.244.1.0/24", f"{OUTSIDE}/32"]}}]}]}],
-    "a named port": [{"podSelector": {}, "ingress": [{"ports": [{"port": "web"}]}]}],
-    "a range of ports": [{"podSelector": {}, "ingress": [{"ports": [{"port": 8000, "endPort": 8100, "protocol": "UDP"}]}]}],
-    "ports beside it": [{"podSelector": {}, "ingress": [{"ports": [{"port": 8081, "endPort": 8100}, {"port": 8079}]}]}],
-    "peers and ports": [{"podSelector": {}, "ingress": [{"from": [CLIENTS, TEAM], "ports": [{"port": "ask", "protocol": "UDP"}]}]}],
-    "out to Pods by name of port": [{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": SERVERS}], "ports": [{"port": "web"}]}]}],
-    "out to the world": [{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}]}]}],
-    "out but to the world": [{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": [OUTSIDE_NETWORK]}}]}]}],
-    "out to DNS only": [{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}], "ports": [{"port": 53, "protocol": "UDP"}]}]}],
-    "policies add up": [{"podSelector": {}}, {"podSelector": SERVERS, "ingress": [{"from": [TEAM], "ports": [{"protocol": "TCP"}]}]},
-                        {"podSelector": {"matchLabels": {"app": "server-2"}}, "ingress": [{"from": [CLIENTS], "ports": [{"protocol": "UDP"}]}]}],
-}  # fmt: skip
 
 
 def test_who_reaches_whom_under_policies(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:

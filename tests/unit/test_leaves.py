@@ -15,6 +15,7 @@ from podling.api.resources import NETWORK_POLICIES, PODS, SERVICES
 from podling.api.schema import LIST, MAP, STRUCT, Schema
 from podling.apiserver.gaps import UNENFORCED
 from podling.apiserver.kinds.pod_gates import ALPHA
+from tests.e2e.policies import CASES as CASES_OF_POLICIES
 from tests.e2e.test_given import GIVEN
 from tests.leaves import SEEN
 
@@ -135,6 +136,17 @@ def test_every_named_test_is_there_and_names_its_leaf(kind: str) -> None:
         elif not _mentions(text, _name(line if file.startswith(REFUSALS) else leaf)):
             wrong.append(f"{leaf}: {file} does not speak of it")
     assert wrong == []
+
+
+def test_policies_are_tried_with_every_field() -> None:
+    """The table of policies that are tried on two nodes sets each leaf of a NetworkPolicy's specification."""
+    tried = [{"spec": spec} for specs in CASES_OF_POLICIES.values() for spec in specs]
+    missing = []
+    for leaf in leaves("NetworkPolicy"):
+        steps = leaf.removesuffix("{}").split(".")
+        if not any(_sets(tree, steps) for tree in tried):
+            missing.append(leaf)
+    assert missing == []
 
 
 def test_the_walk_finds_what_it_should() -> None:

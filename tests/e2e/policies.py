@@ -15,7 +15,7 @@ import yaml
 from podling.api.resources import NETWORK_POLICIES
 from tests.machine.reach.test_policy import same, side
 from tests.running import RunningCluster, pod_manifest
-from tests.two_nodes import OUTSIDE, PORT, TCP, UDP, Caller, Target, TwoNodes, ask, server_pod
+from tests.two_nodes import OUTSIDE, OUTSIDE_NETWORK, PORT, TCP, UDP, Caller, Target, TwoNodes, ask, server_pod
 
 PATIENCE = 0.5
 """Shorter than the second after which TCP would try again: what answers, answered to the first packet."""
@@ -23,6 +23,46 @@ OTHER = "other"
 NODE_PORT = 30980
 """The port of `service-N` on every node is so many and N."""
 PORTS = [{"name": "web", "containerPort": PORT}, {"name": "ask", "containerPort": PORT, "protocol": "UDP"}]
+
+
+CLIENTS = {"podSelector": {"matchLabels": {"role": "client"}}}
+SERVERS = {"matchLabels": {"tier": "server"}}
+TEAM = {"namespaceSelector": {"matchLabels": {"team": "x"}}}
+EVERYBODY = {"ipBlock": {"cidr": "0.0.0.0/0"}}
+CASES: dict[str, list[dict[str, Any]]] = {
+    "no policies": [],
+    "nothing in": [{"podSelector": {}}],
+    "nothing out": [{"podSelector": {}, "policyTypes": ["Egress"]}],
+    "nothing in, nothing out": [{"policyTypes": ["Ingress", "Egress"]}],
+    "everything in": [{"podSelector": {}}, {"podSelector": {}, "ingress": [{}]}],
+    "from Pods of the namespace": [{"podSelector": SERVERS, "ingress": [{"from": [CLIENTS]}]}],
+    "from namespaces": [{"podSelector": SERVERS, "ingress": [{"from": [TEAM]}]}],
+    "from Pods in namespaces": [{"podSelector": SERVERS, "ingress": [{"from": [{**TEAM, "podSelector": SERVERS}]}]}],
+    "from either": [{"podSelector": SERVERS, "ingress": [{"from": [CLIENTS, TEAM]}]}],
+    "by expressions": [{"podSelector": {"matchExpressions": [{"key": "app", "operator": "In", "values": ["server-1"]}]},
+                        "ingress": [{"from": [{"podSelector": {"matchExpressions": [{"key": "role", "operator": "DoesNotExist"}]}}]}]}],
+    "from a block": [{"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "198.18.0.0/15"}}]}]}],
+    "from a block, except": [{"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.244.1.0/24", f"{OUTSIDE}/32"]}}]}]}],
+    "a named port": [{"podSelector": {}, "ingress": [{"ports": [{"port": "web"}]}]}],
+    "a range of ports": [{"podSelector": {}, "ingress": [{"ports": [{"port": 8000, "endPort": 8100, "protocol": "UDP"}]}]}],
+    "ports beside it": [{"podSelector": {}, "ingress": [{"ports": [{"port": 8081, "endPort": 8100}, {"port": 8079}]}]}],
+    "peers and ports": [{"podSelector": {}, "ingress": [{"from": [CLIENTS, TEAM], "ports": [{"port": "ask", "protocol": "UDP"}]}]}],
+    "out to Pods by name of port": [{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": SERVERS}], "ports": [{"port": "web"}]}]}],
+    "out to the world": [{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}]}]}],
+    "out but to the world": [{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": [OUTSIDE_NETWORK]}}]}]}],
+    "out to DNS only": [{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}], "ports": [{"port": 53, "protocol": "UDP"}]}]}],
+    "out to namespaces, a range of ports": [{"podSelector": CLIENTS["podSelector"], "egress": [{"to": [{"namespaceSelector": {"matchExpressions": [
+        {"key": "team", "operator": "NotIn", "values": ["x"]}]}, "podSelector": {"matchExpressions": [{"key": "tier", "operator": "Exists"}]}}],
+        "ports": [{"port": 8000, "endPort": 8100}]}]}],
+    "out by expressions": [{"podSelector": {}, "egress": [{"to": [{"namespaceSelector": {"matchLabels": {"team": "x"}}},
+        {"podSelector": {"matchExpressions": [{"key": "app", "operator": "In", "values": ["server-2"]}]}}], "ports": [{"protocol": "UDP"}]}]}],
+    "from expressions": [{"podSelector": SERVERS, "ingress": [{"from": [
+        {"namespaceSelector": {"matchExpressions": [{"key": "team", "operator": "In", "values": ["x", "y"]}]}},
+        {"podSelector": {"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["none"]}, {"key": "tier", "operator": "Exists"}]}}]}]}],
+    "policies add up": [{"podSelector": {}}, {"podSelector": SERVERS, "ingress": [{"from": [TEAM], "ports": [{"protocol": "TCP"}]}]},
+                        {"podSelector": {"matchLabels": {"app": "server-2"}}, "ingress": [{"from": [CLIENTS], "ports": [{"protocol": "UDP"}]}]}],
+}  # fmt: skip
+"""Sets of policies of the namespace `default`; together they set every field there is."""
 
 
 class Api:
