@@ -66,3 +66,11 @@ class VolumeFolders(Protocol):
     async def remove(self, volume: str) -> None:
         """Remove a volume's folder with all that is in it; nothing happens where nothing is."""
         ...
+
+    async def discard(self, volume: str) -> None:
+        """Remove a volume's folder if nothing is in it: one that was made, and whose volume never came to be."""
+        ...
+
+    async def volumes(self) -> Sequence[str]:
+        """Return the volumes that have folders, by name."""
+        ...

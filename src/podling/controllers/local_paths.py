@@ -19,13 +19,16 @@ from podling.controllers import local_path
 from podling.placement.volumes import SELECTED_NODE, class_of_claim
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from podling.api.encoded import Encoded
     from podling.api.types.core_v1 import Node, PersistentVolume, PersistentVolumeClaim
     from podling.api.types.storage_v1 import StorageClass
     from podling.client.informer import Informer
+    from podling.client.seams import VolumeFolders
     from podling.controllers.context import Context
 
-_CLAIM, _VOLUME = "claim", "volume"
+_CLAIM, _VOLUME, _FOLDER, _SWEEP = "claim", "volume", "folder", "sweep"
 _WAITING: Final = "claims without a volume"
 _PAUSE: Final = 15.0
 """Seconds after which what a disk has refused is tried again."""
@@ -60,6 +63,8 @@ class LocalPaths:
         self._classes.on_change(self._on_class)
         self._nodes.on_change(self._on_node)
         self._folders.came = self._on_folders
+        for node in self._folders.nodes():
+            self._queue.add((_SWEEP, node))
         self._supervisor.workers("local-path-provisioner", self._queue, self._sync)
 
     def _class_if_waiting(self, obj: Encoded) -> tuple[str, ...]:
@@ -71,14 +76,17 @@ class LocalPaths:
             self._queue.add((_CLAIM, key_of(new)))
         elif old is not None:
             self._refused.pop(old.uid, None)
+            if not self._claims.view(old).spec.volume_name:
+                self._queue.add((_FOLDER, local_path.volume_name(self._claims.view(old))))
 
     def _on_volume(self, old: Encoded | None, new: Encoded | None) -> None:
-        del old
-        if new is None:
+        seen = new or old
+        if seen is None:
             return
-        self._queue.add((_VOLUME, new.name))
-        held = self._volumes.view(new).spec.claim_ref
-        if held is not None:
+        if new is not None:
+            self._queue.add((_VOLUME, new.name))
+        held = self._volumes.view(seen).spec.claim_ref
+        if held is not None:  # also of one that is gone: its claim may want another
             self._queue.add((_CLAIM, f"{held.namespace}/{held.name}"))
 
     def _on_class(self, old: Encoded | None, new: Encoded | None) -> None:
@@ -96,6 +104,7 @@ class LocalPaths:
             self._take_up("")
 
     def _on_folders(self, node: str) -> None:
+        self._queue.add((_SWEEP, node))
         self._take_up(node)
         self._take_up("")
 
@@ -110,11 +119,16 @@ class LocalPaths:
         for informer in (self._claims, self._volumes, self._classes, self._nodes):
             await informer.wait_synced()
         try:
-            if key[0] == _VOLUME:
-                await self._look_at_volume(self._volumes.get(key[1]))
-                return
-            namespace, name = split_key(key[1])
-            await self._look_at_claim(self._claims.get(name, namespace))
+            match key[0]:
+                case "claim":
+                    namespace, name = split_key(key[1])
+                    await self._look_at_claim(self._claims.get(name, namespace))
+                case "volume":
+                    await self._look_at_volume(self._volumes.get(key[1]))
+                case "folder":
+                    await self._forget(key[1])
+                case "sweep":
+                    await self._sweep(key[1])
         except StatusError as refusal:
             if not (refusal.is_not_found or refusal.is_already_exists):
                 raise
@@ -219,3 +233,31 @@ class LocalPaths:
         free = local_path.released(await self._client.get(PERSISTENT_VOLUMES, name))
         if free is not None and free.metadata.uid == volume.metadata.uid:
             await self._client.update(PERSISTENT_VOLUMES, free)
+
+    # Folders whose volumes never came to be.
+
+    async def _forget(self, name: str) -> None:
+        """Remove the folder, if it is empty, that was made for a claim which is gone."""
+        try:
+            await self._client.get(PERSISTENT_VOLUMES, name)
+        except StatusError as refusal:
+            if not refusal.is_not_found:
+                raise
+            for folders in [self._folders.get(node) for node in self._folders.nodes()]:
+                if folders is not None:
+                    await folders.discard(name)
+
+    async def _sweep(self, node: str) -> None:
+        folders = self._folders.get(node)
+        if folders is not None:
+            await self._discard(folders, await folders.volumes())
+
+    async def _discard(self, folders: VolumeFolders, names: Sequence[str]) -> None:
+        """Remove those folders that are empty and belong to no volume and no claim that the API server knows."""
+        if not names:
+            return
+        known = {volume.metadata.name for volume in await self._client.list(PERSISTENT_VOLUMES)}
+        known |= {local_path.volume_name(claim) for claim in await self._client.list(PERSISTENT_VOLUME_CLAIMS)}
+        for name in names:
+            if name not in known:
+                await folders.discard(name)

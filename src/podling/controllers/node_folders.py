@@ -20,6 +20,9 @@ class NodeFolders:
     def __contains__(self, node: str) -> bool:
         return node in self._folders
 
+    def nodes(self) -> list[str]:
+        return list(self._folders)
+
     def get(self, node: str) -> VolumeFolders | None:
         return self._folders.get(node)
 

@@ -2,7 +2,8 @@
 
 Level: claims, volumes and classes as they are seen. A change of one side asks about the other; a volume that becomes
 free, or a class that comes, asks about the claims that wait for such. Before a volume is let go because its claim is
-gone the API server itself is asked: what this process has seen of claims may be older than what it has seen of volumes.
+gone, or has another, the API server itself is asked: what this process has seen of claims may be older than what it has
+seen of volumes.
 """
 
 from __future__ import annotations
@@ -51,6 +52,14 @@ def users_of(pods: Informer[Pod], claim: PersistentVolumeClaim) -> list[Pod]:
     """Return the Pods that use a claim; `pods_by_claim` was called before."""
     key = f"{claim.metadata.namespace}/{claim.metadata.name}"
     return [pods.view(obj) for obj in pods.indexed(_BY_CLAIM, key)]
+
+
+def _is_settled(volume: PersistentVolume, claim: PersistentVolumeClaim | None) -> bool:
+    """Whether a claim, as seen, is the one that a volume names, and names it in turn."""
+    held = volume.spec.claim_ref
+    if claim is None or held is None or claim.metadata.uid != held.uid:
+        return False
+    return claim.spec.volume_name == volume.metadata.name
 
 
 class PersistentVolumes:
@@ -150,7 +159,10 @@ class PersistentVolumes:
             namespace, name = split_key(key[1])
             claim = self._claims.get(name, namespace)
             if claim is not None:
-                await self._perform(plan_claim(claim, self, self._default_class(), self._consumers(claim)))
+                step = plan_claim(claim, self, self._default_class(), self._consumers(claim))
+                # No volume is told to be Bound for a claim that only this process still sees.
+                if step.volume_status is None or await self._newest(claim.metadata.name, namespace) is not None:
+                    await self._perform(step)
             return
         volume = self._volumes.get(key[1])
         if volume is not None:
@@ -159,17 +171,21 @@ class PersistentVolumes:
     async def _plan_volume(self, volume: PersistentVolume) -> Step:
         held = volume.spec.claim_ref
         claim = self._claims.get(held.name, held.namespace) if held is not None else None
-        if held is not None and held.uid and (claim is None or claim.metadata.uid != held.uid):
-            try:
-                claim = await self._client.get(PERSISTENT_VOLUME_CLAIMS, held.name, held.namespace)
-            except StatusError as refusal:
-                if not refusal.is_not_found:
-                    raise
-                claim = None
+        if held is not None and held.uid and not _is_settled(volume, claim):
+            claim = await self._newest(held.name, held.namespace)
         step = plan_volume(volume, claim)
         if step.look_at_claim and held is not None:
             self._queue.add((_CLAIM, f"{held.namespace}/{held.name}"))
         return step
+
+    async def _newest(self, name: str, namespace: str) -> PersistentVolumeClaim | None:
+        """Return a claim as the API server has it."""
+        try:
+            return await self._client.get(PERSISTENT_VOLUME_CLAIMS, name, namespace)
+        except StatusError as refusal:
+            if refusal.is_not_found:
+                return None
+            raise
 
     def _consumers(self, claim: PersistentVolumeClaim) -> list[str]:
         return [pod.metadata.name for pod in users_of(self._pods, claim) if not pod.spec.node_name]

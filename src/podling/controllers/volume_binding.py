@@ -101,7 +101,7 @@ def plan_volume(volume: PersistentVolume, claim: PersistentVolumeClaim | None) -
         return step if step is not NOTHING or held is None else Step(look_at_claim=True)
     if claim is None or claim.metadata.uid != held.uid:
         return _let_go(volume)
-    if not claim.spec.volume_name:
+    if not claim.spec.volume_name and volume.metadata.deletion_timestamp is None:
         if same_volume_mode(volume, claim):
             return Step(look_at_claim=True)
         why = "due to incompatible volumeMode."
@@ -111,6 +111,7 @@ def plan_volume(volume: PersistentVolume, claim: PersistentVolumeClaim | None) -
         return Step(said=said)
     if claim.spec.volume_name == volume.metadata.name:
         return _phase(volume, "Bound")
+    # The claim has another, or will have: it takes none whose deletion has begun.
     if PROVISIONED_BY in volume.metadata.annotations and volume.spec.persistent_volume_reclaim_policy == "Delete":
         return _let_go(volume)  # made for this claim, which found another meanwhile
     if BOUND_BY_CONTROLLER in volume.metadata.annotations:

@@ -210,6 +210,15 @@ def test_a_volume_whose_claim_took_another_is_free_again() -> None:
     assert gone is not None and gone.status.phase == "Released"
 
 
+def test_a_volume_that_is_being_deleted_waits_for_no_claim() -> None:
+    """One that was named for a claim, and whose deletion began before the claim named it, is let go."""
+    going = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    made = plan_volume(volume(of="data", phase="Bound", annotations=PROVISIONED, policy="Delete", meta=going), claim())
+    assert made.volume_status is not None and made.volume_status.status.phase == "Released"
+    freed = plan_volume(volume(of="data", phase="Bound", annotations=BY_US, meta=going), claim()).volume
+    assert freed is not None and freed.spec.claim_ref is None
+
+
 def test_a_claim_that_is_being_deleted_starts_nothing() -> None:
     """It neither asks for a volume nor complains."""
     going = claim(cls="slow", meta={"deletionTimestamp": "2026-01-01T00:00:00Z"})

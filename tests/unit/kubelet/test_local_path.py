@@ -75,3 +75,20 @@ def test_a_name_is_one_component(folders, run, name):
     run(main())
     with pytest.raises(ValueError, match="cannot be a folder's name"):
         folders.path(name)
+
+
+def test_only_what_is_empty_is_discarded(folders, run):
+    """A folder that was made in vain goes; one with anything in it stays, and both are known by name."""
+
+    async def main():
+        assert await folders.volumes() == []
+        await folders.make("pvc-1")
+        await folders.make("pvc-2")
+        Path(folders.path("pvc-2"), "data").write_text("precious")
+        assert await folders.volumes() == ["pvc-1", "pvc-2"]
+        for name in ("pvc-1", "pvc-2", "pvc-3"):
+            await folders.discard(name)
+        assert await folders.volumes() == ["pvc-2"]
+        assert Path(folders.path("pvc-2"), "data").read_text() == "precious"
+
+    run(main())

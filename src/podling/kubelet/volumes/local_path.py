@@ -8,10 +8,13 @@ is never touched.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from podling.aio.clock import Clock
@@ -46,6 +49,20 @@ class DiskFolders:
         with self._clock.external():
             await asyncio.to_thread(_remove, self._folder, _checked(volume))
 
+    async def discard(self, volume: str) -> None:
+        """Remove a volume's folder if nothing is in it."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            try:
+                (self._folder / _checked(volume)).rmdir()
+            except OSError as refusal:
+                if refusal.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY}:
+                    raise
+
+    async def volumes(self) -> Sequence[str]:
+        """Return the volumes that have folders, by name."""
+        with self._clock.external():
+            return await asyncio.to_thread(_names, self._folder)
+
 
 class SimulatedFolders:
     """The folders of a node that has no disk: nothing is written."""
@@ -59,11 +76,24 @@ class SimulatedFolders:
     async def remove(self, volume: str) -> None:
         _checked(volume)
 
+    async def discard(self, volume: str) -> None:
+        _checked(volume)
+
+    async def volumes(self) -> Sequence[str]:
+        return ()
+
 
 def _checked(volume: str) -> str:
     if not _NAME.fullmatch(volume) or ".." in volume:
         raise ValueError(f"{volume!r} cannot be a folder's name")
     return volume
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in folder.iterdir() if _NAME.fullmatch(entry.name))
+    except FileNotFoundError:
+        return []
 
 
 def _remove(folder: Path, name: str) -> None:
