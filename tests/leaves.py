@@ -203,7 +203,7 @@ POD: Mapping[str, str] = {
     "spec.priorityClassName": "unit/apiserver/test_admission.py::test_priority_follows_from_the_class",
     "spec.readinessGates[]": "machine/lifecycle/test_rules.py::test_readiness_gates_hold_ready_back",
     "spec.resources.limits{}": f"{_GIVEN}[amounts-of-the-pod]",
-    "spec.resources.requests{}": "machine/placement/test_amounts.py::test_requests_of",
+    "spec.resources.requests{}": "e2e/test_resources.py::test_a_pod_is_resized_as_a_whole",
     "spec.restartPolicy": "machine/lifecycle/test_rules.py::test_restart_policy",
     "spec.runtimeClassName": "e2e/test_given.py::test_a_runtime_class_that_no_node_knows_is_waited_for",
     "spec.schedulerName": "unit/scheduler/test_scheduler.py::test_gates_other_schedulers_and_deleted_pods",

@@ -124,6 +124,26 @@ def test_the_tree_of_control_groups(cluster: RunningCluster) -> None:
         cluster.kubectl("delete", "pod", name, "--now")
 
 
+def test_a_pod_is_resized_as_a_whole(cluster: RunningCluster) -> None:
+    """A Pod with resources of its own: its control group changes, its container runs on."""
+    hierarchies = cgroup.detect()
+    asks = {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "300m", "memory": "64Mi"}}
+    cluster.kubectl("apply", "-f", "-", stdin=pod_manifest("whole", resources=asks))
+    cluster.wait_ready("whole")
+    uid = cluster.get("pod", "whole")["metadata"]["uid"]
+    name = "memory.max" if hierarchies.unified else "memory.limit_in_bytes"
+    top = hierarchies.v1.get("memory") or hierarchies.v2 or ""
+    file = Path(top, _root(cluster, hierarchies).strip("/"), "burstable", f"pod{uid}", name)
+    assert file.read_text().strip() == str(64 * _MI)
+    more = {"cpu": "300m", "memory": "96Mi"}
+    patch = {"spec": {"resources": {"limits": more}}}
+    cluster.kubectl("patch", "pod", "whole", "--subresource=resize", "-p", json.dumps(patch))
+    assert eventually(lambda: file.read_text().strip() == str(96 * _MI), seconds=5)
+    assert eventually(lambda: cluster.get("pod", "whole")["status"]["resources"]["limits"] == more, seconds=5)
+    assert cluster.get("pod", "whole")["status"]["containerStatuses"][0]["restartCount"] == 0
+    cluster.kubectl("delete", "pod", "whole", "--now")
+
+
 def _root(cluster: RunningCluster, hierarchies: cgroup.Hierarchies) -> str:
     from podling.runtime.oci.layout import instance_id
 

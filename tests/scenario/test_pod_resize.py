@@ -172,3 +172,66 @@ def test_a_kubelet_that_comes_back_finishes_a_resize(run):
             assert (await node.pod()).status.container_statuses[0].restart_count == 0
 
     run(main())
+
+
+async def resize_whole(node: OneNode, cpu: str, memory: str = "64Mi") -> None:
+    amounts = {"cpu": cpu, "memory": memory}
+    patch = {"spec": {"resources": {"requests": amounts, "limits": amounts}}}
+    await node.client.patch(PODS, "web", patch, namespace="default", kind="strategic", subresource="resize")
+    await node.clock.settle()
+
+
+async def told_whole(node: OneNode) -> tuple[str, str, dict[str, str]]:
+    """What the Pod runs with as a whole, what is set aside, and the conditions of a resize with their reasons."""
+    status = (await node.pod()).status
+    conditions = {c.type: c.reason for c in status.conditions if c.type.startswith("PodResize")}
+    return status.resources.limits["cpu"], status.allocated_resources["cpu"], conditions
+
+
+def test_a_pod_is_resized_as_a_whole(run):
+    """Its own cgroup grows and shrinks, no container's does; what there is no room for waits or is infeasible."""
+
+    async def main():
+        async with OneNode() as node:
+            amounts = {"cpu": "1", "memory": "64Mi"}
+            own = {"requests": amounts, "limits": amounts}
+            await node.create(containers=[{"name": "web", "image": "busybox"}], resources=own)
+            await node.create("other", containers=web("2"))
+            await node.until(running)
+
+            def held() -> tuple[int | None, int | None, int | None]:
+                sandbox = next(s for s in node.runtime.snapshot().sandboxes.values() if s.config.name == "web")
+                resources = sandbox.config.resources
+                return resources.cpu_shares, resources.cpu_quota, resources.memory_limit
+
+            assert (await told_whole(node), held()) == (("1", "1", {}), (1024, 100_000, 64 << 20))
+            await resize_whole(node, "2", "128Mi")
+            assert (await told_whole(node), held()) == (("2", "2", {}), (2048, 200_000, 128 << 20))
+            await resize_whole(node, "500m")
+            assert (await told_whole(node), held()) == (("500m", "500m", {}), (512, 50_000, 64 << 20))
+            await resize_whole(node, "9")
+            assert await told_whole(node) == ("500m", "500m", {"PodResizePending": "Infeasible"})
+            await resize_whole(node, "3")
+            assert await told_whole(node) == ("500m", "500m", {"PodResizePending": "Deferred"})
+            await node.delete("other", grace=1)
+            await node.clock.advance(12)
+            assert (await told_whole(node), held()) == (("3", "3", {}), (3072, 300_000, 64 << 20))
+            assert (await node.pod()).status.container_statuses[0].restart_count == 0
+            told = [json.loads(e.message.partition(": ")[2]) for e in await node.events() if "Completed" in e.reason]
+            assert [one["resources"]["limits"]["cpu"] for one in told] == ["2", "500m", "3"]
+
+    run(main())
+
+
+def test_a_pods_group_shrinks_with_its_containers(run):
+    """After a resize down the Pod weighs what its containers ask for now."""
+
+    async def main():
+        async with OneNode() as node:
+            await node.create(containers=web("2"))
+            await node.until(running)
+            await resize(node, "500m")
+            (sandbox,) = node.runtime.snapshot().sandboxes.values()
+            assert (sandbox.config.resources.cpu_shares, sandbox.config.resources.cpu_quota) == (512, 50_000)
+
+    run(main())

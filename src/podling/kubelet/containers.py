@@ -22,7 +22,6 @@ from podling.lifecycle.cgroups import PERIOD, Limits, cgroup_parent, limits_of, 
 from podling.lifecycle.environment import expand_all
 from podling.lifecycle.qos import oom_score_adj
 from podling.linux import confinement
-from podling.placement.amounts import requests_of
 from podling.runtime.protocol import ContainerConfig, ImageId, Mount, Resources, SandboxConfig
 
 if TYPE_CHECKING:
@@ -219,8 +218,7 @@ class ContainerBuilder:
 
 
 def _whole(pod: Pod, settings: Settings) -> Limits:
-    asked = requests_of(pod)
-    return pod_limits(pod, asked.milli_cpu, asked.memory, settings.pod_pids_limit)
+    return pod_limits(pod, settings.pod_pids_limit)
 
 
 def _resources(limits: Limits, oom_score: int | None = None) -> Resources:

@@ -208,6 +208,10 @@ class Effects:
         await self._runtime.update_resources(ContainerId(action.id), wanted)
         await self._runtime.update_sandbox_resources(SandboxId(action.sandbox), whole)
 
+    async def resize_pod(self, pod: Pod, action: act.ResizePod) -> None:
+        whole = pod_resources(pod, self._settings)
+        await self._runtime.update_sandbox_resources(SandboxId(action.sandbox), whole)
+
     async def kill_container(self, pod: Pod, action: act.KillContainer, address: str) -> None:
         """Run preStop, then SIGTERM, then SIGKILL; the grace is shared by all."""
         self.hooks.end_post_start(action.id)

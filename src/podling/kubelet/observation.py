@@ -29,7 +29,8 @@ _LOG_LINES: Final = 80
 def sandbox_facts(sandbox: Sandbox, addresses: tuple[str, ...], *, wired: bool) -> SandboxFacts:
     """Return a sandbox's facts; it is ready when the runtime says so and the network is `wired`."""
     ready = sandbox.state is SandboxState.READY and wired
-    return SandboxFacts(sandbox.id, sandbox.attempt, sandbox.created, ready, addresses)
+    limits = _limits(sandbox.resources)
+    return SandboxFacts(sandbox.id, sandbox.attempt, sandbox.created, ready, addresses, limits)
 
 
 def container_facts(container: Container, message: str) -> ContainerFacts:
@@ -56,7 +57,7 @@ def container_facts(container: Container, message: str) -> ContainerFacts:
 
 
 def _limits(resources: Resources) -> Limits | None:
-    """Return what a container runs with; none where the runtime does not tell."""
+    """Return what a container or a Pod runs with; none where the runtime does not tell."""
     if resources.cpu_shares is None:
         return None
     return Limits(resources.cpu_shares, resources.cpu_quota, resources.memory_limit, resources.memory_request)

@@ -31,7 +31,7 @@ from podling.lifecycle.conditions import OWNED, PASSING
 from podling.lifecycle.disruption import DISRUPTION_TARGET
 from podling.lifecycle.facts import Failure, ImageReady, PodView
 from podling.lifecycle.pod import PodPlan, plan
-from podling.lifecycle.resize import resize_news, resized
+from podling.lifecycle.resize import is_pending, resize_news
 from podling.lifecycle.specs import container_named
 from podling.lifecycle.status import pod_status
 from podling.lifecycle.termination import Cause
@@ -223,7 +223,7 @@ class PodWorker:
             pre_stopped=tuple(c.id for c in facts if self._effects.hooks.has_stopped(c.id)),
         )
         self._probe(view)
-        refusal = self._resize(pod) if self._resize is not None and resized(view) else None
+        refusal = self._resize(pod) if self._resize is not None and is_pending(view) else None
         return replace(view, probes=self._prober.facts, resize_refusal=refusal, hold=self._hold(view))
 
     def _hold(self, view: PodView) -> Hold | None:
@@ -395,6 +395,8 @@ class PodWorker:
                 await effects.kill_container(pod, action, self._address())
             case act.ResizeContainer():
                 await effects.resize_container(pod, action)
+            case act.ResizePod():
+                await effects.resize_pod(pod, action)
             case act.RunPreStop():
                 await effects.pre_stop(pod, action, self._address())
             case act.RemoveContainer():

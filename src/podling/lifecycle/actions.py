@@ -98,6 +98,17 @@ class ResizeContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizePod:
+    """Give the Pod as a whole the limits that it asks for itself by now."""
+
+    sandbox: str
+
+    @property
+    def key(self) -> str:
+        return "resize/pod"
+
+
+@dataclass(frozen=True, slots=True)
 class RunPreStop:
     """Run a container's preStop hook though its turn to be stopped has not come; `deadline` is the hook's too."""
 
@@ -181,6 +192,7 @@ Action: TypeAlias = (
     | StartContainer
     | KillContainer
     | ResizeContainer
+    | ResizePod
     | RunPreStop
     | RemoveContainer
     | StopSandbox

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from podling.api.quantity import parse
-from podling.lifecycle.limits import every_container_limits, pod_limit
+from podling.lifecycle.limits import every_container_limits, pod_limit, pod_request
 from podling.lifecycle.qos import BEST_EFFORT, BURSTABLE, memory_request, qos_class
 
 if TYPE_CHECKING:
@@ -60,13 +60,14 @@ def limits_of(resources: ResourceRequirements | None) -> Limits:
     )
 
 
-def pod_limits(pod: Pod, milli_cpu: int, memory: int, pids: int | None = None) -> Limits:
-    """Return what the Pod's own cgroup is told; `milli_cpu` and `memory` are what it asks for as a whole.
+def pod_limits(pod: Pod, pids: int | None = None) -> Limits:
+    """Return what the Pod's own cgroup is told.
 
     A cap only where the whole is bounded: by the Pod's own limit, or because each container has one.
     """
     if qos_class(pod) == BEST_EFFORT:
         return Limits(LEAST_SHARES, None, None, None, pids)
+    milli_cpu, memory = pod_request(pod, "cpu").milli_value(), pod_request(pod, "memory").value()
     cpu_limit = pod_limit(pod, "cpu") if every_container_limits(pod, "cpu") else None
     memory_limit = pod_limit(pod, "memory") if every_container_limits(pod, "memory") else None
     return Limits(

@@ -73,6 +73,8 @@ class SandboxFacts:
     created: float
     ready: bool
     addresses: tuple[str, ...] = ()
+    limits: Limits | None = None
+    """What the Pod as a whole runs with, where the runtime knows."""
 
 
 @dataclass(frozen=True, slots=True)

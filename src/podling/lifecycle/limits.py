@@ -1,17 +1,26 @@
-"""What a Pod may take at most: the sum of its containers' limits, or what an init container may take alone.
+"""What a Pod as a whole asks for and may take at most, by its specification alone.
 
-Owns upstream's `PodLimits` for one resource. What a Pod asks for is `placement`'s to reckon.
+Owns upstream's `PodRequests` and `PodLimits` for one resource, as a node needs them for control groups. What counts
+while a resize is under way is `placement`'s to reckon.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from podling.api.pods import is_sidecar, together
 from podling.api.quantity import Quantity, parse
 
 if TYPE_CHECKING:
     from podling.api.types.core_v1 import Container, Pod
+
+    _Part = Literal["requests", "limits"]
+
+
+def pod_request(pod: Pod, resource: str) -> Quantity:
+    """Return what the whole Pod asks for; nothing where no container names it."""
+    asked = _of_pod(pod, resource, "requests")
+    return (asked if asked is not None else Quantity(0)) + _overhead(pod, resource)
 
 
 def pod_limit(pod: Pod, resource: str) -> Quantity | None:
@@ -20,31 +29,37 @@ def pod_limit(pod: Pod, resource: str) -> Quantity | None:
     Sidecars count beside the main containers, and beside the init containers after them. A limit of the Pod itself
     replaces the sum; overhead is added to what there is.
     """
-    own = pod.spec.resources.limits.get(resource) if pod.spec.resources is not None else None
-    limit = parse(own) if own is not None else _of_containers(pod, resource)
-    if limit is not None and resource in pod.spec.overhead:
-        limit += parse(pod.spec.overhead[resource])
-    return limit
+    limit = _of_pod(pod, resource, "limits")
+    return limit + _overhead(pod, resource) if limit is not None else None
 
 
 def every_container_limits(pod: Pod, resource: str) -> bool:
     """Whether the Pod as a whole is bounded: it names a limit itself, or each of its containers does."""
     if pod.spec.resources is not None and resource in pod.spec.resources.limits:
         return True
-    return all(_limit(container, resource) for container in (*pod.spec.init_containers, *pod.spec.containers))
+    return all(_amount(c, resource, "limits") for c in (*pod.spec.init_containers, *pod.spec.containers))
 
 
-def _of_containers(pod: Pod, resource: str) -> Quantity | None:
-    def limits(container: Container) -> dict[str, Quantity]:
-        limit = _limit(container, resource)
-        return {resource: limit} if limit is not None else {}
+def _of_pod(pod: Pod, resource: str, part: _Part) -> Quantity | None:
+    own = getattr(pod.spec.resources, part).get(resource) if pod.spec.resources is not None else None
+    if own is not None:
+        return parse(own)
+
+    def amounts(container: Container) -> dict[str, Quantity]:
+        amount = _amount(container, resource, part)
+        return {resource: amount} if amount is not None else {}
 
     return together(
-        map(limits, pod.spec.containers),
-        ((is_sidecar(container), limits(container)) for container in pod.spec.init_containers),
+        map(amounts, pod.spec.containers),
+        ((is_sidecar(container), amounts(container)) for container in pod.spec.init_containers),
     ).get(resource)
 
 
-def _limit(container: Container, resource: str) -> Quantity | None:
-    text = container.resources.limits.get(resource) if container.resources is not None else None
+def _amount(container: Container, resource: str, part: _Part) -> Quantity | None:
+    text = getattr(container.resources, part).get(resource) if container.resources is not None else None
     return parse(text) if text is not None else None
+
+
+def _overhead(pod: Pod, resource: str) -> Quantity:
+    text = pod.spec.overhead.get(resource)
+    return parse(text) if text is not None else Quantity(0)

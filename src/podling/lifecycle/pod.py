@@ -36,6 +36,7 @@ from podling.lifecycle.actions import (
     RemoveContainer,
     RemoveSandbox,
     ResizeContainer,
+    ResizePod,
     RunPreStop,
     RunSandbox,
     StartContainer,
@@ -44,7 +45,7 @@ from podling.lifecycle.actions import (
 )
 from podling.lifecycle.container import Stage
 from podling.lifecycle.letting_go import stop_at
-from podling.lifecycle.resize import needs_restart, resized
+from podling.lifecycle.resize import is_pending, is_pod_resized, needs_restart, resized
 from podling.lifecycle.restart import (
     UPSTREAM,
     Policy,
@@ -298,13 +299,16 @@ class _Due:
 
     def _resize(self) -> None:
         """Give running containers what is asked for by now; look again from time to time where there is no room."""
-        pending = resized(self._view)
-        if pending and self._view.resize_refusal is not None:
+        if not is_pending(self._view):
+            return
+        if self._view.resize_refusal is not None:
             self._not_before(self._now + self._policy.resize_retry)
             return
-        for container, instance in pending:
-            if not needs_restart(container, instance):
-                self._do(ResizeContainer(container.name, instance.id, instance.sandbox))
+        due = [(c, instance) for c, instance in resized(self._view) if not needs_restart(c, instance)]
+        for container, instance in due:
+            self._do(ResizeContainer(container.name, instance.id, instance.sandbox))
+        if not due and is_pod_resized(self._view) and self._view.sandbox is not None:
+            self._do(ResizePod(self._view.sandbox.id))
 
     def _kill_unhealthy(self) -> None:
         """Kill what a liveness or startup probe has condemned; the probe's own grace goes before the Pod's."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from podling.api.codec import encode, to_tree
 from podling.api.pods import sidecars
 from podling.api.types.core_v1 import PodCondition, ResourceRequirements
-from podling.lifecycle.cgroups import limits_of
+from podling.lifecycle.cgroups import limits_of, pod_limits
 from podling.lifecycle.specs import container_named
 
 if TYPE_CHECKING:
@@ -66,16 +66,27 @@ def resized(view: PodView) -> tuple[tuple[AnyContainer, ContainerFacts], ...]:
     return tuple(found)
 
 
+def is_pod_resized(view: PodView) -> bool:
+    """Whether the Pod names resources of its own and runs with others as a whole."""
+    if view.pod.spec.resources is None or view.sandbox is None or view.sandbox.limits is None:
+        return False
+    return view.sandbox.limits != pod_limits(view.pod)
+
+
+def is_pending(view: PodView) -> bool:
+    """Whether anything of the Pod, or the Pod itself, runs with other limits than are asked for."""
+    return bool(resized(view)) or is_pod_resized(view)
+
+
 def resize_conditions(view: PodView) -> tuple[PodCondition, ...]:
     """Return the condition of a resize that waits or is under way; none where everything is as asked."""
-    pending = resized(view)
-    if not pending:
+    if not is_pending(view):
         return ()
     if view.resize_refusal is not None:
         refusal = view.resize_refusal
         return (PodCondition(type=PENDING, status="True", reason=refusal.reason, message=refusal.message),)
-    for _, instance in pending:
-        failure = view.failures.get(f"resize/{instance.id}")
+    for key in ("pod", *(instance.id for _, instance in resized(view))):
+        failure = view.failures.get(f"resize/{key}")
         if failure is not None:
             return (PodCondition(type=IN_PROGRESS, status="True", reason="Error", message=failure.message),)
     return (PodCondition(type=IN_PROGRESS, status="True"),)
@@ -136,6 +147,8 @@ def _summary(pod: Pod, error: str) -> str:
         if containers:
             asked = [(c.name, c.resources or ResourceRequirements()) for c in containers]
             tree[key] = [{"name": name, "resources": to_tree(resources)} for name, resources in asked]
+    if pod.spec.resources is not None:
+        tree["resources"] = to_tree(pod.spec.resources)
     tree["generation"] = pod.metadata.generation or 0
     if error:
         tree["error"] = error
@@ -151,5 +164,15 @@ def resources_of(
     """
     asked = container.resources or ResourceRequirements()
     if not is_resized(container, instance) or told is None or told.resources is None:
+        return asked, asked.requests
+    return told.resources, told.allocated_resources if view.resize_refusal is not None else asked.requests
+
+
+def pod_resources_of(view: PodView) -> tuple[ResourceRequirements | None, dict[str, str]]:
+    """Return what a Pod with resources of its own runs with as a whole, and what is set aside for it."""
+    asked, told = view.pod.spec.resources, view.pod.status
+    if asked is None or not (asked.requests or asked.limits):
+        return None, {}
+    if view.sandbox is None or not is_pod_resized(view) or told.resources is None:
         return asked, asked.requests
     return told.resources, told.allocated_resources if view.resize_refusal is not None else asked.requests

@@ -30,7 +30,7 @@ from podling.api.types.core_v1 import (
 )
 from podling.lifecycle.conditions import conditions, disrupted
 from podling.lifecycle.qos import qos_class
-from podling.lifecycle.resize import resize_conditions, resources_of
+from podling.lifecycle.resize import pod_resources_of, resize_conditions, resources_of
 from podling.lifecycle.restart import restarts, restarts_after_probe
 from podling.lifecycle.restart_all import restart_all_conditions
 from podling.lifecycle.specs import every_container, has_begun
@@ -71,6 +71,7 @@ def pod_status(view: PodView, plan: PodPlan, node: NodeFacts, now: float) -> Pod
     phase = tell.phase(inits, mains)
     failed_by_order = plan.ending is not None and plan.ending.fails and phase == "Failed"
     addresses = tell.addresses()
+    held, set_aside = pod_resources_of(view)
     passing = (*restart_all_conditions(view, phase), *resize_conditions(view))
     told = conditions(pod, phase, inits, mains, has_sandbox=view.sandbox is not None, now=now, more=passing)
     if failed_by_order and view.eviction is not None and view.eviction.disrupts:
@@ -85,6 +86,8 @@ def pod_status(view: PodView, plan: PodPlan, node: NodeFacts, now: float) -> Pod
         init_container_statuses=inits,
         container_statuses=mains,
         ephemeral_container_statuses=ephemerals,
+        resources=held,
+        allocated_resources=set_aside,
         host_ip=node.addresses[0] if node.addresses else "",
         host_ips=tuple(HostIP(ip=address) for address in node.addresses),
         pod_ip=addresses[0] if addresses else "",

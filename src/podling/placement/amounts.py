@@ -84,12 +84,26 @@ def reckons_with(name: str) -> bool:
 def _pod_requests(pod: Pod, assumed: Mapping[str, int]) -> dict[str, int]:
     total = _of_containers(pod, assumed)
     if pod.spec.resources is not None:
-        for name, text in pod.spec.resources.requests.items():
-            if _is_pod_level(name):
-                total[name] = parse(text).nano
+        total.update(_own_requests(pod))
     for name, text in pod.spec.overhead.items():
         total[name] = total.get(name, 0) + parse(text).nano
     return total
+
+
+def _own_requests(pod: Pod) -> dict[str, int]:
+    """Return what the Pod asks for itself; while a resize of it is under way the largest of the three, as above."""
+    status, largest = pod.status, dict[str, int]()
+    actual = status.resources.requests if status.resources is not None else {}
+    lists = [actual, status.allocated_resources]
+    if not (actual or status.allocated_resources) or not _is_infeasible(pod):
+        lists.append(pod.spec.resources.requests if pod.spec.resources is not None else {})
+    for requests in lists:
+        raise_to(largest, {name: parse(text).nano for name, text in requests.items() if _is_pod_level(name)})
+    return largest
+
+
+def _is_infeasible(pod: Pod) -> bool:
+    return any(c.type == "PodResizePending" and c.reason == "Infeasible" for c in pod.status.conditions)
 
 
 def _of_containers(pod: Pod, assumed: Mapping[str, int]) -> dict[str, int]:
@@ -99,7 +113,7 @@ def _of_containers(pod: Pod, assumed: Mapping[str, int]) -> dict[str, int]:
     desired = _aggregate(pod, assumed, {}, actual=False)
     if not resized:
         return desired
-    infeasible = any(c.type == "PodResizePending" and c.reason == "Infeasible" for c in status.conditions)
+    infeasible = _is_infeasible(pod)
     allocated = _aggregate(pod, assumed, states, actual=False, infeasible=infeasible)
     largest = _aggregate(pod, assumed, states, actual=True, infeasible=infeasible)
     raise_to(largest, allocated)

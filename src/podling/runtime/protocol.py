@@ -188,6 +188,8 @@ class Sandbox:
     """Where the network namespace is pinned; empty with the host's network."""
     addresses: Sequence[str] = ()
     """Given only by runtimes that wire Pods themselves."""
+    resources: Resources = Resources()
+    """The Pod's own, as last set."""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
 

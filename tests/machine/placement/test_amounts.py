@@ -69,6 +69,17 @@ def test_resize_counts_the_largest() -> None:
     assert requests_of(from_tree(Pod, tree)).milli_cpu == 2000
 
 
+def test_a_resize_of_the_pod_itself_counts_the_largest() -> None:
+    """The same of what the Pod asks for as a whole."""
+    tree = {
+        "spec": {"containers": [_c("a")], "resources": {"requests": {"cpu": "3"}}},
+        "status": {"allocatedResources": {"cpu": "1"}, "resources": {"requests": {"cpu": "2"}}},
+    }
+    assert requests_of(from_tree(Pod, tree)).milli_cpu == 3000
+    tree["status"]["conditions"] = [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}]
+    assert requests_of(from_tree(Pod, tree)).milli_cpu == 2000
+
+
 def test_weight_counts_defaults_for_who_asks_nothing() -> None:
     """Scores see 100m and 200 MiB for each container that names none, unless the Pod names it."""
     assert weight_of(from_tree(Pod, {"spec": {"containers": [_c("a"), _c("b", "50m")]}})) == (150, 400 * 2**20)

@@ -159,17 +159,18 @@ def cpu_pod(*containers: dict[str, Any], **spec: Any) -> Pod:
 
 def test_a_pods_cgroup_is_capped_only_where_the_whole_is_bounded() -> None:
     """One container without a limit leaves the Pod without; sidecars add up; a Pod's own limit decides alone."""
-    limited = {"limits": {"cpu": "500m", "memory": "64Mi"}}
-    assert pod_limits(cpu_pod(limited, limited), 1000, 128 * MI, 9) == Limits(1024, 100_000, 128 * MI, 128 * MI, 9)
-    assert pod_limits(cpu_pod(limited, {}), 500, 64 * MI) == Limits(512, None, None, 64 * MI)
+    amounts = {"cpu": "500m", "memory": "64Mi"}
+    limited = {"limits": amounts, "requests": amounts}
+    assert pod_limits(cpu_pod(limited, limited), 9) == Limits(1024, 100_000, 128 * MI, 128 * MI, 9)
+    assert pod_limits(cpu_pod(limited, {})) == Limits(512, None, None, 64 * MI)
     sidecar = {"name": "s", "image": "i", "restartPolicy": "Always", "resources": limited}
     with_sidecar = cpu_pod(limited, initContainers=[sidecar])
-    assert pod_limits(with_sidecar, 1000, 128 * MI).memory_limit == 128 * MI
+    assert pod_limits(with_sidecar).memory_limit == 128 * MI
     big = {"name": "init", "image": "i", "resources": {"limits": {"cpu": "2", "memory": "1Gi"}}}
-    assert pod_limits(cpu_pod(limited, initContainers=[big]), 2000, 1024 * MI).memory_limit == 1024 * MI
+    assert pod_limits(cpu_pod(limited, initContainers=[big])).memory_limit == 1024 * MI
     own = cpu_pod({}, {}, resources={"limits": {"cpu": "1", "memory": "32Mi"}, "requests": {"cpu": "1"}})
-    assert pod_limits(own, 1000, 32 * MI).memory_limit == 32 * MI
-    assert pod_limits(cpu_pod({}), 0, 0) == Limits(2, None, None, None)
+    assert pod_limits(own).memory_limit == 32 * MI
+    assert pod_limits(cpu_pod({})) == Limits(2, None, None, None)
     assert node_limits({"cpu": "2", "memory": "1Gi"}) == Limits(2048, None, 1024 * MI, None)
 
 

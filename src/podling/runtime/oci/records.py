@@ -55,6 +55,7 @@ class SandboxRecord(msgspec.Struct):
             created=self.created,
             state=SandboxState.READY if self.stopped is None else SandboxState.NOT_READY,
             network_namespace=network_namespace,
+            resources=config.resources,
             labels=config.labels,
             annotations=config.annotations,
         )

@@ -132,6 +132,7 @@ class SimRuntime:
             SandboxState.READY,
             network_namespace="",
             addresses=addresses,
+            resources=config.resources,
             labels=dict(config.labels),
             annotations=dict(config.annotations),
         )
@@ -244,7 +245,10 @@ class SimRuntime:
         held = self._state.sandboxes.get(sandbox)
         if held is None:
             raise RuntimeFailure("NotFound", f"sandbox {sandbox} is not there")
-        self._state.sandboxes[sandbox] = replace(held, config=replace(held.config, resources=resources))
+        changed = replace(held.sandbox, resources=resources)
+        self._state.sandboxes[sandbox] = replace(
+            held, sandbox=changed, config=replace(held.config, resources=resources)
+        )
 
     async def reopen_log(self, container: ContainerId) -> None:
         held = self._held(container)
