@@ -304,6 +304,38 @@ POLICY: Mapping[str, str] = {
 }
 """One table of policies, tried with each caller and each callee of two nodes."""
 
+_WAYS = "e2e/test_proxy_rules.py::test_every_way"
+_LB = "scenario/test_load_balancers.py"
+
+SERVICE: Mapping[str, str] = {
+    "spec.allocateLoadBalancerNodePorts": "unit/apiserver/test_services.py::test_a_balancer_may_do_without_node_ports",
+    "spec.clusterIP": _WAYS,
+    "spec.clusterIPs[]": _WAYS,
+    "spec.externalIPs[]": _WAYS,
+    "spec.externalName": "e2e/test_dns.py::test_records_of_what_runs",
+    "spec.externalTrafficPolicy": _WAYS,
+    "spec.healthCheckNodePort": "e2e/test_services.py::test_balancers_are_told_whether_the_node_has_endpoints",
+    "spec.internalTrafficPolicy": _WAYS,
+    "spec.ipFamilies[]": "unit/apiserver/test_services.py::test_families_on_a_cluster_with_one",
+    "spec.ipFamilyPolicy": "unit/apiserver/test_services.py::test_families_on_a_cluster_with_one",
+    "spec.loadBalancerClass": f"{_LB}::test_another_class_is_left_to_others",
+    "spec.loadBalancerIP": f"{_LB}::test_a_wanted_address_is_given_or_refused_with_the_reason",
+    "spec.loadBalancerSourceRanges[]": "e2e/test_proxy_rules.py::test_source_ranges",
+    "spec.ports[].appProtocol": "machine/reach/test_endpoints.py::test_what_a_port_speaks_is_told",
+    "spec.ports[].name": "machine/reach/test_selection.py::test_ports_go_by_name_and_protocol_and_slices_may_overlap",
+    "spec.ports[].nodePort": "e2e/test_two_nodes.py::test_who_reaches_whom",
+    "spec.ports[].port": "e2e/test_two_nodes.py::test_who_reaches_whom",
+    "spec.ports[].protocol": _WAYS,
+    "spec.ports[].targetPort": "machine/reach/test_endpoints.py::test_named_ports_are_each_pods_own",
+    "spec.publishNotReadyAddresses": "machine/reach/test_endpoints.py::test_conditions",
+    "spec.selector{}": "e2e/test_two_nodes.py::test_who_reaches_whom",
+    "spec.sessionAffinity": "e2e/test_proxy_rules.py::test_affinity",
+    "spec.sessionAffinityConfig.clientIP.timeoutSeconds": "e2e/test_proxy_rules.py::test_affinity",
+    "spec.trafficDistribution": "machine/reach/test_endpoints.py::test_hints",
+    "spec.type": "e2e/test_services.py::test_balancers_are_told_whether_the_node_has_endpoints",
+}
+
+
 SEEN: Mapping[str, Mapping[str, str]] = {
     "Pod": {
         **{
@@ -317,5 +349,6 @@ SEEN: Mapping[str, Mapping[str, str]] = {
         **CLAIMS,
     },
     "NetworkPolicy": POLICY,
+    "Service": SERVICE,
 }
 """By kind: path → test. A kind that is here is walked whole."""

@@ -111,6 +111,31 @@ def test_what_a_pod_has_filled_is_taken_away_with_it(cluster, tmp_path):
     assert (kept / "treasure").read_text() == "x"
 
 
+def test_mount_points_are_made_in_the_container_alone(cluster, tmp_path):
+    """Links in a volume lead whoever mounts below it through the container's own root, never to the node's files."""
+    escape = tmp_path / "escape"
+    escape.mkdir()
+    links = f"ln -s {'../' * 12}{str(escape)[1:]} /v/up; ln -s {escape} /v/straight"
+    mounting = {"/v": "v", "/v/up/c": "c", "/v/straight/d": "c"}
+    main = container(
+        "main", "ls -d /v/up/c/k; echo x > /v/straight/e", mounting, terminationMessagePath="/v/straight/log"
+    )
+    writer = container("writer", links, {"/v": "v"})
+    volumes = [V, {"name": "c", "configMap": {"name": "points"}}]
+    cluster.kubectl("create", "configmap", "points", "--from-literal=k=v")
+    create(cluster, pod("points", main, volumes=volumes, initContainers=[writer]))
+
+    def begun() -> bool:
+        status = cluster.get("pod", "points")["status"]
+        state = (status.get("containerStatuses") or [{"state": {}}])[0]["state"]
+        waits = state.get("waiting", {}).get("reason", "PodInitializing")
+        return status["phase"] in ("Succeeded", "Failed") or waits not in ("PodInitializing", "ContainerCreating")
+
+    eventually(begun)
+    assert list(escape.iterdir()) == []
+    cluster.kubectl("delete", "pod", "points", "--now")
+
+
 def host(name: str, path: Path | str, kind: str = "") -> dict:
     return {"name": name, "hostPath": {"path": str(path), **({"type": kind} if kind else {})}}
 

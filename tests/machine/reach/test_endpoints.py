@@ -72,6 +72,13 @@ def test_what_an_endpoint_tells_of_its_pod():
     assert (target.kind, target.namespace, target.name, target.uid) == ("Pod", "default", "a", "uid-a")
 
 
+def test_what_a_port_speaks_is_told():
+    """`appProtocol` goes with the port, and is nothing where nothing is said."""
+    ports = [{"name": "a", "port": 80, "appProtocol": "kubernetes.io/h2c"}, {"name": "b", "port": 81}]
+    (shown,) = found(service(ports=ports), pod("a", "10.0.0.1")).endpoints
+    assert [(p.name, p.app_protocol) for p in shown.ports] == [("a", "kubernetes.io/h2c"), ("b", None)]
+
+
 @pytest.mark.parametrize(
     ("spec", "name"),
     [
