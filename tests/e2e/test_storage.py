@@ -179,15 +179,15 @@ def test_groups_parts_and_reading_only(cluster: RunningCluster) -> None:
 
 def test_ephemeral_volumes(cluster: RunningCluster) -> None:
     """A claim of the Pod's own, writable, with a folder of its own; both are gone after the Pod."""
-    before = folders(cluster)
     template = {"volumeClaimTemplate": {"spec": claim("x")["spec"]}}
     apply(cluster, pod("own", "echo scratch > /v/f; cat /v/f; sleep 3600", {"ephemeral": template}))
     cluster.wait_ready("own")
-    assert cluster.get("pvc", "own-v")["metadata"]["ownerReferences"][0]["name"] == "own"
-    [made] = set(folders(cluster)) - set(before)
+    claimed = cluster.get("pvc", "own-v")
+    assert claimed["metadata"]["ownerReferences"][0]["name"] == "own"
+    made = claimed["spec"]["volumeName"]
     assert (cluster.data / "volumes" / made / "f").read_text() == "scratch\n"
     cluster.kubectl("delete", "pod", "own")
-    eventually(lambda: folders(cluster) == before)
+    eventually(lambda: made not in folders(cluster))
     eventually(lambda: cluster.kubectl("get", "pvc", "own-v", check=False).returncode)
 
 
@@ -275,7 +275,8 @@ def test_claims_and_their_data_outlive_podling(cluster: RunningCluster) -> None:
     cluster.up()
     cluster.wait_ready("lasting")
     assert cluster.kubectl("exec", "lasting", "--", "cat", "/v/f").stdout == "here\n"
-    [name] = folders(cluster)
+    name = cluster.get("pvc", "lasting")["spec"]["volumeName"]
+    assert name in folders(cluster)
     cluster.kubectl("delete", "pod", "lasting")
-    eventually(lambda: not folders(cluster))
-    assert cluster.kubectl("get", "pv", name, check=False).returncode
+    eventually(lambda: name not in folders(cluster))
+    eventually(lambda: cluster.kubectl("get", "pv", name, check=False).returncode)
