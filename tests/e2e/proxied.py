@@ -33,11 +33,20 @@ def datagrams():
         data, peer = udp.recvfrom(100)
         udp.sendto(f"{name} {peer[0]}".encode(), peer)
 threading.Thread(target=datagrams, daemon=True).start()
+def serve(listener):
+    while True:
+        connection, peer = listener.accept()
+        connection.sendall(f"{name} {peer[0]}".encode())
+        connection.close()
+try:
+    sctp = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)
+    sctp.bind(("0.0.0.0", port))
+    sctp.listen(16)
+    threading.Thread(target=serve, args=(sctp,), daemon=True).start()
+except OSError:
+    pass
 print("ready", flush=True)
-while True:
-    connection, peer = tcp.accept()
-    connection.sendall(f"{name} {peer[0]}".encode())
-    connection.close()
+serve(tcp)
 """
 
 
@@ -134,9 +143,11 @@ class Node:
         self.installed.change({name: rules})
         forget("", to_look_at({name: (before, rules)}))
 
-    def ask(self, caller: str, address: object, port: int, *, udp: bool = False, bind: int = 0) -> str:
+    def ask(
+        self, caller: str, address: object, port: int, *, udp: bool = False, bind: int = 0, sctp: bool = False
+    ) -> str:
         """Call from a Pod, from `outside` or ("") the node; return who answers and whom it sees, or what happens."""
-        return namespaces.inside(self.space(caller), lambda: ask(str(address), port, udp=udp, bind=bind))
+        return namespaces.inside(self.space(caller), lambda: ask(str(address), port, udp=udp, bind=bind, sctp=sctp))
 
     async def down(self) -> None:
         for server in self.servers:
@@ -156,8 +167,8 @@ class Node:
         self.pins.rmdir()
 
 
-def ask(address: str, port: int, *, udp: bool = False, bind: int = 0, timeout: float = 1.0) -> str:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM) as caller:
+def ask(address: str, port: int, *, udp: bool = False, bind: int = 0, timeout: float = 1.0, sctp: bool = False) -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM, 132 if sctp else 0) as caller:
         caller.settimeout(timeout)
         if bind:
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -29,10 +30,15 @@ def on_a_node(tmp_path: Path, scenario: Callable[[Node], Awaitable[None]], **fac
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("protocol", ["TCP", "UDP"])
+@pytest.mark.parametrize("protocol", ["TCP", "UDP", "SCTP"])
 def test_every_way(tmp_path: Path, protocol: str) -> None:
     """One table: who calls, by which address, who answers, and whom the Pod sees."""
-    udp = protocol == "UDP"
+    udp, sctp = protocol == "UDP", protocol == "SCTP"
+    if sctp:
+        try:
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132).close()
+        except OSError as error:
+            pytest.skip(f"this kernel has no SCTP sockets to call with: {error.strerror}")
     refused = "ECONNREFUSED"
 
     async def scenario(node: Node) -> None:
@@ -52,7 +58,7 @@ def test_every_way(tmp_path: Path, protocol: str) -> None:
                 "machine": (machine, 31080), "loopback": ("127.0.0.1", 31080),
             }  # fmt: skip
             return {
-                (caller, way): node.ask(caller, *target, udp=udp)
+                (caller, way): node.ask(caller, *target, udp=udp, sctp=sctp)
                 for caller in callers
                 for way, target in ways.items()
                 if way != "loopback" or caller == ""
@@ -64,7 +70,7 @@ def test_every_way(tmp_path: Path, protocol: str) -> None:
             expected = f"a {b}" if caller == "b" and way == "cluster" else f"a {gateway}"
             assert answer == expected, (caller, way, answer)
         # The Pod itself through its Service: it sees the node, or it would answer itself past the rewriting.
-        assert node.ask("a", VIP, 80, udp=udp) == f"a {gateway}"
+        assert node.ask("a", VIP, 80, udp=udp, sctp=sctp) == f"a {gateway}"
         # Policy Local with the endpoint here: callers from outside keep their address.
         local = spec | {"externalTrafficPolicy": "Local"}
         node.service("a", **local)
@@ -76,26 +82,26 @@ def test_every_way(tmp_path: Path, protocol: str) -> None:
             assert answer == f"a {expected}", (caller, way, answer)
         # Policy Local with none here: the outside is left without an answer, the cluster's own get there.
         node.service(elsewhere=[a], **local)
-        assert node.ask("outside", machine, 31080, udp=udp) == "timeout"
-        assert node.ask("b", machine, 31080, udp=udp) == f"a {b}"
-        assert node.ask("", machine, 31080, udp=udp) == f"a {gateway}"
+        assert node.ask("outside", machine, 31080, udp=udp, sctp=sctp) == "timeout"
+        assert node.ask("b", machine, 31080, udp=udp, sctp=sctp) == f"a {b}"
+        assert node.ask("", machine, 31080, udp=udp, sctp=sctp) == f"a {gateway}"
         node.service(elsewhere=[a], internalTrafficPolicy="Local", ports=[port])
-        assert node.ask("b", VIP, 80, udp=udp) == "timeout"
+        assert node.ask("b", VIP, 80, udp=udp, sctp=sctp) == "timeout"
         # No endpoints at all: refused at once, by every way; so is a port that the Service has not.
         node.service(**spec)
         for caller, way in table("b", "", "outside").items():
             # What the node itself sends by UDP, the kernel refuses already when it is sent.
             assert way == ("EPERM" if udp and caller[0] == "" else refused), caller
         node.service("a", **spec)
-        assert node.ask("b", VIP, 81, udp=udp) == refused
+        assert node.ask("b", VIP, 81, udp=udp, sctp=sctp) == refused
         assert node.ask("", VIP, 81) == refused
-        assert node.ask("b", VIP, 80, udp=udp) == f"a {b}"
+        assert node.ask("b", VIP, 80, udp=udp, sctp=sctp) == f"a {b}"
         # What nft shows of it shows that it can: some versions end themselves over what they do not know.
         run_and_wait(["nft", "-j", "list", "table", "inet", node.installed.table])
         assert VIP in run_and_wait(["nft", "list", "table", "inet", node.installed.table]).decode()
         # Nothing is left of it once it is gone.
         node.service(type="ExternalName", ports=[port])
-        assert node.ask("outside", machine, 31080, udp=udp) == refused
+        assert node.ask("outside", machine, 31080, udp=udp, sctp=sctp) == refused
 
     on_a_node(tmp_path, scenario)
 
@@ -127,8 +133,6 @@ def test_spread(tmp_path: Path, count: int) -> None:
         node.installed.change({"w": plan(service, slices, "here", node.facts)})
 
         def send() -> None:
-            import socket
-
             for number in range(4000):
                 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as caller:
                     caller.bind(("0.0.0.0", 20000 + number))
@@ -238,6 +242,23 @@ def test_source_ranges(tmp_path: Path) -> None:
     on_a_node(tmp_path, scenario)
 
 
+def test_two_fences_around_one_address(tmp_path: Path) -> None:
+    """Two Services that claim one balanced address with ranges that overlap keep nobody else from being served."""
+
+    async def scenario(node: Node) -> None:
+        await node.pod("a")
+        lb = "198.51.100.78"
+        spec = {"type": "LoadBalancer", "status": {"loadBalancer": {"ingress": [{"ip": lb}]}}}
+        node.service("a", name="first", address="10.96.77.1", loadBalancerSourceRanges=["203.0.113.0/24"], **spec)
+        node.service("a", name="second", address="10.96.77.2", loadBalancerSourceRanges=["0.0.0.0/0"], **spec)
+        assert node.ask("outside", lb, 80) == "timeout"
+        assert node.ask("outside", "10.96.77.2", 80).startswith("a ")
+        node.installed.install(dict(node.installed.owners()))
+        assert node.ask("outside", "10.96.77.2", 80).startswith("a ")
+
+    on_a_node(tmp_path, scenario)
+
+
 def test_a_pod_opens_so_many_connections_and_no_more(tmp_path: Path) -> None:
     """Its bound holds for what it has open: another Pod is not concerned, and what it closes counts no more."""
 
@@ -245,8 +266,6 @@ def test_a_pod_opens_so_many_connections_and_no_more(tmp_path: Path) -> None:
         address = await node.pod("a")
         for name in ("greedy", "modest"):
             await node.pod(name, serves=0)
-        import socket
-
         from podling.linux import namespaces
 
         def grab() -> tuple[int, list[socket.socket]]:
@@ -286,8 +305,6 @@ def test_loopback_addresses_of_the_node_are_not_reached_from_outside(tmp_path: P
         assert node.ask("", "127.0.0.1", 31999).startswith("private")
 
         def route() -> None:
-            import socket
-
             namespaces.write_sysctl("net.ipv4.conf.all.route_localnet", "1")
             with Netlink() as netlink:
                 netlink.delete_address(1, __import__("ipaddress").IPv4Address("127.0.0.1"), prefix=8)

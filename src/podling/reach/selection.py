@@ -116,17 +116,16 @@ def _endpoints(port: ServicePort, slices: Iterable[EndpointSlice], family: int) 
             for endpoint in one.endpoints if number else ():
                 address = endpoint.addresses[0]
                 key = (address, number or 0)
-                if _is_address(address) and (key not in by_address or is_ready(endpoint)):
+                if _is_address(address, family) and (key not in by_address or is_ready(endpoint)):
                     by_address[key] = endpoint
     return [(endpoint, number) for (_, number), endpoint in by_address.items()]
 
 
-def _is_address(text: str) -> bool:
+def _is_address(text: str, family: int) -> bool:
     try:
-        ip_address(text)
+        return ip_address(text).version == family
     except ValueError:
         return False
-    return True
 
 
 def _pick(found: Iterable[tuple[Endpoint, int]], node: str, wanted: Callable[[Endpoint], bool]) -> list[Target]:

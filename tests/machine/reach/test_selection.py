@@ -53,7 +53,7 @@ INTERNALLY_LOCAL = {"internalTrafficPolicy": "Local"}
     ("endpoints", "spec", "expected"),
     [
         ([], {}, ([], [], False)),
-        ([one("b"), one("a")], {}, ([], [], False)),  # no addresses: hostile slices change nothing
+        ([one("b"), one("fd00::1")], {}, ([], [], False)),  # no addresses of the family: hostile slices change nothing
         ([one("10.0.0.2"), one("10.0.0.1", "silent")], {}, (["10.0.0.1", "10.0.0.2"], [], True)),
         ([one("10.0.0.1", "unready")], {}, ([], [], False)),
         ([one("10.0.0.1"), one("10.0.0.2", "leaving")], {}, (["10.0.0.1"], [], True)),

@@ -45,6 +45,11 @@ class Claims:
         for place, (_, value) in self._held.items():
             yield place, value
 
+    def holder(self, place: Place) -> str:
+        """Return who has a place; "" for nobody."""
+        held = self._held.get(place)
+        return held[0] if held is not None else ""
+
     def replace(self, owner: str, before: Elements, after: Elements, changes: Changes) -> None:
         """Let an owner want `after` instead of `before`; add to `changes` what that comes to."""
         for place in before:

@@ -7,6 +7,7 @@ thing to do is `install`; it replaces the table at once, so that no packet sees 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from podling.linux import nf_expressions as nf
@@ -80,6 +81,7 @@ class Installed:
         forgotten = []
         for owner, after in wanted.items():
             before = self.of(owner)
+            after = self._without_others_fences(owner, after)
             self._claims.replace(owner, before.elements, after.elements, changes)
             for key, remembered in before.remembered.items():
                 now = after.remembered.get(key)
@@ -91,6 +93,25 @@ class Installed:
             else:
                 self._rules[owner] = after
         return forgotten
+
+    def _without_others_fences(self, owner: str, rules: ServiceRules) -> ServiceRules:
+        """Leave out source ranges for an address and port that another fences: the kernel takes none that overlap.
+
+        They stay closed to those whom the other does not let in.
+        """
+        taken = [
+            key
+            for name, key in rules.elements
+            if name == ch.FIREWALLED.name and self._claims.holder((name, key)) not in ("", owner)
+        ]
+        if not taken:
+            return rules
+        kept = {
+            (name, key): value
+            for (name, key), value in rules.elements.items()
+            if not (name == ch.SOURCES.name and key[: len(taken[0])] in taken)
+        }
+        return replace(rules, elements=kept)
 
     def _write(self, batch: Batch, changes: Changes) -> None:
         for name, elements in _by_set(changes.gone).items():
