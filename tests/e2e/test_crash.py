@@ -61,12 +61,17 @@ def running_processes(mark: str) -> list[int]:
     return found
 
 
+def every_second(name: str) -> dict:
+    """Let every second Pod have users and processes of its own, which are held by more than a pin."""
+    return {"hostUsers": False, "shareProcessNamespace": True} if int(name[-1]) % 2 else {}
+
+
 def test_running_pods_outlive_podling(cluster: RunningCluster) -> None:
     """After kill -9 and `up` the same containers run: same ids, same restart counts, all Ready, none twice."""
     mark = f"36{os.getpid() % 1000:03d}"
     names = [f"steady-{number}" for number in range(5)]
     for name in names:
-        cluster.kubectl("apply", "-f", "-", stdin=pod_manifest(name, "sleep", mark))
+        cluster.kubectl("apply", "-f", "-", stdin=pod_manifest(name, "sleep", mark, **every_second(name)))
     cluster.wait_ready(*names)
     before, processes = containers(cluster), sorted(running_processes(mark))
     assert len(processes) == 5
@@ -86,7 +91,7 @@ def test_killed_while_pods_start(cluster: RunningCluster, pause: float) -> None:
     manifest = {
         "apiVersion": "v1",
         "kind": "List",
-        "items": [json.loads(pod_manifest(name, "sleep", mark)) for name in names],
+        "items": [json.loads(pod_manifest(name, "sleep", mark, **every_second(name))) for name in names],
     }
     cluster.kubectl("create", "-f", "-", stdin=json.dumps(manifest))
     time.sleep(pause)

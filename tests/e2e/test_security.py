@@ -204,6 +204,27 @@ def owners(folder: str) -> dict:
                volumes=volumes, securityContext={"runAsUser": 1000, "fsGroup": 77}, **APART)  # fmt: skip
 
 
+WITHIN_ROOT = (
+    "cat /v/etc/passwd >/dev/null && echo sees the node; grep -q ' /v/' /proc/mounts && echo holds others; true"
+)
+
+
+def set_uid(name: str, **context: object) -> dict:
+    """A Pod whose first container makes a program that is root whoever starts it; the second starts it."""
+    made = python(name, "", **context)
+    (main,) = made["spec"]["containers"]
+    program, *_ = main["command"]
+    shared = {"name": "v", "mountPath": "/v"}
+    made["spec"]["volumes"].append({"name": "v", "emptyDir": {}})
+    first = {**main, "name": "first", "command": ["sh", "-c", f"cp {program} /v/p && chmod 4755 /v/p"],
+             "securityContext": {}, "volumeMounts": [*main["volumeMounts"], shared]}  # fmt: skip
+    main["command"] = ["/v/p", "-S", "-c", "import os; print('effective', os.geteuid(), flush=True)"]
+    main["env"] = [{"name": "PYTHONHOME", "value": os.path.realpath(sys.base_prefix)}]
+    main["volumeMounts"] = [*main["volumeMounts"], shared]
+    made["spec"]["initContainers"] = [first]
+    return made
+
+
 # name, Pod, lines that its log must hold, beginnings of lines that it must not
 CASES = [
     (*within(SECCOMP, "by-default"), ("Seccomp:\t2",), ("unshared", "no chmod")),
@@ -238,6 +259,10 @@ CASES = [
         {"procMount": "Unmasked", "capabilities": {"add": ["SYS_ADMIN"]}}, **APART), ("1", "proc"), ()),
     (*within(SPACES, "apart-spaces", **APART), (), tuple(map(space, ("net", "ipc", "uts", "pid", "mnt", "user")))),
     ("owners", owners(FOLDER), ("0 77", "/d 0 77", "/m 0 77", "/c/..data/k 0 77", "/h/f 0 0", "/d/x 1000 77", "/m/x 1000 77", "/i/bin/sh"), ("writes",)),
+    (*within(WITHIN_ROOT, "apart-root", mounts={"v": "/v"}, volumes=[{"name": "v", "hostPath": {"path": "/"}}], **APART),
+        ("sees the node",), ("holds",)),
+    ("set-uid", set_uid("set-uid", runAsUser=1000), ("effective 0",), ()),
+    ("set-uid-refused", set_uid("set-uid-refused", runAsUser=1000, allowPrivilegeEscalation=False), ("effective 1000",), ()),
     (*within(SYSCTL, "unsafe-sysctls", securityContext={"sysctls": [
         {"name": "kernel.msgmax", "value": "70000"}, {"name": "net.core.somaxconn", "value": "77"}]}), ("70000", "77"), ()),
 ]  # fmt: skip

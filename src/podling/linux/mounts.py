@@ -74,13 +74,13 @@ def bind(source: str, target: str, *, recursive: bool = False) -> None:
     syscalls.mount(source, target, "", syscalls.MS_BIND | (syscalls.MS_REC if recursive else 0))
 
 
-def bind_mapped(source: str, target: str, users: str) -> None:
+def bind_mapped(source: str, target: str, users: str, *, recursive: bool = True) -> None:
     """Make `source` visible at `target` with its owners shifted as the user namespace pinned at `users` maps ids.
 
     What 0 owns there the namespace's root owns here, and what that one makes here 0 owns there. `OSError` where the
-    file system cannot do it; what is mounted below `source` keeps its owners.
+    file system cannot do it; what is mounted below `source` comes along if `recursive`, and keeps its owners.
     """
-    tree = syscalls.open_tree(source)
+    tree = syscalls.open_tree(source, recursive=recursive)
     try:
         descriptor = os.open(users, os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -129,9 +129,9 @@ class _MountAttributes(ctypes.Structure):
     )
 
 
-def open_tree(path: str) -> int:
-    """Return a copy of what is mounted at and below `path`, attached nowhere."""
-    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_RECURSIVE
+def open_tree(path: str, *, recursive: bool) -> int:
+    """Return a copy of what is mounted at `path`, and below it if `recursive`, attached nowhere."""
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
     return _check(
         _libc.syscall(
             ctypes.c_long(_SYS_OPEN_TREE),

@@ -88,7 +88,9 @@ class Mapped:
             return ""
         target = self._place / name
         _make_like(path, target)
-        mounts.bind_mapped(path, str(target), self._users)
+        # A bind of what holds this place would hold all other binds in it, and keep busy what they mount.
+        around = self._place.is_relative_to(Path(path).resolve())
+        mounts.bind_mapped(path, str(target), self._users, recursive=not around)
         return str(target)
 
     def _overlay(self, name: str, layers: Sequence[str], upper: str = "", work: str = "") -> Path:
