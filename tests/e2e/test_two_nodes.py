@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from podling.cli.admin import ask as ask_admin
 from podling.lifecycle.traffic import EGRESS, INGRESS
 from podling.linux import namespaces
 from podling.linux.netlink import Netlink
@@ -212,15 +213,24 @@ def table(cells: dict[tuple[str, str], str], callers_: list[Caller], ways_: list
     return "\n".join(line.rstrip() for line in lines)
 
 
+def foretell(two: TwoNodes, caller: Caller, way: Way) -> bool:
+    """Return what `podling graph --reachable` says of a pair as it is now."""
+    names = {"outside": OUTSIDE, "node-1": f"node/{two.nodes[0]}", "node-2": f"node/{two.nodes[1]}"}
+    callee = f"{way.target.address}:{way.target.port}"
+    query = {"from": names.get(caller.name, caller.name), "to": callee, "protocol": TCP}
+    return bool(ask_admin(two.data, "GET", "/graph/reachable", **query)["verdict"] == "yes")
+
+
 def test_who_reaches_whom(two: TwoNodes, capsys: pytest.CaptureFixture[str]) -> None:
     """Every promised pair answers over TCP and UDP, from the promised server, and is seen as promised; under policies
-    those get through whom they name."""
+    those get through whom they name, and `podling graph --reachable` has said which."""
     two.apply(*services())
     asking, asked = callers(two), ways(two)
     pairs = [(caller, way) for caller in asking for way in asked if promised(caller, way, two)]
     calls = [(caller, protocol, way.target) for caller, way in pairs for protocol in (TCP, UDP)]
     eventually(lambda: all(answer.server for answer in ask_all([(asking[0], TCP, way.target) for way in asked], 0.5)))
     open_answers = ask_all(calls)
+    assert [(c.name, w.name) for c, w in pairs if not foretell(two, c, w)] == []
     two.apply(
         *(
             {
@@ -233,6 +243,7 @@ def test_who_reaches_whom(two: TwoNodes, capsys: pytest.CaptureFixture[str]) -> 
         )
     )
     held_answers = ask_all(calls, 0.7, 64)
+    foretold = [foretell(two, caller, way) for caller, way in pairs]
     two.cluster.kubectl("delete", "networkpolicies", "--all")
     cells = {(caller.name, way.name): "." for caller in asking for way in asked}
     wrong: list[tuple[object, ...]] = []
@@ -245,6 +256,8 @@ def test_who_reaches_whom(two: TwoNodes, capsys: pytest.CaptureFixture[str]) -> 
             wrong.append((caller.name, way.name, open_answers[first], seen_as))
         if set(held) != {through}:
             wrong.append((caller.name, way.name, "under policies", held_answers[first], through))
+        if foretold[number] is not through:
+            wrong.append((caller.name, way.name, "foretold", foretold[number], through))
         words = "kept" if set(seen_as) <= set(caller.addresses) else "node" if way.name != "outside" else "machine"
         cells[caller.name, way.name] = (words if good else "WRONG") + ("" if set(held) == {True} else " *")
     with capsys.disabled():

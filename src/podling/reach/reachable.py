@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from podling.api.types.core_v1 import Node, Pod, Service, ServicePort
-    from podling.reach.policy import Decision
+    from podling.reach.policy import Decision, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,19 @@ def _internal(node: Node) -> str:
     return next((entry.address for entry in node.status.addresses if entry.type == "InternalIP"), "")
 
 
+class _Way(NamedTuple):
+    """How a call comes to a Service's endpoints."""
+
+    words: str
+    enters: str
+    """The node that makes an endpoint's address of the Service's."""
+    rewrites: bool = False
+    """Whether endpoints on other nodes see that node in place of the caller."""
+    called: Party | None = None
+    """Another node, at whose address the caller's own node sees it call, on `port`."""
+    port: int = 0
+
+
 class _Judge:
     """One question's answer, found step by step."""
 
@@ -131,9 +144,7 @@ class _Judge:
         pod = self._snapshot.pod_at(address)
         if pod is not None:
             return self._pod(pod, port)
-        verdict = judge(
-            self._policies, self._namespaces, self._caller.party, Party(address), self._protocol, _number(port)
-        )
+        verdict = self._verdict(self._caller.party, Party(address), _number(port))
         if not verdict.allowed:
             return Answer("no", (_refusal(verdict.deciding, self._caller.words, address),))
         return Answer("yes", (f"{address} is outside the cluster, and no policy keeps {self._caller.words} from it",))
@@ -145,7 +156,7 @@ class _Judge:
                     words = f"node port {port} of Service {_name(service)}"
                     return self._through(_Face(service, offered, words, is_internal=False), node.metadata.name)
         party = Party(_internal(node), node=node.metadata.name)
-        verdict = judge(self._policies, self._namespaces, self._caller.party, party, self._protocol, _number(port))
+        verdict = self._verdict(self._caller.party, party, _number(port))
         if not verdict.allowed:
             return Answer("no", (_refusal(verdict.deciding, self._caller.words, f"Node {node.metadata.name}"),))
         return Answer("yes", (f"nothing keeps {self._caller.words} from Node {node.metadata.name}",))
@@ -161,7 +172,7 @@ class _Judge:
             return Answer("no", (f"the address of {name} means nothing outside the cluster",))
         if not port.isdigit():
             return Answer("no", (f"which port of {name}? Write it behind a colon",))
-        allowed, reason = self._judged(party, int(port), self._caller.party)
+        allowed, reason = self._judged(party, int(port))
         return Answer("yes" if allowed else "no", (reason,))
 
     def _service(self, service: Service, port: str) -> Answer:
@@ -193,17 +204,20 @@ class _Judge:
         caller, service = self._caller, face.service
         if face.is_internal and caller.is_outside:
             return Answer("no", (f"{face.words} means nothing outside the cluster",))
-        meets = node if node and caller.is_outside else caller.node
-        choice = choose(service, face.port, self._snapshot.slices_of(service), meets)
-        local = is_internally_local(service) if face.is_internal else is_externally_local(service)
-        # Callers within the cluster reach a Service's outer faces as if they came by its cluster address.
-        local = local and (face.is_internal or caller.is_outside)
+        enters = node or caller.node
+        choice = choose(service, face.port, self._snapshot.slices_of(service), enters)
+        if face.is_internal:
+            local = is_internally_local(service)
+        else:
+            # Pods, and a node at its own door, reach a Service's outer faces as if they came by its cluster address.
+            at_home = bool(caller.party.pod) or (caller.node == enters and not caller.is_outside)
+            local = is_externally_local(service) and not at_home
         targets = choice.local if local else choice.cluster
         if not targets:
-            return Answer("no", (face.words, *self._no_targets(service, meets if local else "", exists=choice.exists)))
-        keeps = face.is_internal or local or not caller.is_outside
-        source = caller.party if keeps else Party(self._address_of(meets), node=meets)
-        return self._weighed(face.words, targets, source)
+            return Answer("no", (face.words, *self._no_targets(service, enters if local else "", exists=choice.exists)))
+        called = Party(self._address_of(enters), node=enters) if node and enters != caller.node else None
+        rewrites = not face.is_internal and not is_externally_local(service)
+        return self._weighed(_Way(face.words, enters, rewrites, called, face.port.node_port or 0), targets)
 
     def _address_of(self, node: str) -> str:
         try:
@@ -221,33 +235,45 @@ class _Judge:
         targets = choose(service, offered, self._snapshot.slices_of(service), self._caller.node).cluster
         if not targets:
             return Answer("no", (words, *self._no_targets(service, "", exists=False)))
-        return self._weighed(words, targets, self._caller.party)
+        return self._weighed(_Way(words, self._caller.node), targets)
 
-    def _weighed(self, words: str, targets: Iterable[Target], source: Party) -> Answer:
-        judged = [self._target(target, source) for target in targets]
+    def _weighed(self, way: _Way, targets: Iterable[Target]) -> Answer:
+        judged = [self._target(target, way) for target in targets]
         open_ones = sum(allowed for allowed, _ in judged)
         verdict = "yes" if open_ones == len(judged) else "sometimes" if open_ones else "no"
-        return Answer(verdict, (words, *dict.fromkeys(reason for _, reason in judged)))
+        return Answer(verdict, (way.words, *dict.fromkeys(reason for _, reason in judged)))
 
-    def _target(self, target: Target, source: Party) -> tuple[bool, str]:
+    def _target(self, target: Target, way: _Way) -> tuple[bool, str]:
         pod = self._snapshot.pod_at(target.address)
         party = party_of(pod) if pod is not None else self._snapshot.stand_in_at(target.address)
         if party is None:
             node = self._snapshot.node_at(target.address)
             party = Party(target.address, node=node.metadata.name if node is not None else "")
-        return self._judged(party, target.port, source)
+        return self._judged(party, target.port, way)
 
-    def _judged(self, party: Party, port: int, source: Party) -> tuple[bool, str]:
-        verdict = judge(self._policies, self._namespaces, source, party, self._protocol, port)
+    def _judged(self, party: Party, port: int, way: _Way | None = None) -> tuple[bool, str]:
+        """Judge the last step, to an endpoint, by the policies of both ends, each where it stands."""
+        caller = self._caller
         words = f"Pod {party.namespace}/{party.pod}" if party.pod else party.address
-        if not verdict.allowed:
-            return False, _refusal(verdict.deciding, self._caller.words, words)
-        grants = [
-            f"{_key(d.policy)} ({d.direction})" for d in (verdict.egress, verdict.ingress) if d.policy is not None
-        ]
+        egress = self._verdict(caller.party, party, port).egress
+        if way is not None and way.called is not None:
+            # What another node makes of the address that was called, the caller's own does not see.
+            egress = self._verdict(caller.party, way.called, way.port).egress
+        source = caller.party
+        if way is not None and way.rewrites and way.enters != party.node:
+            # Where it enters its address is still its own; the node behind sees that node.
+            source = Party(self._address_of(way.enters), node=way.enters)
+        ingress = self._verdict(source, party, port).ingress
+        for decision in (egress, ingress):
+            if not decision.allowed:
+                return False, _refusal(decision, caller.words, words)
+        grants = [f"{_key(made.policy)} ({made.direction})" for made in (egress, ingress) if made.policy is not None]
         if grants:
             return True, f"{words} port {port}: allowed by NetworkPolicy {' and '.join(grants)}"
         return True, f"{words} port {port}: no NetworkPolicy stands between"
+
+    def _verdict(self, source: Party, destination: Party, port: int) -> Verdict:
+        return judge(self._policies, self._namespaces, source, destination, self._protocol, port)
 
     def _no_targets(self, service: Service, only_on: str, *, exists: bool) -> Sequence[str]:
         """Say why there is nobody to send a call to."""

@@ -112,6 +112,12 @@ def ask(caller: str, callee: str, protocol: str = "TCP", **changed: Any) -> Answ
 DENY = policy("deny", podSelector={}, policyTypes=["Ingress", "Egress"])
 FROM_CLIENT = policy("from-client", podSelector={"matchLabels": {"app": "web"}}, policyTypes=["Ingress"],
                      ingress=[{"from": [{"podSelector": {"matchLabels": {"app": "client"}}}], "ports": [{"port": 8080}]}])  # fmt: skip
+TO_WEB = policy(
+    "to-web",
+    podSelector={"matchLabels": {"app": "client"}},
+    policyTypes=["Egress"],
+    egress=[{"to": [{"podSelector": {"matchLabels": {"app": "web"}}}]}],
+)
 ONE_BLOCK = policy("block", podSelector={"matchLabels": {"app": "web"}}, policyTypes=["Ingress"],
                    ingress=[{"from": [{"ipBlock": {"cidr": "10.0.0.0/24"}}]}])  # fmt: skip
 
@@ -146,7 +152,12 @@ QUESTIONS: list[tuple[str, str, dict[str, Any], str, str]] = [
     ("client", "web-1:9090", {"policies": [FROM_CLIENT]}, "no", "isolates Pod default/web-1 for ingress"),
     ("web-1", "svc/web", {"policies": [FROM_CLIENT]}, "sometimes", "isolates Pod default/web-2 for ingress"),  # itself, always
     ("node/n1", "svc/web", {"policies": [FROM_CLIENT]}, "sometimes", "isolates Pod default/web-2"),  # its own Pods, always
-    ("outside", "10.0.0.1:30080", {"policies": [ONE_BLOCK]}, "yes", "allowed by NetworkPolicy default/block"),  # rewritten
+    ("outside", "10.0.0.1:30080", {"policies": [ONE_BLOCK]}, "sometimes", "isolates Pod default/web-1"),  # itself, then n1
+    ("10.0.0.9", "10.0.0.1:30080", {"policies": [ONE_BLOCK]}, "yes", "allowed by NetworkPolicy default/block"),
+    ("client", "10.0.0.2:30080", {"policies": [FROM_CLIENT]}, "sometimes", "isolates Pod default/web-1"),  # behind n2 it is n2
+    ("client", "10.0.0.1:30080", {"policies": [FROM_CLIENT]}, "sometimes", "isolates Pod default/web-2"),  # behind n1 it is n1
+    ("client", "10.0.0.2:30080", {"policies": [TO_WEB]}, "no", "isolates Pod default/client for egress"),  # n2 is no Pod
+    ("client", "10.0.0.1:30080", {"policies": [TO_WEB]}, "yes", "allowed by NetworkPolicy default/to-web (Egress)"),
     ("192.0.2.9", "10.0.0.2:30081", {"policies": [ONE_BLOCK]}, "no", "isolates Pod default/web-2"),  # kept
     # endpoints that are none
     ("client", "svc/web", {"slices": [], "pods": [pod("web-1", "10.244.0.2", ready=False, probe=True), SHOP["pods"][2]]},
