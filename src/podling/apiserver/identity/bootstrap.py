@@ -221,7 +221,8 @@ _CLUSTER_ROLES: Final[dict[str, tuple[_Rule, ...]]] = {
         ("list watch", "networking.k8s.io", "servicecidrs"),
     ),
     "podling:network-policy": (
-        ("list watch", "core", "namespaces pods"),
+        ("list watch", "core", "namespaces"),
+        (_READ, "core", "pods"),
         ("list watch", "networking.k8s.io", "networkpolicies"),
     ),
     "system:kube-scheduler": (
