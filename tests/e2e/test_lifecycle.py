@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,6 +100,47 @@ def test_a_probe_that_hangs_and_one_that_floods_harm_nobody(cluster: RunningClus
     cluster.wait_ready("neighbour", seconds=20)
     for name in ("hangs", "floods", "neighbour"):
         cluster.kubectl("delete", "pod", name, "--grace-period=0", "--force")
+
+
+def test_hooks_and_probes_that_hang_flood_or_fork_harm_nobody(cluster: RunningCluster) -> None:
+    """Whoever forgets its end is ended with its Pod, in time; a neighbour comes and goes meanwhile, memory stays."""
+    flood = {"exec": {"command": ["sh", "-c", "while :; do echo flood; done"]}}
+    forks = {"exec": {"command": ["sh", "-c", "for i in 1 2 3 4 5; do sleep 300 & done"]}, "periodSeconds": 1}
+    bomb = {"exec": {"command": ["sh", "-c", "while :; do sleep 300 & done"]}, "periodSeconds": 1}
+    few = {"limits": {"cpu": "200m", "memory": "32Mi"}}
+    sleeper = "exec sleep 600"
+    create(cluster, "floods-hook", container("main", sleeper, lifecycle={"postStart": flood}))
+    hangs = {"preStop": {"exec": {"command": ["sleep", "600"]}}}
+    create(cluster, "hangs-hook", container("main", sleeper, lifecycle=hangs), terminationGracePeriodSeconds=2)
+    create(cluster, "forks", container("main", sleeper, livenessProbe=forks), terminationGracePeriodSeconds=1)
+    create(
+        cluster,
+        "bombs",
+        container("main", sleeper, resources=few, readinessProbe=bomb | {"timeoutSeconds": 1}),
+        terminationGracePeriodSeconds=1,
+    )
+    cluster.wait_ready("hangs-hook", "forks")
+    eventually(lambda: messages(cluster, "bombs", "Unhealthy"), 30)
+
+    def descriptors_and_memory() -> tuple[int, int]:
+        of = Path(f"/proc/{cluster.pid}")
+        pss = next(line for line in (of / "smaps_rollup").read_text().splitlines() if line.startswith("Pss:"))
+        return len(list((of / "fd").iterdir())), int(pss.split()[1]) // 1024
+
+    before = descriptors_and_memory()
+    begun = time.monotonic()
+    create(cluster, "beside", container("main", sleeper), terminationGracePeriodSeconds=1)
+    cluster.wait_ready("beside", seconds=20)
+    cluster.kubectl("delete", "pod", "beside", "hangs-hook", "--timeout=20s")
+    time.sleep(max(0.0, begun + 4 - time.monotonic()))
+    after = descriptors_and_memory()
+    assert after[0] < before[0] + 30
+    assert after[1] < before[1] + 40
+    assert status(cluster, "forks")["restartCount"] == 0  # a probe is over with its command, whatever that left behind
+    assert not status(cluster, "floods-hook")["ready"]
+    begun = time.monotonic()
+    cluster.kubectl("delete", "pod", "floods-hook", "forks", "bombs", "--grace-period=1", "--timeout=30s")
+    assert time.monotonic() - begun < 15
 
 
 def test_pre_stop_and_sigterm_share_the_grace(cluster: RunningCluster) -> None:

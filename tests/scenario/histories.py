@@ -117,7 +117,7 @@ class History(Chaos):
         super().__init__(seed)
         self.chance = chance if chance is not None else self.chance
         self.seen = Invariants(self.cluster)
-        self.deeds += [(2, self.turn_gate), (1, self.kill_container)]
+        self.deeds += [(2, self.turn_gate), (1, self.kill_container), (1, self.cut_power)]
 
     def _script(self) -> dict[str, Any]:
         run: dict[str, Any] = {}
@@ -184,6 +184,13 @@ class History(Chaos):
         running = [id_ for id_ in alive if lives._state.containers[id_].container.started is not None]
         if running:
             lives.die(self.pick(running))
+
+    async def cut_power(self) -> None:
+        """Let a node be dead for as long as it may be missed, or longer than its Pods wait for it; then it boots."""
+        name = self.node()
+        await self.cluster.kill_node(name)
+        await self.pass_time(self.pick((20, 60, 360)))
+        await self.cluster.restart_node(name)
 
     async def pass_time(self, seconds: float) -> None:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from podling.kubelet.logrecords import read_record
 from podling.lifecycle.cgroups import Limits
 from podling.lifecycle.facts import ContainerFacts, SandboxFacts
 from podling.runtime.protocol import SandboxState
@@ -89,16 +90,8 @@ def _log_end(path: str) -> str:
         with Path(path).open("rb") as file:
             size = file.seek(0, 2)
             file.seek(max(size - 16 * _LOG_LIMIT, 0))
-            raw = file.read().decode(errors="replace")
+            raw = file.read()
     except OSError:
         return ""
-    text = "".join(_text(line) for line in raw.splitlines()[-_LOG_LINES:])
-    return text[-_LOG_LIMIT:]
-
-
-def _text(line: str) -> str:
-    """Return the text of a line in the CRI's log format."""
-    parts = line.split(" ", 3)
-    if len(parts) < 4:
-        return ""
-    return parts[3] + ("\n" if parts[2] == "F" else "")
+    records = [record for line in raw.split(b"\n") if (record := read_record(line)) is not None]
+    return b"".join(record.written for record in records[-_LOG_LINES:])[-_LOG_LIMIT:].decode(errors="replace")

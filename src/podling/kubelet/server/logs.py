@@ -1,9 +1,8 @@
 """Container logs: files in the CRI's format, as the text that `kubectl logs` prints.
 
-Owns the format (`TIME STREAM TAGS TEXT`, where the tag `P` marks a line that goes on in the next record), what to leave
-out, and following. A follower is woken by the kernel when the file grows or is replaced, and by the runtime when the
-container has ended; it polls nothing. Invariants: at most one block of the file is held; after a rotation the old file
-is read to its end first; a follower ends when the container has, after its last byte.
+Owns what to leave out, and following. A follower is woken by the kernel when the file grows or is replaced, and by the
+runtime when the container has ended; it polls nothing. Invariants: at most one block of the file is held; after a
+rotation the old file is read to its end first; a follower ends when the container has, after its last byte.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from podling.api.times import from_wire
+from podling.kubelet.logrecords import read_record
 from podling.linux.inotify import DirectoryWatch
 
 if TYPE_CHECKING:
@@ -66,21 +66,15 @@ class LogText:
 
     def _pieces(self, records: list[bytes]) -> Iterator[bytes]:
         options = self._options
-        for record in records:
-            parts = record.split(b" ", 3)
-            if len(parts) < 3 or parts[1] not in {b"stdout", b"stderr"}:
+        for record in map(read_record, records):
+            if record is None or (self._stream and record.stream != self._stream):
                 continue
-            time, stream, tags = parts[:3]
-            text = parts[3] if len(parts) > 3 else b""
-            if self._stream and stream != self._stream:
-                continue
-            if options.since is not None and not _since(time, options.since):
+            if options.since is not None and not _since(record.time, options.since):
                 continue
             if options.timestamps and self._line_begins:
-                yield _nanoseconds(time) + b" "
-            whole = tags.split(b":")[0] != b"P"
-            self._line_begins = whole
-            yield text + b"\n" if whole else text
+                yield _nanoseconds(record.time) + b" "
+            self._line_begins = record.ends_line
+            yield record.written
 
 
 def _since(time: bytes, instant: float) -> bool:
