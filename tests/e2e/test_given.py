@@ -488,6 +488,63 @@ def test_nodes_give_all_they_have_where_nothing_is_asked(cluster):
     assert int(told["DISK"]) > 0
 
 
+MISSING_VOLUMES = {
+    "no-config-map": ({"name": "v", "configMap": {"name": "later"}}, 'configmap "later" not found'),
+    "no-secret": ({"name": "v", "secret": {"secretName": "later"}}, 'secret "later" not found'),
+    "no-config-key": (
+        config_map(items=[{"key": "later", "path": "x"}]),
+        "configmap references non-existent config key: later",
+    ),
+    "no-secret-key": (secret(items=[{"key": "later", "path": "x"}]), "references non-existent secret key: later"),
+    "no-part": (
+        {"name": "v", "projected": {"sources": [{"secret": {"name": "later"}}]}},
+        'secret "later" not found',
+    ),
+}
+MISSING_VARIABLES = {
+    "no-map-variable": (variable("X", configMapKeyRef={"name": "later", "key": "k"}), 'configmap "later" not found'),
+    "no-key-variable": (
+        variable("X", configMapKeyRef={"name": "conf", "key": "later"}),
+        "couldn't find key later in ConfigMap default/conf",
+    ),
+    "no-secret-variable": (variable("X", secretKeyRef={"name": "later", "key": "k"}), 'secret "later" not found'),
+    "no-secret-key-variable": (
+        variable("X", secretKeyRef={"name": "hidden", "key": "later"}),
+        "couldn't find key later in Secret default/hidden",
+    ),
+    "no-file-variable": (in_file("X", "k"), "couldn't parse env file"),
+}
+
+
+def test_what_is_missing_is_waited_for(cluster):
+    """Volumes keep a Pod in ContainerCreating, variables in CreateContainerConfigError, each with upstream's event."""
+    volumes = {name: pod(name, mounts=V, volumes=[source]) for name, (source, _) in MISSING_VOLUMES.items()}
+    variables = {
+        name: pod(name, container={"env": [wanted], "volumeMounts": [{"name": "v", "mountPath": "/v"}]}, volumes=[DIR])
+        for name, (wanted, _) in MISSING_VARIABLES.items()
+    }
+    create(cluster, *volumes.values(), *variables.values())
+    for name, (_, words) in MISSING_VOLUMES.items():
+        sentence = f'MountVolume.SetUp failed for volume "v" : {words}'
+        eventually(lambda name=name, sentence=sentence: sentence in told(cluster, name, "FailedMount"))
+        (status,) = cluster.get("pod", name)["status"]["containerStatuses"]
+        assert status["state"]["waiting"]["reason"] == "ContainerCreating"
+    for name, (_, words) in MISSING_VARIABLES.items():
+        assert waits_for_config(cluster, name) == words
+        assert f"Error: {words}" in told(cluster, name, "Failed")
+    cluster.kubectl("create", "configmap", "later", "--from-literal=k=v")
+    cluster.kubectl("create", "secret", "generic", "later", "--from-literal=k=v")
+    cluster.kubectl("patch", "configmap", "conf", "-p", json.dumps({"data": {"later": "v"}}))
+    cluster.kubectl("patch", "secret", "hidden", "-p", json.dumps({"stringData": {"later": "v"}}))
+    place = cluster.data / "pods" / cluster.get("pod", "no-file-variable")["metadata"]["uid"]
+    (place / "volumes/kubernetes.io~empty-dir/v/vars").write_text("k='v'")
+    names = [*MISSING_VOLUMES, *MISSING_VARIABLES]
+    cluster.wait_ready(*names, seconds=90)
+    cluster.kubectl("patch", "configmap", "conf", "-p", json.dumps({"data": {"later": None}}))
+    cluster.kubectl("delete", "pods", *names, "--now")
+    cluster.kubectl("delete", "configmap/later", "secret/later")
+
+
 def told(cluster: RunningCluster, name: str, reason: str) -> list[str]:
     """Return what events of a reason say of a Pod."""
     items = cluster.get("events", "--field-selector", f"involvedObject.name={name},reason={reason}")["items"]

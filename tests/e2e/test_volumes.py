@@ -309,6 +309,7 @@ def test_a_thousand_updates_are_never_seen_by_halves(cluster):
         assert word == "last", line
         assert int(reads) > 20
         late.append(_seconds(stamp) - written)
+    print(f"the last of 1,000 updates was seen in 20 Pods after {min(late):.2f} to {max(late):.2f} s")
     assert max(late) < 2, late
     cluster.kubectl("delete", "pod", "--all", "--now")
 

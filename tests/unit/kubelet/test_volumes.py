@@ -116,7 +116,7 @@ def test_missing_references_are_told_in_upstreams_words(run, tmp_path):
         with pytest.raises(VolumeFailure) as failure:
             await disk.prepare(pod(Volume(name="v", config_map=ConfigMapVolumeSource(name="none"))), ())
         assert str(failure.value) == 'MountVolume.SetUp failed for volume "v" : configmap "none" not found'
-        with pytest.raises(VolumeFailure, match="references non-existent config key: x"):
+        with pytest.raises(VolumeFailure, match="configmap references non-existent config key: x"):
             items = (KeyToPath(key="x", path="x"),)
             await disk.prepare(pod(Volume(name="v", config_map=ConfigMapVolumeSource(name="conf", items=items))), ())
         optional = ConfigMapVolumeSource(name="none", optional=True)

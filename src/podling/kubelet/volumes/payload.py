@@ -118,7 +118,7 @@ class Payloads:
         reading = self._references.config_map(pod.metadata.namespace, name, optional=optional)
         found = await self._read(pod, CONFIG_MAPS, name, reading)
         content = config_map_content(found) if found is not None else {}
-        return _selected(content, items, mode, optional=optional)
+        return _selected(content, items, mode, "configmap references non-existent config key", optional=optional)
 
     async def _secret(
         self, pod: Pod, name: str, items: Sequence[KeyToPath], mode: int, *, optional: bool
@@ -126,7 +126,7 @@ class Payloads:
         reading = self._references.secret(pod.metadata.namespace, name, optional=optional)
         found = await self._read(pod, SECRETS, name, reading)
         content = secret_content(found) if found is not None else {}
-        return _selected(content, items, mode, optional=optional)
+        return _selected(content, items, mode, "references non-existent secret key", optional=optional)
 
     async def _read(
         self, pod: Pod, resource: Resource[_Kind], name: str, reading: Awaitable[_Kind | None]
@@ -220,7 +220,7 @@ def _mode(mode: int | None) -> int:
 
 
 def _selected(
-    content: Mapping[str, bytes], items: Sequence[KeyToPath], mode: int, *, optional: bool
+    content: Mapping[str, bytes], items: Sequence[KeyToPath], mode: int, missing: str, *, optional: bool
 ) -> dict[str, ProjectedFile]:
     if not items:
         return {key: ProjectedFile(value, mode) for key, value in content.items()}
@@ -229,5 +229,5 @@ def _selected(
         if item.key in content:
             files[item.path] = ProjectedFile(content[item.key], item.mode if item.mode is not None else mode)
         elif not optional:
-            raise MissingReference(f"references non-existent config key: {item.key}")
+            raise MissingReference(f"{missing}: {item.key}")
     return files
