@@ -18,7 +18,7 @@ import pytest
 
 from tests.conftest import missing_for_containers
 from tests.e2e.test_given import create, ended, pod
-from tests.running import IMAGE, RunningCluster, busybox_archive, eventually, free_port
+from tests.running import IMAGE, RunningCluster, busybox_archive, eventually, free_port, terminal
 
 pytestmark = pytest.mark.root
 
@@ -400,6 +400,9 @@ def test_pods_with_users_of_their_own_live_like_others(cluster):
     )
     assert users("apart-2", "-c", "look")[0] == other
     assert "sleep 3600" in cluster.kubectl("exec", "apart-2", "-c", "look", "--", "ps").stdout
+
+    shown, code = terminal(cluster, "apart-1")
+    assert (b"done-42" in shown, code) == (True, 3), shown
 
     def count() -> int:
         return cluster.get("pod", "apart-1")["status"]["containerStatuses"][0]["restartCount"]

@@ -80,18 +80,30 @@ def bind_mapped(source: str, target: str, users: str, *, recursive: bool = True)
     What 0 owns there the namespace's root owns here, and what that one makes here 0 owns there. `OSError` where the
     file system cannot do it; what is mounted below `source` comes along if `recursive`, and keeps its owners.
     """
+    tree = _mapped(source, users, recursive=recursive)
+    try:
+        syscalls.move_mount(tree, target)
+    finally:
+        os.close(tree)
+
+
+def check_mappable(source: str, users: str) -> None:
+    """Refuse with `OSError` what `bind_mapped` could not bind, and bind nothing."""
+    os.close(_mapped(source, users, recursive=False))
+
+
+def _mapped(source: str, users: str, *, recursive: bool) -> int:
     tree = syscalls.open_tree(source, recursive=recursive)
     try:
         descriptor = os.open(users, os.O_RDONLY | os.O_CLOEXEC)
         try:
             syscalls.map_ids(tree, descriptor)
-        except OSError as error:
-            raise OSError(error.errno, f"cannot map the owners of {source}: {error.strerror}") from error
         finally:
             os.close(descriptor)
-        syscalls.move_mount(tree, target)
-    finally:
+    except OSError as error:
         os.close(tree)
+        raise OSError(error.errno, f"cannot map the owners of {source}: {error.strerror}") from error
+    return tree
 
 
 def share(path: str) -> None:

@@ -121,7 +121,10 @@ def create(
 
 
 def _pin_around_child(directory: Path, kinds: tuple[str, ...], flags: int, ids: Sequence[tuple[int, int, int]]) -> None:
-    child = syscalls.clone_paused(flags | syscalls.CLONE_NEWUSER)
+    try:
+        child = syscalls.clone_paused(flags | syscalls.CLONE_NEWUSER)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot make a user namespace: {error.strerror}") from error
     try:
         text = "".join(f"{inside} {outside} {count}\n" for inside, outside, count in ids)
         for name in ("uid_map", "gid_map"):

@@ -83,6 +83,8 @@ def create(config: SandboxConfig, layout: Layout, hierarchies: cgroup.Hierarchie
         hostname = config.hostname[:64]
         ids = [(mapping.container, mapping.host, mapping.length) for mapping in config.user_mappings]
         namespaces.create(pin, kinds, hostname=hostname, sysctls=config.sysctls, ids=ids)
+        if ids:
+            mounts.check_mappable(str(layout.images), str(pin / "user"))
         (pin / "hostname").write_text(f"{hostname}\n", encoding="utf-8")
         (pin / "hostname").chmod(0o644)
         if not config.host_ipc:

@@ -1,0 +1,55 @@
+"""Sandboxes of Pods with users of their own, on this kernel."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from podling.linux import cgroup, namespaces, processes
+from podling.runtime.oci import sandboxes
+from podling.runtime.oci.layout import Layout
+from podling.runtime.protocol import IdMapping, RuntimeFailure, SandboxConfig
+
+pytestmark = pytest.mark.root
+
+
+def config(tmp_path: Path, **more: object) -> SandboxConfig:
+    mapping = (IdMapping(0, 9 << 16, 1 << 16),)
+    return SandboxConfig("u-1", "d", "p", 0, "p", tmp_path / "logs", "", user_mappings=mapping, **more)
+
+
+def test_what_a_pod_shares_belongs_to_its_users(tmp_path: Path) -> None:
+    """Namespaces, /dev/shm and the shared processes' first one are its root's; all of it goes, and no process stays."""
+    layout = Layout(tmp_path, f"userns{os.getpid()}", tmp_path / "run")
+    layout.images.mkdir()
+    hierarchies = cgroup.detect()
+    wanted = config(tmp_path, share_process_namespace=True)
+    holder = sandboxes.create(wanted, layout, hierarchies)
+    pin, group = layout.pin("u-1", 0), sandboxes.group(hierarchies, layout, wanted)
+    assert holder is not None
+    try:
+        assert all(namespaces.pinned(pin / kind) for kind in ("user", "net", "ipc", "uts", "pid"))
+        assert (pin / "shm").stat().st_uid == (pin / "hostname").stat().st_uid == 9 << 16
+        assert os.stat(f"/proc/{holder[0]}").st_uid == 9 << 16
+        above = processes.parent(holder[0])
+        assert above is not None
+    finally:
+        sandboxes.destroy(pin, group, holder)
+        group.parent.remove()
+    assert not pin.exists()
+    assert processes.start_time(holder[0]) is None
+    assert processes.start_time(above[0]) is None
+
+
+def test_a_file_system_that_cannot_shift_owners_refuses_the_sandbox(tmp_path: Path) -> None:
+    """FailedCreatePodSandBox says which, and nothing of the sandbox stays."""
+    layout = Layout(tmp_path, f"userns{os.getpid()}", tmp_path / "run")
+    layout.images.symlink_to("/proc")
+    wanted = config(tmp_path)
+    with pytest.raises(RuntimeFailure, match=r"cannot map the owners of .*/images: Invalid argument") as refused:
+        sandboxes.create(wanted, layout, cgroup.detect())
+    assert refused.value.reason == "FailedCreatePodSandBox"
+    assert not layout.pin("u-1", 0).exists()
+    sandboxes.group(cgroup.detect(), layout, wanted).parent.remove()
