@@ -1,8 +1,8 @@
 """Keeps the EndpointSlices of Services that have a selector: which of their Pods may be called, and where.
 
 Level: Services, Pods, Nodes and slices as they are seen. A change of a Pod is written at once, with no pause to gather
-others: what comes while a Service is being written is gathered by that. Services without a selector, and those of type
-ExternalName, are left to whoever writes their slices.
+others but for Services of hundreds of Pods: what comes while a Service is being written is gathered by that. Services
+without a selector, and those of type ExternalName, are left to whoever writes their slices.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from podling.controllers.endpoint_slice_plan import SlicesPlan
 
 _WORKERS = 5
+_PAUSE = 0.00001
+"""Seconds, for each Pod, that a large Service waits for more changes: looking through it costs the loop as much."""
 _MANAGED = "service"
 
 
@@ -75,7 +77,7 @@ class EndpointSlices:
 
     def _on_pod(self, old: Encoded | None, new: Encoded | None) -> None:
         for key in self._selection.concerned(old, new):
-            self._queue.add(key)
+            self._queue.add_after(key, self._selection.large(key) * _PAUSE)
 
     def _on_node(self, old: Encoded | None, new: Encoded | None) -> None:
         """A Node's coming, going or zone is all of it that endpoints show."""
@@ -99,6 +101,7 @@ class EndpointSlices:
         namespace, name = split_key(key)
         service = self._services.get(name, namespace)
         if service is None:
+            self._selection.forget(key)
             self._times.forget(key)  # the garbage collector takes the slices
             return
         if service.spec.type == "ExternalName" or not service.spec.selector:

@@ -22,6 +22,7 @@ from podling.controllers.selection import Selection
 from podling.controllers.trigger_times import ANNOTATION, TriggerTimes
 from podling.controllers.written import Written
 from podling.reach import subsets
+from podling.reach.subsets import MOST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,8 @@ OVER_CAPACITY: Final = "endpoints.kubernetes.io/over-capacity"
 MANAGED_BY: Final = "endpoints.kubernetes.io/managed-by"
 CONTROLLER: Final = "endpoint-controller"
 _WORKERS = 5
+_PAUSE = 0.001
+"""Seconds, for each Pod, that a large Service waits for more changes: all addresses are written for each of one."""
 
 
 def plan(service: Service, pods: Sequence[Pod], held: Endpoints | None, triggered: str = "") -> Endpoints | None:
@@ -92,7 +95,7 @@ class EndpointsController:
 
     def _on_pod(self, old: Encoded | None, new: Encoded | None) -> None:
         for key in self._selection.concerned(old, new):
-            self._queue.add(key)
+            self._queue.add_after(key, min(self._selection.large(key), MOST) * _PAUSE)
 
     def _on_endpoints(self, old: Encoded | None, new: Encoded | None) -> None:
         seen = new or old
@@ -108,6 +111,7 @@ class EndpointsController:
         held = next(iter(self._written.over(key, [seen] if seen is not None else [])), None)
         if service is None:
             self._times.forget(key)
+            self._selection.forget(key)
             ours = held is not None and held.metadata.labels.get(MANAGED_BY) == CONTROLLER
             if held is not None and (ours or key in self._bereft) and LEADER not in held.metadata.annotations:
                 await self._delete(held)

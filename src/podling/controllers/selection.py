@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _SELECTS: Final = "selects"
 _LABEL: Final = "label"
 _NODE: Final = "node"
+_LARGE: Final = 200
+"""Pods; a Service of fewer is looked through at once."""
 
 
 class Selection:
@@ -29,6 +31,7 @@ class Selection:
     def __init__(self, services: Informer[Service], pods: Informer[Pod]) -> None:
         self._services = services
         self._pods = pods
+        self._sizes: dict[str, int] = {}
         services.add_index(_SELECTS, self._asked_for)
         pods.add_index(_LABEL, _had)
         pods.add_index(_NODE, lambda pod: (pod.fields.get("spec.nodeName", ""),))
@@ -53,7 +56,20 @@ class Selection:
         if not wanted:
             return ()
         each = [self._pods.indexed(_LABEL, f"{namespace}/{name}={value}") for name, value in sorted(wanted.items())]
-        return [self._pods.view(pod) for pod in min(each, key=len) if wanted.items() <= pod.labels.items()]
+        found = [self._pods.view(pod) for pod in min(each, key=len) if wanted.items() <= pod.labels.items()]
+        key = f"{namespace}/{service.metadata.name}"
+        if len(found) > _LARGE:
+            self._sizes[key] = len(found)
+        else:
+            self.forget(key)
+        return found
+
+    def large(self, key: str) -> int:
+        """Return how many Pods a Service had when it was last looked through; 0 where they were no matter."""
+        return self._sizes.get(key, 0)
+
+    def forget(self, key: str) -> None:
+        self._sizes.pop(key, None)
 
     def services_on(self, node: str) -> Sequence[str]:
         """Return the keys of the Services that select a Pod of a Node."""

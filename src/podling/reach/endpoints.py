@@ -175,7 +175,9 @@ def find(service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node]) -> Fo
     found: dict[PortSet, list[Endpoint]] = {}
     missing: list[str] = []
     offered: dict[str, tuple[EndpointPort, ...]] = {}
+    named = any(isinstance(port.target_port, str) for port in service.spec.ports)
     for family in families(service):
+        same: list[Endpoint] | None = None
         for pod in chosen:
             node = nodes.get(pod.spec.node_name)
             name = pod.metadata.name
@@ -186,7 +188,11 @@ def find(service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node]) -> Fo
             made = endpoint(pod, service, node, family)
             if made is None:
                 continue
+            if same is not None and not named:  # numbers are all Pods' own alike
+                same.append(made)
+                continue
             if name not in offered:
                 offered[name] = ports(service, pod)
-            found.setdefault(PortSet(family, offered[name]), []).append(made)
+            same = found.setdefault(PortSet(family, offered[name]), [])
+            same.append(made)
     return Found(found, missing)
