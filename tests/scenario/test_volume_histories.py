@@ -28,9 +28,9 @@ PROVE = os.environ.get("PODLING_PROVE") == "1"
 class Folders(SimulatedFolders):
     """The folders of one node that remember what is there."""
 
-    def __init__(self, used: dict[str, str]) -> None:
+    def __init__(self) -> None:
         self.there: dict[str, None] = {}
-        self.used = used
+        self.used: dict[str, None] = {}
         """What a claim was bound to is taken to have something in it."""
 
     async def make(self, volume: str) -> None:
@@ -40,7 +40,7 @@ class Folders(SimulatedFolders):
         self.there.pop(volume, None)
 
     async def discard(self, volume: str) -> None:
-        if volume not in self.used.values():
+        if volume not in self.used:
             self.there.pop(volume, None)
 
     async def volumes(self) -> list[str]:
@@ -59,9 +59,7 @@ class VolumeHistory(Chaos):
         self.looks = 0
         enter = self.cluster._plane.folders.enter
         # A disk outlives the kubelets that come and go on it.
-        self.cluster._plane.folders.enter = lambda node, _: enter(
-            node, self.disks.setdefault(node, Folders(self.given))
-        )  # type: ignore[method-assign]
+        self.cluster._plane.folders.enter = lambda node, _: enter(node, self.disks.setdefault(node, Folders()))  # type: ignore[method-assign]
 
     async def create(self) -> None:
         self.count += 1
@@ -110,12 +108,13 @@ class VolumeHistory(Chaos):
             held = self.given.setdefault(claim.metadata.uid, name)
             assert held == name, f"{who} was bound to {held}, and then to {name}"
         self.retained.update((name, None) for name, it in volumes.items() if _is_retained(it))
-        present = {name for disk in self.disks.values() for name in disk.there}
         for claim in claims:
             if claim.status.phase == "Bound":
                 volume = volumes.get(claim.spec.volume_name)
                 assert volume is not None, f"{claim.metadata.name} is Bound to a volume that is gone"
-                assert volume.metadata.name in present, f"{volume.metadata.name} is Bound, and its folder is not there"
+                home = self.disks[local_path.home_of(volume)]
+                assert volume.metadata.name in home.there, f"{volume.metadata.name}: its folder is not there"
+                home.used[volume.metadata.name] = None
         names = {(it.metadata.namespace, it.metadata.name) for it in claims}
         for pod in self.cluster.list(PODS):
             if pod.status.phase == "Running" and pod.metadata.deletion_timestamp is None:

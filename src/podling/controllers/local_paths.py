@@ -222,6 +222,7 @@ class LocalPaths:
             if volume.spec.local.path != folders.path(name):
                 raise ValueError(f"{volume.spec.local.path} is not where this provisioner keeps {name}")
             await folders.remove(name)
+            await self._discard_elsewhere(name, place)
         except (OSError, ValueError) as failure:
             self._recorder.event(volume, "Warning", "VolumeFailedDelete", str(failure))
             if isinstance(failure, OSError):
@@ -243,9 +244,14 @@ class LocalPaths:
         except StatusError as refusal:
             if not refusal.is_not_found:
                 raise
-            for folders in [self._folders.get(node) for node in self._folders.nodes()]:
-                if folders is not None:
-                    await folders.discard(name)
+            await self._discard_elsewhere(name, "")
+
+    async def _discard_elsewhere(self, name: str, home: str) -> None:
+        """Remove what was made for a volume on Nodes that it did not come to be on after all."""
+        for node in self._folders.nodes():
+            folders = self._folders.get(node)
+            if folders is not None and node != home:
+                await folders.discard(name)
 
     async def _sweep(self, node: str) -> None:
         folders = self._folders.get(node)
