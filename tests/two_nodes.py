@@ -23,6 +23,8 @@ from tests.running import IMAGE, RunningCluster
 TCP, UDP = "TCP", "UDP"
 PORT, HOST_PORT = 8080, 18080
 _SOURCE_PORTS = itertools.cycle(range(20000, 30000))
+MAPPED_PORT = 12000 + os.getpid() % 8000
+"""A port of nodes that leads to a Pod's."""
 _HERE = int(IPv4Address("198.18.0.0")) + os.getpid() % (1 << 14) * 4
 OUTSIDE_NETWORK = str(IPv4Network((_HERE, 30)))
 MACHINE_SIDE = str(IPv4Address(_HERE + 1))
@@ -47,8 +49,18 @@ while True:
 """
 
 
-def server_pod(name: str, node: str, *, host: str = "", labels: dict[str, str] | None = None) -> dict:
-    """Return a Pod that answers on TCP and UDP; in the host's network, at the address `host`, where that is given."""
+def server_pod(
+    name: str, node: str, *, host: str = "", labels: dict[str, str] | None = None, host_port: int = 0
+) -> dict:
+    """Return a Pod that answers on TCP and UDP, at `host_port` of its node too where that is given.
+
+    In the host's network, at the address `host`, where that is given.
+    """
+    ports = [
+        {"name": protocol.lower(), "protocol": protocol, "containerPort": PORT, "hostPort": host_port}
+        for protocol in (TCP, UDP)
+        if host_port
+    ]
     script = _SERVER.format(name=name, address=host, port=HOST_PORT if host else PORT)
     python = str(Path(sys.executable).resolve())
     return {
@@ -66,6 +78,7 @@ def server_pod(name: str, node: str, *, host: str = "", labels: dict[str, str] |
                     "image": IMAGE,
                     "command": ["chroot", "/machine", python, "-ISc", script],
                     "volumeMounts": [{"name": "machine", "mountPath": "/machine", "readOnly": True}],
+                    "ports": ports,
                     "readinessProbe": {
                         "tcpSocket": {"port": HOST_PORT if host else PORT, **({"host": host} if host else {})},
                         "periodSeconds": 1,

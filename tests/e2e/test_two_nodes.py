@@ -25,6 +25,7 @@ from tests.throughput import throughput
 from tests.two_nodes import (
     HOST_PORT,
     MACHINE_SIDE,
+    MAPPED_PORT,
     OUTSIDE,
     PORT,
     TCP,
@@ -55,7 +56,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
             pods = []
             for number, node in enumerate(two.nodes, 1):
                 pods += [
-                    server_pod(f"server-{number}", node),
+                    server_pod(f"server-{number}", node, host_port=MAPPED_PORT),
                     server_pod(f"host-{number}", node, host=two.node_addresses[number - 1]),
                     json.loads(pod_manifest(f"client-{number}", nodeName=node)),
                 ]
@@ -86,7 +87,8 @@ class Way:
     home: int | None
     """The node of whoever answers."""
     kind: str = "direct"
-    """direct, cluster (a cluster address), external (from outside too), or local (external, for the node's own alone)."""
+    """direct, cluster (a cluster address), external (from outside too), local (external, for the node's own alone), or
+    port (of a node, led to its Pod)."""
     through: int | None = None
     """The node whose port it is; else the caller's own, and for the outside the machine."""
 
@@ -123,27 +125,35 @@ def services() -> list[dict]:
 
 def ways(two: TwoNodes) -> list[Way]:
     """Return what is called."""
-    found = [
-        Way(f"pod {n + 1}", Target("", two.address(f"server-{n + 1}"), PORT, f"server-{n + 1}"), n) for n in (0, 1)
-    ]
-    for n, name in enumerate(("one", "two")):
+    found: list[Way] = []
+
+    def add(
+        name: str, address: str, port: int, answers: str, node: int | None,
+        kind: str = "direct", through: int | None = None,
+    ) -> None:  # fmt: skip
+        found.append(Way(name, Target("", address, port, answers), node, kind, through))
+
+    nodes = list(enumerate(two.node_addresses))
+    servers = [(0, "server-1", "one"), (1, "server-2", "two")]
+    for n, server, _ in servers:
+        add(f"pod {n + 1}", two.address(server), PORT, server, n)
+    for n, server, name in servers:
         spec = two.cluster.get("service", name)["spec"]
-        found.append(Way(f"Service {n + 1}", Target("", spec["clusterIP"], 80, f"server-{n + 1}"), n, "cluster"))
-        found += [
-            Way(f"NodePort {n + 1}, node {at + 1}", Target("", address, port, f"server-{n + 1}"), n, "external", at)
-            for at, (address, port) in enumerate((address, node_port(spec)) for address in two.node_addresses)
-        ]
-    spec = two.cluster.get("service", "local")["spec"]
-    for at, address in enumerate(two.node_addresses):
-        found.append(
-            Way(f"local port 2, node {at + 1}", Target("", address, node_port(spec), "server-2"), 1, "local", at)
-        )
+        add(f"Service {n + 1}", spec["clusterIP"], 80, server, n, "cluster")
+        for at, address in nodes:
+            add(f"NodePort {n + 1}, node {at + 1}", address, node_port(spec), server, n, "external", at)
+    port = node_port(two.cluster.get("service", "local")["spec"])
+    for at, address in nodes:
+        add(f"local port 2, node {at + 1}", address, port, "server-2", 1, "local", at)
     balanced = eventually(lambda: two.cluster.get("service", "balanced")["status"]["loadBalancer"].get("ingress"))
-    found.append(Way("load balancer 2", Target("", balanced[0]["ip"], 80, "server-2"), 1, "external"))
-    found.append(Way("external IP 1", Target("", EXTERNAL, 80, "server-1"), 0, "external"))
-    for n, address in enumerate(two.node_addresses):
-        found.append(Way(f"host {n + 1}", Target("", address, HOST_PORT, f"host-{n + 1}"), n))
-    return [*found, Way("outside", Target("", OUTSIDE, PORT, "outside"), None)]
+    add("load balancer 2", balanced[0]["ip"], 80, "server-2", 1, kind="external")
+    add("external IP 1", EXTERNAL, 80, "server-1", 0, kind="external")
+    for at, address in nodes:
+        add(f"host port {at + 1}", address, MAPPED_PORT, f"server-{at + 1}", at, "port", at)
+    for at, address in nodes:
+        add(f"host {at + 1}", address, HOST_PORT, f"host-{at + 1}", at)
+    add("outside", OUTSIDE, PORT, "outside", None)
+    return found
 
 
 def node_port(spec: dict) -> int:
@@ -172,7 +182,7 @@ def promised(caller: Caller, way: Way, two: TwoNodes) -> tuple[str, ...] | None:
     if way.kind == "external" or (itself and way.kind != "direct"):
         at = enters(caller, way)
         return (two.node_addresses[at], *(caller.addresses if caller.name == f"node-{at + 1}" else ()))
-    if way.kind == "local" and caller.name.startswith("node"):
+    if way.kind in {"local", "port"} and caller.name.startswith("node"):
         return (*caller.addresses, two.node_addresses[way.through or 0])
     return caller.addresses
 
@@ -258,7 +268,9 @@ def test_who_reaches_whom(two: TwoNodes, capsys: pytest.CaptureFixture[str]) -> 
             wrong.append((caller.name, way.name, "under policies", held_answers[first], through))
         if foretold[number] is not through:
             wrong.append((caller.name, way.name, "foretold", foretold[number], through))
-        words = "kept" if set(seen_as) <= set(caller.addresses) else "node" if way.name != "outside" else "machine"
+        seen = {it.seen for it in open_answers[first]}
+        rewritten = "machine" if way.name == "outside" else "node"
+        words = "kept" if seen <= set(caller.addresses) else rewritten
         cells[caller.name, way.name] = (words if good else "WRONG") + ("" if set(held) == {True} else " *")
     with capsys.disabled():
         print(
@@ -266,7 +278,7 @@ def test_who_reaches_whom(two: TwoNodes, capsys: pytest.CaptureFixture[str]) -> 
             "\n(kept: as itself; node, machine: as that; * not under policies; . nothing is promised)"
         )
         print(table(cells, asking, asked))
-    assert wrong == []
+    assert wrong == [], "\n".join(map(str, wrong))
 
 
 def test_containers_of_a_pod_share_their_loopback(two: TwoNodes) -> None:

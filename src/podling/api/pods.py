@@ -6,6 +6,7 @@ containers add up to. Pure reading.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -44,6 +45,27 @@ def is_sidecar(container: _Restarted) -> bool:
 
 def sidecars(pod: Pod) -> tuple[Container, ...]:
     return tuple(container for container in pod.spec.init_containers if is_sidecar(container))
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """A port of the node that leads to one of the Pod's."""
+
+    host_port: int
+    container_port: int
+    protocol: str
+    address: str
+    """Of the node; empty for any."""
+
+
+def host_ports(pod: Pod) -> tuple[HostPort, ...]:
+    """Return the ports of its node that a Pod asks for: those of the containers that keep running."""
+    return tuple(
+        HostPort(port.host_port, port.container_port, port.protocol or "TCP", port.host_ip)
+        for container in (*sidecars(pod), *pod.spec.containers)
+        for port in container.ports
+        if port.host_port
+    )
 
 
 def may_restart_all(pod: Pod) -> bool:

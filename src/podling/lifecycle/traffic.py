@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from podling.api.pods import sidecars
+from podling.api.pods import HostPort, host_ports
 from podling.api.quantity import parse
 
 if TYPE_CHECKING:
@@ -21,17 +21,6 @@ INGRESS: Final = "kubernetes.io/ingress-bandwidth"
 EGRESS: Final = "kubernetes.io/egress-bandwidth"
 _LEAST: Final = 1_000
 _MOST: Final = 1_000_000_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class HostPort:
-    """A port of the node that leads to one of the Pod's."""
-
-    host_port: int
-    container_port: int
-    protocol: str
-    address: str
-    """Of the node; empty for any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +38,7 @@ UNBOUNDED: Final = Traffic()
 def traffic_of(pod: Pod) -> Traffic:
     """Return what a Pod asks for; `ValueError` where a bound is no quantity or none that makes sense."""
     annotations = pod.metadata.annotations
-    containers = (*sidecars(pod), *pod.spec.containers)
-    ports = tuple(
-        HostPort(port.host_port, port.container_port, port.protocol, port.host_ip)
-        for container in containers
-        for port in container.ports
-        if port.host_port
-    )
-    return Traffic(_bound(annotations, INGRESS), _bound(annotations, EGRESS), ports)
+    return Traffic(_bound(annotations, INGRESS), _bound(annotations, EGRESS), host_ports(pod))
 
 
 def _bound(annotations: Mapping[str, str], name: str) -> int | None:

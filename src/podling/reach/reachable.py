@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from podling.api.pods import host_ports
 from podling.api.selectors import from_labels
 from podling.reach.endpoints import is_headless, is_ready
 from podling.reach.policy import Party, compile_policy, judge, party_of
@@ -155,11 +156,30 @@ class _Judge:
                 if port and str(offered.node_port) == port and (offered.protocol or "TCP") == self._protocol:
                     words = f"node port {port} of Service {_name(service)}"
                     return self._through(_Face(service, offered, words, is_internal=False), node.metadata.name)
+        mapped = self._mapped(node, port)
+        if mapped is not None:
+            return mapped
         party = Party(_internal(node), node=node.metadata.name)
         verdict = self._verdict(self._caller.party, party, _number(port))
         if not verdict.allowed:
             return Answer("no", (_refusal(verdict.deciding, self._caller.words, f"Node {node.metadata.name}"),))
         return Answer("yes", (f"nothing keeps {self._caller.words} from Node {node.metadata.name}",))
+
+    def _mapped(self, node: Node, port: str) -> Answer | None:
+        """Answer for a port of a node that leads to one of its Pods; nothing where none does."""
+        name, number = node.metadata.name, _number(port)
+        for pod in self._snapshot.pods:
+            party = party_of(pod) if pod.spec.node_name == name and not pod.spec.host_network else None
+            for asked in host_ports(pod) if party is not None else ():
+                any_address = asked.address in {"", "0.0.0.0", _internal(node)}  # noqa: S104  # upstream's word for any
+                if (asked.host_port, asked.protocol) == (number, self._protocol) and any_address:
+                    assert party is not None
+                    called = Party(_internal(node), node=name) if name != self._caller.node else None
+                    words = f"host port {port} of Node {name}"
+                    way = _Way(words, name, called=called, port=number)
+                    allowed, reason = self._judged(party, asked.container_port, way)
+                    return Answer("yes" if allowed else "no", (words, reason))
+        return None
 
     def _pod(self, pod: Pod, port: str) -> Answer:
         name = f"Pod {pod.metadata.namespace}/{pod.metadata.name}"

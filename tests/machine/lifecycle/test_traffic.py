@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from podling.api.pods import HostPort
 from podling.api.types.core_v1 import Container, ContainerPort, Pod, PodSpec
 from podling.api.types.meta_v1 import ObjectMeta
-from podling.lifecycle.traffic import EGRESS, INGRESS, HostPort, Traffic, traffic_of
+from podling.lifecycle.traffic import EGRESS, INGRESS, Traffic, traffic_of
 
 
 def pod(annotations: dict[str, str], *containers: Container, init: tuple[Container, ...] = ()) -> Pod:

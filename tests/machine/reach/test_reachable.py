@@ -27,7 +27,7 @@ def pod(name: str, address: str, node: str = "n1", *, ready: bool = True, host: 
     }  # fmt: skip
     if address:
         status |= {"podIP": address, "podIPs": [{"ip": address}]}
-    container: dict[str, Any] = {"name": "main"}
+    container: dict[str, Any] = {"name": "main", **more.get("mapped", {})}
     if more.get("probe"):
         container["readinessProbe"] = {"tcpSocket": {"port": 80}}
     spec: dict[str, Any] = {"nodeName": node, "containers": [container], "hostNetwork": host}
@@ -181,6 +181,19 @@ def test_who_may_reach_whom(caller: str, callee: str, changed: dict[str, Any], v
     answer = ask(caller, callee, **changed)
     assert answer.verdict == verdict, answer
     assert says in str(answer), answer
+
+
+def test_a_host_port_is_its_pods() -> None:
+    """Where a Pod has a port of its node, policies of the Pod decide; another protocol's and another node's is nobody's."""
+    ports = {"ports": [{"containerPort": 8080, "hostPort": 8088, "protocol": "TCP"}]}
+    pods = [pod("web-1", "10.244.0.2", mapped=ports), *SHOP["pods"][1:]]
+    assert ask("client", "node/n1:8088", pods=pods).verdict == "yes"
+    answer = ask("10.0.0.2", "node/n1:8088", pods=pods, policies=[DENY])
+    assert answer.verdict == "no"
+    assert "host port 8088 of Node n1" in str(answer)
+    assert ask("10.0.0.2", "node/n1:8088", "UDP", pods=pods, policies=[DENY]).verdict == "yes"
+    assert ask("10.0.0.1", "node/n2:8088", pods=pods, policies=[DENY]).verdict == "yes"
+    assert ask("client", "node/n1:8088", pods=pods, policies=[DENY, FROM_CLIENT, TO_WEB]).verdict == "yes"
 
 
 def test_the_clusters_dns_is_judged_as_a_pod() -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from podling.api.pods import HostPort
 from podling.client.seams import WiringFailed
-from podling.lifecycle.traffic import HostPort, Traffic
+from podling.lifecycle.traffic import Traffic
 from podling.linux.local import LocalHost
 from podling.network import cni
 from podling.network.cni import CniPodNetwork, records_folder

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from podling.lifecycle.traffic import UNBOUNDED, HostPort
+from podling.api.pods import HostPort  # noqa: TC001  # msgspec decodes it
+from podling.lifecycle.traffic import UNBOUNDED
 from podling.linux import files
 from podling.network.proxy import chains as ch
 from podling.network.proxy.rules import (
