@@ -92,7 +92,7 @@ CONTAINER: Mapping[str, str] = {
     "securityContext.appArmorProfile": _ARMOR,
     "securityContext.capabilities": f"{_GIVEN}[capable]",
     "securityContext.privileged": f"{_GIVEN}[privileged]",
-    "securityContext.procMount": f"{_GIVEN}[usual]",
+    "securityContext.procMount": "e2e/test_security.py::test_a_container_may_do_this_and_not_that",
     "securityContext.readOnlyRootFilesystem": f"{_GIVEN}[read-only]",
     "securityContext.runAsGroup": f"{_GIVEN}[nobody]",
     "securityContext.runAsNonRoot": f"{_GIVEN}[non-root]",

@@ -1,8 +1,9 @@
 """Which ids of the node a Pod's user namespace stands on.
 
 Owns the ranges of 65,536 ids, one for each Pod that has `hostUsers: false`, and their record in the Pod's folder, in
-the form of upstream's kubelet. Invariants: no two Pods share an id, nor any Pod one of the node's own below 65,536; a
-Pod keeps its range over restarts of its sandbox and of the kubelet; a range is free when its Pod's folder is gone.
+the form of upstream's kubelet. Invariants: no two Pods of a node share an id, nor any Pod one of the node's own below
+65,536; a Pod keeps its range over restarts of its sandbox and of the kubelet; a range is free when its Pod's folder is
+gone.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ log = logging.getLogger("podling.kubelet")
 LENGTH: Final = 65536
 _RANGES: Final = 65534
 """As many as there are ids, less the node's own and the one that means nobody."""
-_NEIGHBOURHOOD: Final = 256
 _FILE: Final = "userns"
 
 
@@ -53,9 +53,9 @@ class UserRanges:
         self._root = root
         self._held: dict[str, int] = {}
         self._loaded = False
-        # Clusters that share a machine look in different places, so that their Pods seldom share ids either.
+        # Nodes that share a machine look in different places, so that their Pods seldom share ids either.
         digest = hashlib.sha256(str(root).encode()).digest()
-        self._start = 1 + digest[0] * (_RANGES // _NEIGHBOURHOOD)
+        self._start = 1 + int.from_bytes(digest[:4]) % _RANGES
 
     def _load(self) -> None:
         """Take up what an earlier life of this kubelet has given away."""

@@ -100,6 +100,18 @@ def test_a_pods_token(world: World) -> None:
     assert named == {"pod-name": "web", "pod-uid": "u-pod", "node-name": "n1", "node-uid": "u-node"}
 
 
+@pytest.mark.parametrize(
+    ("resource", "name"), [(resources.SECRETS, "s"), (resources.NODES, "n1"), (resources.PODS, "web")]
+)
+def test_a_token_may_be_bound_to_each_of_three(world: World, resource: Any, name: str) -> None:
+    """A Secret, a Node or a Pod: it holds while that one is there."""
+    world.put(resources.SECRETS, "ns", "s", "u-secret")
+    token = world.token(boundObjectRef={"kind": resource.kind, "apiVersion": "v1", "name": name})
+    assert not world.refuses(token)
+    del world.objects[resource.plural, "ns" if resource.namespaced else "", name]
+    assert world.refuses(token)
+
+
 @pytest.mark.parametrize("what", ["pod", "account", "recreated"])
 def test_a_token_dies_with_what_it_is_bound_to(world: World, what: str) -> None:
     """Once its Pod or ServiceAccount is gone, or is another of that name, a token that was good is refused."""

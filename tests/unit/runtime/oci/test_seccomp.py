@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 from pathlib import Path
 
@@ -60,6 +61,27 @@ def test_every_call_is_named_once():
     names = [name for part in parts for name in getattr(default_profile, part).split()]
     assert sorted(names) == sorted(set(names))
     assert not set(names) & {name for held in BY_CAPABILITY.values() for name in held.split()}
+
+
+YOUNG = """
+cachestat fchmodat2 futex_requeue futex_wait futex_wake getxattrat listxattrat map_shadow_stack memfd_secret mseal
+quotactl_fd removexattrat set_mempolicy_home_node setxattrat uretprobe futex_waitv process_mrelease
+"""
+"""Calls of kernels that are younger than some library that resolves names."""
+
+
+def test_every_name_is_a_call():
+    """A name that no kernel knows would be passed over in silence, and what was meant be refused."""
+    try:
+        library = ctypes.CDLL("libseccomp.so.2")
+    except OSError as error:
+        pytest.skip(f"the library that knows all names is not here: {error}")
+    parts = ("FILES", "MEMORY", "PROCESSES", "TIME", "WAITING", "TALKING", "MACHINE")
+    names = [name for part in parts for name in getattr(default_profile, part).split()]
+    names += [name for held in BY_CAPABILITY.values() for name in held.split()]
+    names += [name for more in default_profile.BY_ARCHITECTURE.values() for name in more]
+    unknown = [name for name in names if library.seccomp_syscall_resolve_name(name.encode()) == -1]
+    assert [name for name in unknown if name not in YOUNG.split()] == []
 
 
 def test_privileged_containers_and_those_who_say_so_are_not_filtered():
