@@ -18,7 +18,7 @@ from podling.dns.answers import Answers
 from podling.dns.following import Following
 from podling.dns.forwarder import Forwarder
 from podling.dns.server import PORT, DnsServer
-from podling.kubelet.files import parse_resolv
+from podling.kubelet.resolver import parse_resolv
 from podling.network.addresses import DNS
 from podling.reach.names import Zone
 

@@ -12,9 +12,10 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from podling.kubelet.files import domain, hostname, hosts_file, resolv_file, write_once
+from podling.kubelet.files import domain, hostname, hosts_file, write_once
 from podling.kubelet.objects import MissingReference
 from podling.kubelet.observation import BACK_OFF, IMAGE_ID, TERMINATION_FILE, TERMINATION_POLICY
+from podling.kubelet.resolver import Notice, resolver_of
 from podling.kubelet.security import security_of
 from podling.kubelet.volumes.claims import is_read_only
 from podling.kubelet.volumes.subpath import FOLDER, show_part, wanted_path
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from podling.runtime.protocol import ContainerId, IdMapping, Image
 
 _PROPAGATION: Final = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
+_LONGEST_NAME: Final = 64
+"""What the kernel takes for a host's name."""
 _TERMINATION_PATH: Final = "/dev/termination-log"
 
 
@@ -47,7 +50,10 @@ def log_folder(pod: Pod, settings: Settings) -> Path:
 def sandbox_config(
     pod: Pod, attempt: int, settings: Settings, handler: str = "", user_mappings: Sequence[IdMapping] = ()
 ) -> SandboxConfig:
-    """Return what the Pod's containers are to share; `handler` is its RuntimeClass's."""
+    """Return what the Pod's containers are to share; `handler` is its RuntimeClass's.
+
+    `MissingReference` where the kernel does not take the name that the Pod wants.
+    """
     spec = pod.spec
     security = spec.security_context
     sysctls = {item.name: item.value for item in security.sysctls} if security is not None else {}
@@ -60,6 +66,11 @@ def sandbox_config(
     name = hostname(pod)
     if spec.set_hostname_as_fqdn and domain(pod, settings.cluster_domain):
         name = f"{name}.{domain(pod, settings.cluster_domain)}"
+        if len(name) > _LONGEST_NAME:
+            raise MissingReference(
+                f"Failed to construct FQDN from Pod hostname and cluster domain, FQDN {name} is too long "
+                f"({_LONGEST_NAME} characters is the max, {len(name)} characters requested)"
+            )
     return SandboxConfig(
         uid=pod.metadata.uid,
         namespace=pod.metadata.namespace,
@@ -154,6 +165,10 @@ class ContainerBuilder:
             target_container=target,
         )
 
+    def notices(self, pod: Pod) -> Sequence[Notice]:
+        """Return what is to be told of the files that a Pod gets; of simulated Pods nothing: they have none."""
+        return () if self._settings.root is None else resolver_of(pod, self._settings, self._host_resolv).notices
+
     def _seccomp_root(self) -> Path | None:
         return self._settings.root.parent / "seccomp" if self._settings.root is not None else None
 
@@ -202,7 +217,7 @@ class ContainerBuilder:
             content = hosts_file(pod, addresses, self._settings.cluster_domain)
             mounts.append(Mount("/etc/hosts", write_once(folder / "etc-hosts", content)))
         if "/etc/resolv.conf" not in taken:
-            content = resolv_file(pod, self._settings, self._host_resolv)
+            content = resolver_of(pod, self._settings, self._host_resolv).text()
             mounts.append(Mount("/etc/resolv.conf", write_once(folder / "resolv.conf", content)))
         return mounts
 

@@ -105,6 +105,8 @@ class Effects:
             handler = await self._references.runtime_handler(named) if named else ""
             mappings = self._users.mappings(pod)
             config = sandbox_config(pod, action.attempt, self._settings, handler, mappings)
+            for notice in self._builder.notices(pod):
+                self._events.warning(pod, notice.reason, notice.message)
             sandbox = await self._runtime.run_sandbox(config)
             try:
                 return sandbox.id, await self.wire(pod, sandbox)

@@ -1,6 +1,6 @@
-"""The files that a kubelet gives each Pod: /etc/hosts, /etc/resolv.conf, termination logs.
+"""The files that a kubelet gives each Pod: names, /etc/hosts.
 
-Owns their content and place, `ROOT/UID/…`. Knows no mount.
+Owns their content and how they are written, `ROOT/UID/…`. Knows no mount.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from podling.api.types.core_v1 import Pod
-    from podling.kubelet.settings import Settings
 
 NODE_HOSTS: Final = Path("/etc/hosts")
 
@@ -60,57 +59,6 @@ def _read(path: Path) -> str:
         return path.read_text(errors="replace")
     except OSError:
         return ""
-
-
-def resolv_file(pod: Pod, settings: Settings, host_resolv: str) -> str:
-    """Return the content of /etc/resolv.conf, as `dnsPolicy` and `dnsConfig` say."""
-    servers, searches, options = _base(pod, settings, host_resolv)
-    config = pod.spec.dns_config
-    if config is not None:
-        servers = list(dict.fromkeys([*servers, *config.nameservers]))
-        searches = list(dict.fromkeys([*searches, *config.searches]))
-        named = {option.partition(":")[0]: option for option in options}
-        for extra in config.options:
-            named[extra.name or ""] = f"{extra.name}:{extra.value}" if extra.value else extra.name or ""
-        options = list(named.values())
-    lines = []
-    if searches:
-        lines.append("search " + " ".join(searches))
-    lines += [f"nameserver {server}" for server in servers[:3]]
-    if options:
-        lines.append("options " + " ".join(options))
-    return "\n".join(lines) + "\n"
-
-
-def _base(pod: Pod, settings: Settings, host_resolv: str) -> tuple[list[str], list[str], list[str]]:
-    policy = pod.spec.dns_policy or "ClusterFirst"
-    if policy == "None":
-        return [], [], []
-    servers, searches, options = parse_resolv(host_resolv)
-    on_host = bool(pod.spec.host_network) and policy != "ClusterFirstWithHostNet"
-    if policy == "Default" or on_host or not settings.cluster_dns:
-        return servers, searches, options
-    domain_ = settings.cluster_domain
-    own = [f"{pod.metadata.namespace}.svc.{domain_}", f"svc.{domain_}", domain_]
-    return list(settings.cluster_dns), list(dict.fromkeys([*own, *searches])), ["ndots:5"]
-
-
-def parse_resolv(text: str) -> tuple[list[str], list[str], list[str]]:
-    """Return nameservers, search domains and options of a resolv.conf."""
-    servers: list[str] = []
-    searches: list[str] = []
-    options: list[str] = []
-    for line in text.splitlines():
-        words = line.split()
-        if not words or words[0].startswith(("#", ";")):
-            continue
-        if words[0] == "nameserver" and len(words) > 1:
-            servers.append(words[1])
-        elif words[0] in ("search", "domain"):
-            searches = words[1:]
-        elif words[0] == "options":
-            options += words[1:]
-    return servers, searches, options
 
 
 def write_once(path: Path, content: str) -> str:

@@ -105,6 +105,9 @@ class PodEvents:
     def mount_failed(self, pod: Pod, why: str) -> None:
         self._whole(pod, "Warning", "FailedMount", why)
 
+    def warning(self, pod: Pod, reason: str, message: str) -> None:
+        self._whole(pod, "Warning", reason, message)
+
     def rejected(self, pod: Pod, reason: str, message: str) -> None:
         self._whole(pod, "Warning", reason, message)
 

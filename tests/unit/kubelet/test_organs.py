@@ -20,9 +20,11 @@ from podling.api.types.core_v1 import (
     ServiceSpec,
 )
 from podling.api.types.meta_v1 import ObjectMeta
+from podling.kubelet.containers import sandbox_config
 from podling.kubelet.downward import field_value, resource_value
-from podling.kubelet.files import hostname, hosts_file, resolv_file
+from podling.kubelet.files import hostname, hosts_file
 from podling.kubelet.objects import MissingReference
+from podling.kubelet.resolver import resolver_of
 from podling.kubelet.security import security_of
 from podling.kubelet.services import ServiceVariables
 from podling.kubelet.settings import Settings
@@ -69,7 +71,7 @@ def test_resolv_file_follows_the_dns_policy(policy, text):
     settings = Settings(cluster_dns=("10.96.0.10",))
     config = PodDNSConfig(options=(PodDNSConfigOption(name="edns0"),))
     host = "nameserver 192.0.2.53\nsearch corp\noptions rotate\n"
-    assert resolv_file(pod(dns_policy=policy, dns_config=config), settings, host) == text
+    assert resolver_of(pod(dns_policy=policy, dns_config=config), settings, host).text() == text
 
 
 @pytest.mark.parametrize(
@@ -176,3 +178,32 @@ def test_the_containers_word_goes_before_the_pods():
     whole = PodSecurityContext(run_as_user=1, run_as_group=2, supplemental_groups=(7,), fs_group=9)
     found = security_of(pod(container, security_context=whole), container, image("0"), None)
     assert (found.user, found.group, found.supplemental_groups, found.no_new_privileges) == (5, 2, (7, 9), True)
+
+
+def test_a_resolver_is_cut_to_what_resolvers_take():
+    """Three servers, 32 search paths of 2048 characters together; what is left out is told with what remains."""
+    settings = Settings(cluster_dns=("10.96.0.10",))
+
+    def told(servers: int, searches: list[str]) -> tuple[list[str], int, int]:
+        config = PodDNSConfig(nameservers=tuple(f"192.0.2.{n}" for n in range(servers)), searches=tuple(searches))
+        found = resolver_of(pod(dns_policy="None", dns_config=config), settings, "")
+        return [notice.message.partition(",")[0] for notice in found.notices], len(found.servers), len(found.searches)
+
+    assert told(3, ["a.example"] * 1) == ([], 3, 1)
+    assert told(4, []) == (["Nameserver limits were exceeded"], 3, 0)
+    assert told(1, [f"{n}.example" for n in range(33)]) == (["Search Line limits were exceeded"], 1, 32)
+    assert told(1, [f"{'x' * 60}.{n}.example" for n in range(10)] * 1) == ([], 1, 10)
+    assert told(1, [f"{'x' * 240}.{n}.example" for n in range(10)]) == (["Search Line limits were exceeded"], 1, 8)
+    assert told(1, ["x" * 254, "b"]) == (["Search Line limits were exceeded"], 1, 1)
+    (missing,) = resolver_of(pod(), Settings(), "nameserver 1.2.3.4").notices
+    assert missing.reason == "MissingClusterDNS"
+    assert missing.message.endswith('cannot create Pod using "ClusterFirst" policy. Falling back to "Default" policy.')
+    assert resolver_of(pod(host_network=True), Settings(), "nameserver 1.2.3.4").notices == []
+
+
+def test_a_name_that_the_kernel_does_not_take_is_refused():
+    """With setHostnameAsFQDN the whole name must fit; without, only the short one is used."""
+    long = {"hostname": "h" * 30, "subdomain": "s" * 30}
+    assert sandbox_config(pod(**long), 0, Settings()).hostname == "h" * 30
+    with pytest.raises(MissingReference, match=r"is too long \(64 characters is the max, 8\d characters requested\)"):
+        sandbox_config(pod(**long, set_hostname_as_fqdn=True), 0, Settings())
