@@ -150,14 +150,9 @@ class Addresses:
         if self._state is not None and self._state.addresses.pop(uid, None) is not None:
             self._add(uid, None)
 
-    def remember_sysctl(self, name: str, value: str) -> None:
-        """Keep a value to be restored; the first one found counts."""
-        if self._state is not None and name not in self._state.sysctls:
-            self._state.sysctls[name] = value
-            self._save()
-
     @property
     def sysctls(self) -> Mapping[str, str]:
+        """What an older Podling found before it changed it; by now that is remembered for the whole machine."""
         return self._state.sysctls if self._state is not None else {}
 
     def _save(self) -> None:

@@ -27,6 +27,7 @@ from podling.linux import files, namespaces
 from podling.linux.netlink import PROTOCOL, Netlink
 from podling.linux.nftables import Nftables, RuleRefused, delete_table
 from podling.linux.spawn import Launcher
+from podling.network import sysctls
 from podling.network.addresses import OWN, Addresses
 from podling.network.links import (
     EVERYTHING,
@@ -236,10 +237,9 @@ class RoutedPodNetwork:
             await self._there(lambda: self._set_sysctl(name, value))
 
     def _set_sysctl(self, name: str, value: str) -> None:
-        found = namespaces.read_sysctl(name)
-        if found is not None and found != value:
-            if self._place is None:  # a further node's go with its namespace
-                self._addresses.remember_sysctl(name, found)
+        if self._place is None:
+            sysctls.change(self._run_root, name, value)
+        elif namespaces.read_sysctl(name) not in (None, value):  # a further node's go with its namespace
             namespaces.write_sysctl(name, value)
 
     def _link(self, uid: str) -> str:
@@ -360,11 +360,11 @@ async def teardown(data: Path, instance: str, *, run_root: Path = _RUN) -> None:
                 held = addresses.held()
                 for address in (addresses.gateway, *(held[name] for name in OWN if name in held)):
                     netlink.delete_address(socket.if_nametoindex("lo"), address)
-            reserved = any(route.protocol == PROTOCOL for route in netlink.routes())
-        if not reserved:
-            # The last instance on the machine puts back what the first one found.
-            for name, value in addresses.sysctls.items():
-                namespaces.write_sysctl(name, value)
+            if not any(route.protocol == PROTOCOL for route in netlink.routes()):
+                # The last instance on the machine puts back what the first one found.
+                for name, value in addresses.sysctls.items():
+                    namespaces.write_sysctl(name, value)
+                sysctls.put_back(run_root)
         with contextlib.suppress(FileNotFoundError):
             (data / "network" / "addresses.json").unlink()
 

@@ -1,0 +1,46 @@
+"""What the machine's settings were before any instance changed them: put back when the last one goes.
+
+Owns `/run/podling/sysctls.json`, which is the machine's and not an instance's: the first instance may go before the
+second does, and what it found is what is to be put back. Gone with a restart of the machine, as the settings are.
+Invariant: the first value found counts. Held under the lock of the ranges, as is the question whether anybody is left.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from podling.linux import files, namespaces
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NAME: Final = "sysctls.json"
+
+
+def change(run_root: Path, name: str, value: str) -> None:
+    """Set one of the machine's settings, and remember what it was; one that the kernel has not is passed over."""
+    with files.locked(run_root / "ranges.lock"):
+        found = namespaces.read_sysctl(name)
+        if found is None or found == value:
+            return
+        remembered = _read(run_root)
+        if name not in remembered:
+            remembered[name] = found
+            files.replace(run_root / _NAME, msgspec.json.encode(remembered))
+        namespaces.write_sysctl(name, value)
+
+
+def put_back(run_root: Path) -> None:
+    """Set what was changed to what was found first; the caller holds the lock and knows that nobody is left."""
+    for name, value in _read(run_root).items():
+        namespaces.write_sysctl(name, value)
+    (run_root / _NAME).unlink(missing_ok=True)
+
+
+def _read(run_root: Path) -> dict[str, str]:
+    try:
+        return msgspec.json.decode((run_root / _NAME).read_bytes(), type=dict[str, str])
+    except FileNotFoundError:
+        return {}
