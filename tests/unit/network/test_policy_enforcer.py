@@ -61,9 +61,14 @@ class Sink:
 
     def __init__(self) -> None:
         self.blocks: list[Block] = []
+        self.losses = 0
 
     def blocked(self, block: Block, count: int) -> None:
         self.blocks += [block] * count
+
+    def lost(self, node: str) -> None:
+        del node
+        self.losses += 1
 
 
 @dataclass
@@ -261,14 +266,14 @@ def test_the_blocked_are_named(tmp_path: Path) -> None:
         uid = await node.pod("web")
         address = await node.wire(uid, "web")
         seen = Packet("Ingress", 6, "10.9.9.9", address, 4000, 80)
-        node.policies._blocked(seen)
+        node.policies.blocked.seen(seen)
         await node.policy("more", DENY)
         await asyncio.sleep(0.1)
-        node.policies._blocked(seen)
-        node.policies._blocked(Packet("Ingress", 1, "10.9.9.9", address))
+        node.policies.blocked.seen(seen)
+        node.policies.blocked.seen(Packet("Ingress", 1, "10.9.9.9", address))
         assert [block.policy for block in node.sink.blocks] == ["default/deny", ""]
         assert node.sink.blocks[0] == Block("here", "TCP", "10.9.9.9", address, 80, "default/deny", "Ingress")
-        assert node.policies.untold == 0
+        assert await node.policies.untold() == 0
 
     held(tmp_path, scenario)
 
@@ -284,5 +289,46 @@ def test_the_dns_is_a_pod_of_its_node(tmp_path: Path) -> None:
                 break
             await asyncio.sleep(0.02)
         assert node.isolated() == {"10.0.0.200"}
+
+    held(tmp_path, scenario)
+
+
+def test_what_is_not_told_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More is blocked than is told of: that there was more is said, once, a second later."""
+
+    async def scenario(node: Node) -> None:
+        await node.policy("deny", DENY)
+        uid = await node.pod("web")
+        address = await node.wire(uid, "web")
+        counted = iter((130, 100, 130, 100))
+        monkeypatch.setattr(Tables, "counter", lambda *_: next(counted))
+        for expected in (1, 1):
+            node.policies.blocked.seen(Packet("Ingress", 6, "10.9.9.9", address, 4000, 80))
+            await asyncio.sleep(1.2)
+            assert node.sink.losses == expected
+
+    held(tmp_path, scenario)
+
+
+def test_restored_where_somebody_undoes_it(tmp_path: Path) -> None:
+    """The table is back as soon as it is deleted, also where the kernel could only say that it may have been."""
+
+    async def scenario(node: Node) -> None:
+        await node.policy("deny", DENY)
+        uid = await node.pod("web")
+        address = await node.wire(uid, "web")
+        for silent in (False, True):
+            watch = node.policies._watch
+            assert watch is not None
+            if silent:
+                watch.close()
+            run_and_wait(["nsenter", f"--net={node.space}", "nft", "delete", "table", "inet", table_name("t")])
+            if silent:
+                node.policies._touched(seen=False)
+            for _ in range(100):
+                await asyncio.sleep(0.01)
+                if node.policies._tables.has_table(table_name("t")):  # type: ignore[union-attr]
+                    break
+            assert node.isolated() == {address}
 
     held(tmp_path, scenario)

@@ -1,29 +1,25 @@
 """Keeps one node's table of policies equal to what the cluster's policies say.
 
-Owns the way from the informers through the index into the kernel, and back what the kernel has blocked. What policies
-mean is `reach`'s, what stands in the table `rules`'s. Invariants: everything known by then is in force when `start`
-returns, and everything about a Pod when `attach` does; the table is replaced whole when anybody else has touched it, or
-the kernel refuses a change; connections that are established go on; a Pod that runs here stays isolated until it is
-detached, also when its object is gone.
+Owns the way from the informers through the index into the kernel. What policies mean is `reach`'s, what stands in the
+table `rules`'s, and what comes back from the kernel `blocked`'s. Invariants: everything known by then is in force when
+`start` returns, and everything about a Pod when `attach` does; the table is replaced whole when anybody else has
+touched it, or the kernel refuses a change; connections that are established go on; a Pod that runs here stays isolated
+until it is detached, also when its object is gone.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import hashlib
 import logging
 from typing import TYPE_CHECKING, Final
 
 from podling.api.errors import StatusError
 from podling.api.resources import NAMESPACES, NETWORK_POLICIES, PODS
-from podling.client.flows import Block
 from podling.client.seams import WiringFailed
 from podling.linux.nf_tables import Tables, TableWatch
-from podling.linux.nflog import LogListener
-from podling.network.policy.policies import PROTOCOLS
+from podling.network.policy.blocked import BlockedPackets
 from podling.network.policy.rules import BLOCKED, LOGGED, PolicyRules
-from podling.reach.policy import Direction, compile_policy, party_of
+from podling.reach.policy import compile_policy, party_of
 from podling.reach.policy_index import PolicyIndex
 
 if TYPE_CHECKING:
@@ -32,9 +28,8 @@ if TYPE_CHECKING:
     from podling.client.flows import FlowSink
     from podling.client.seams import PodNetwork
     from podling.linux.nf_tables import Batch
-    from podling.linux.nflog import Packet
     from podling.network.context import NetworkContext
-    from podling.reach.policy import Party
+    from podling.reach.policy import Direction, Party, PolicyKey
 
 log = logging.getLogger("podling.policy")
 
@@ -43,8 +38,8 @@ _PATIENCE: Final = 5.0
 """Seconds for which a Pod is waited for that the watch has not shown yet; then the API server is asked."""
 _INLINE: Final = 256
 """Messages of a transaction that the loop waits for itself."""
-_GROUPS: Final = 16
-_NAMES: Final = {number: name for name, number in PROTOCOLS.items()}
+_CALM: Final = 0.05
+"""Seconds after a restoration until the next: somebody who undoes it again and again does not keep the loop."""
 
 
 def _uid(pod: Pod) -> str:
@@ -60,7 +55,6 @@ class PolicyEnforcer:
     ) -> None:
         """`wiring` knows which Pods have which addresses here; `dns`, at its node, counts as a Pod."""
         self._context = context
-        self._flows = flows
         self._wiring = wiring
         self._dns = dns
         self._index = PolicyIndex()
@@ -69,10 +63,11 @@ class PolicyEnforcer:
         self._awaited: dict[str, asyncio.Future[None]] = {}
         self._dirty = asyncio.Event()
         self._disturbed = False
+        self._in_doubt = False
         self._lock = asyncio.Lock()
         self._tables: Tables | None = None
         self._watch: TableWatch | None = None
-        self._listener: LogListener | None = None
+        self.blocked = BlockedPackets(context, flows, self._isolating, self.untold)
         self._rules: PolicyRules | None = None
 
     async def start(self) -> None:
@@ -88,31 +83,14 @@ class PolicyEnforcer:
         if self._dns is not None:
             self._index.set_pod((self._dns.namespace, self._dns.pod), self._dns)
             here = (self._dns.address,) if self._dns.node == context.node else ()
-        group = self._listen(namespace)
+        group = self.blocked.listen()
         self._rules = PolicyRules(context.instance, context.node, self._index, group, here=here)
         self._tables = Tables(namespace)
         namespaces.on_change(self._namespace_changed)
         policies.on_change(self._policy_changed)
         self._pods.on_change(self._pod_changed)
         await self._replace()
-        self._watch = TableWatch(namespace, self._rules.table, self._tables.sender, lambda _: self._touched())
         context.supervisor.component(f"policies of {context.node}", self._run)
-
-    def _listen(self, namespace: str) -> int | None:
-        """Take a log group for what is blocked; `None` where the kernel has no such thing."""
-        first = int.from_bytes(hashlib.sha256(self._context.instance.encode()).digest()[:2], "big")
-        for step in range(_GROUPS):
-            group = 1 + (first + step) % 0xFFFE
-            try:
-                self._listener = LogListener(namespace, group, self._blocked)
-            except OSError as error:
-                if error.errno == errno.EBUSY:
-                    continue
-                log.warning("what policies block will not be told of: %s", error)
-                return None
-            return group
-        log.warning("what policies block will not be told of: no log group is free")
-        return None
 
     # What the cluster says.
 
@@ -189,40 +167,23 @@ class PolicyEnforcer:
             self._index.set_pod(key, None)
         await self._flush()
 
-    @property
-    def untold(self) -> int:
-        """Blocked packets that nobody was told of, since the table was laid down: they were too many."""
-        if self._tables is None or self._rules is None:
-            return 0
-        counter = self._tables.counter
-        return counter(self._rules.table, BLOCKED) - counter(self._rules.table, LOGGED)
+    def _isolating(self, direction: Direction, address: str) -> tuple[PolicyKey, ...]:
+        return self._rules.isolating(direction, address) if self._rules is not None else ()
 
-    def _blocked(self, packet: Packet) -> None:
-        protocol = _NAMES.get(packet.protocol)
-        if protocol is None or self._rules is None:
-            return
-        direction = Direction(packet.word)
-        subject = packet.destination if direction is Direction.INGRESS else packet.source
-        policies = self._rules.isolating(direction, subject)
-        self._flows.blocked(
-            Block(
-                self._context.node,
-                protocol,
-                packet.source,
-                packet.destination,
-                packet.destination_port,
-                "/".join(policies[0]) if len(policies) == 1 else "",
-                direction.value,
-            ),
-            1,
-        )
+    async def untold(self) -> int:
+        """Return how many blocked packets nobody was told of since the table was laid down: they were too many."""
+        async with self._lock:
+            assert self._tables is not None
+            assert self._rules is not None
+            table = self._rules.table
+            return self._tables.counter(table, BLOCKED) - self._tables.counter(table, LOGGED)
 
     def close(self) -> None:
         """Let go of the kernel; the rules stay."""
-        for held in (self._watch, self._listener, self._tables):
+        for held in (self._watch, self.blocked, self._tables):
             if held is not None:
                 held.close()
-        self._watch = self._listener = self._tables = None
+        self._watch = self._tables = None
 
     # Into the kernel.
 
@@ -230,18 +191,27 @@ class PolicyEnforcer:
         while True:
             await self._dirty.wait()
             self._dirty.clear()
+            restored = self._disturbed
             await self._flush()
+            if restored:
+                await self._context.clock.sleep(_CALM)
 
-    def _touched(self) -> None:
-        log.warning("somebody else has changed the rules of policies; they are restored")
-        self._disturbed = True
+    def _touched(self, seen: bool) -> None:
+        if seen:
+            self._disturbed = True
+        else:
+            self._in_doubt = True
         self._dirty.set()
 
     async def _flush(self) -> None:
         """Bring the table up to date; returns when what is known now is in force."""
         async with self._lock:
             assert self._rules is not None
+            if self._in_doubt:  # the kernel had no room to say what was changed, mostly in tables of others
+                self._in_doubt = False
+                self._disturbed = self._disturbed or not self._has_table()
             if self._disturbed:
+                log.warning("somebody else has changed the rules of policies; they are restored")
                 await self._replace()
                 return
             changes = self._index.take()
@@ -254,11 +224,23 @@ class PolicyEnforcer:
                 self._disturbed = True
                 await self._replace()
 
-    async def _replace(self) -> None:
+    def _has_table(self) -> bool:
+        assert self._tables is not None
         assert self._rules is not None
+        return self._tables.has_table(self._rules.table)
+
+    async def _replace(self) -> None:
+        assert self._tables is not None
+        assert self._rules is not None
+        if self._watch is not None:
+            # All that is written now would be told to it, and be more than it has room for.
+            self._watch.close()
         self._index.take()
         await self._commit(self._rules.whole())
         self._disturbed = False
+        self.blocked.begin_anew()
+        namespace = self._context.host.network_namespace
+        self._watch = TableWatch(namespace, self._rules.table, self._tables.sender, self._touched)
 
     async def _commit(self, batch: Batch) -> None:
         assert self._tables is not None
