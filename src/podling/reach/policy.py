@@ -4,7 +4,7 @@ Owns the reading of a policy (`compile_policy`) and the judgement (`judge`). A p
 isolates it there: what no rule of such policies lets through is refused; policies only ever add. Both ends are asked,
 the caller about egress and the called about ingress. Knows neither kernel nor cluster: what follows a cluster's changes
 is `policy_index`. Invariants: a Pod always reaches itself; a node and the Pods on it always reach each other; Pods on
-the host's network are no Pods here, they are their node; what cannot be read selects nobody.
+the host's network are no Pods here, they are their node; what cannot be read selects nobody and opens nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 PolicyKey = tuple[str, str]
 """Namespace and name."""
+
+PROTOCOLS: Final = ("TCP", "UDP", "SCTP")
+"""What has ports."""
 
 
 class Direction(StrEnum):
@@ -213,8 +216,8 @@ def party_of(pod: Pod, address: str = "") -> Party | None:
     """
     if pod.spec.host_network or is_terminal(pod):
         return None
-    address = address or pod.status.pod_ip
-    if not address:
+    known = parse(address or pod.status.pod_ip)
+    if known is None:
         return None
     ports = tuple(
         (port.protocol or "TCP", port.name, port.container_port)
@@ -224,7 +227,7 @@ def party_of(pod: Pod, address: str = "") -> Party | None:
     )
     meta = pod.metadata
     labels = tuple(sorted(meta.labels.items()))
-    return Party(address, meta.name, meta.namespace, labels, ports, pod.spec.node_name)
+    return Party(str(known), meta.name, meta.namespace, labels, ports, pod.spec.node_name)
 
 
 def dns_party(address: str, node: str) -> Party:
@@ -258,12 +261,14 @@ def _rule(peers: Sequence[NetworkPolicyPeer], ports: Sequence[NetworkPolicyPort]
     named: dict[tuple[str, str], None] = {}
     for port in ports:
         protocol = port.protocol or "TCP"
+        if protocol not in PROTOCOLS:
+            continue
         if port.port is None:
             numbers.append(PortRange(protocol, 0, _LAST_PORT))
-        elif isinstance(port.port, int):
-            numbers.append(PortRange(protocol, port.port, port.end_port or port.port))
-        else:
+        elif isinstance(port.port, str):
             named[protocol, port.port] = None
+        elif 0 < port.port <= (last := port.end_port or port.port) <= _LAST_PORT:
+            numbers.append(PortRange(protocol, port.port, last))
     selectors = [_peer_selector(peer, namespace) for peer in peers if peer.ip_block is None]
     ranges = [part for peer in peers if peer.ip_block is not None for part in _block(peer.ip_block)]
     return Rule(

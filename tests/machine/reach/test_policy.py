@@ -334,8 +334,28 @@ def test_who_is_no_party() -> None:
 
     assert party_of(pod()) == Party("10.0.0.1", "p", "one", (("a", "2"), ("b", "1")), (("TCP", "web", 80),), "n")
     assert party_of(pod(ip=""), "10.0.0.9") == party_of(pod(ip="10.0.0.9"))
-    for other in (pod(hostNetwork=True), pod(ip=""), pod("Succeeded"), pod("Failed")):
+    for other in (pod(hostNetwork=True), pod(ip=""), pod(ip="nowhere"), pod("Succeeded"), pod("Failed")):
         assert party_of(other) is None
+
+
+def test_what_cannot_be_opens_nothing() -> None:
+    """What validation would have refused, and came past it, isolates and lets nothing pass."""
+    ports = [
+        {"port": 70000},
+        {"port": 90, "endPort": 80},
+        {"port": 0},
+        {"protocol": "ICMP"},
+        {"port": 80, "endPort": 65536},
+    ]
+    rules = [
+        {"ports": ports},
+        {"from": [{"ipBlock": {"cidr": "10.0.0.0/99"}}, {"ipBlock": {"cidr": "nonsense"}}]},
+        {"from": [{"podSelector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}}, {}]},
+    ]
+    policy = of("p", podSelector={}, ingress=rules)
+    for protocol in ("TCP", "UDP", "ICMP"):
+        for port in (0, 80, 85, 65535):
+            assert not judge([policy], {}, B, A, protocol, port).allowed
 
 
 def test_a_change_compares_only_what_it_concerns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from podling.linux.nf_tables import Batch
     from podling.network.context import NetworkContext
     from podling.reach.policy import Direction, Party, PolicyKey
+    from podling.reach.policy_index import PodKey
 
 log = logging.getLogger("podling.policy")
 
@@ -60,6 +61,9 @@ class PolicyEnforcer:
         self._index = PolicyIndex()
         self._pods = context.informers.of(PODS)
         self._attached: dict[str, str] = {}
+        """The addresses of this node's Pods, by uid."""
+        self._keys: dict[str, PodKey] = {}
+        """By what the index knows those of them that it was told of."""
         self._awaited: dict[str, asyncio.Future[None]] = {}
         self._dirty = asyncio.Event()
         self._disturbed = False
@@ -124,7 +128,10 @@ class PolicyEnforcer:
         here = pod.spec.node_name == self._context.node
         party = None if gone or (here and not address) else party_of(pod, address)
         if party is not None or not address:
-            self._index.set_pod((pod.metadata.namespace, uid), party)
+            key = (pod.metadata.namespace, uid)
+            self._index.set_pod(key, party)
+            if address:
+                self._keys[uid] = key
 
     # What the node does.
 
@@ -161,11 +168,11 @@ class PolicyEnforcer:
 
     async def detach(self, uid: str) -> None:
         """Forget a Pod that this node has let go."""
-        if self._attached.pop(uid, None) is None:
-            return
-        for key in [key for key in self._index.pods if key[1] == uid]:
+        self._attached.pop(uid, None)
+        key = self._keys.pop(uid, None)
+        if key is not None:
             self._index.set_pod(key, None)
-        await self._flush()
+            await self._flush()
 
     def _isolating(self, direction: Direction, address: str) -> tuple[PolicyKey, ...]:
         return self._rules.isolating(direction, address) if self._rules is not None else ()
