@@ -127,6 +127,11 @@ def test_rules_that_somebody_removes_come_back(cluster: RunningCluster) -> None:
     address = made["spec"]["clusterIP"]
     eventually(lambda: page(address) == "mended")
     table = f"podling-{instance(cluster)}-services"
+    pods = table.removesuffix("-services")
+    subprocess.run(["nft", "delete", "table", "inet", pods], check=True)
+    mended = cluster.get("pod", "mended")["status"]["podIP"]
+    listing = ["nft", "list", "set", "inet", pods, "links"]
+    eventually(lambda: mended in subprocess.run(listing, capture_output=True, text=True, check=False).stdout, 5)
     for words in (("delete", "table", "inet", table), ("flush", "map", "inet", table, "endpoints")):
         began = time.monotonic()
         subprocess.run(["nft", *words], check=True)

@@ -70,6 +70,7 @@ async def start(
     node's kernel sees; `dns` is the cluster's.
     """
     # In this order: the proxy (Services), then policies, then flows. Each adds itself here.
+    context.supervisor.component(f"rules of the Pod network {context.node}", context.pods.keep_rules)
     proxy = Proxy(context)
     closing.callback(proxy.close)
     if wiring is context.pods:  # CNI plugins see to host ports themselves

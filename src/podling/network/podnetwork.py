@@ -25,6 +25,7 @@ from podling.client.seams import WiringFailed
 from podling.lifecycle.traffic import UNBOUNDED
 from podling.linux import files, namespaces
 from podling.linux.netlink import PROTOCOL, Netlink
+from podling.linux.nf_tables import Tables, TableWatch
 from podling.linux.nftables import Nftables, RuleRefused, delete_table
 from podling.linux.spawn import Launcher
 from podling.network import sysctls
@@ -159,7 +160,27 @@ class RoutedPodNetwork:
             await asyncio.to_thread(self._choose)
         else:
             self._addresses.set_range(self._place.range, self._place.cluster)
-        present = await self._there(self._reserve)
+        await self._lay_down(await self._there(self._reserve))
+
+    async def keep_rules(self) -> None:
+        """Lay the rules down again whenever somebody has taken them away; for ever."""
+        touched = asyncio.Event()
+        tables = Tables(self._namespace)
+        watch = TableWatch(self._namespace, self.table, 0, lambda _: touched.set())
+        touched.set()
+        try:
+            while True:
+                await touched.wait()
+                touched.clear()
+                if not tables.has_table(self.table):
+                    async with self._lock:
+                        await self._lay_down(await self._there(_links))
+        finally:
+            watch.close()
+            tables.close()
+
+    async def _lay_down(self, present: set[str]) -> None:
+        """Put all rules in force, for the Pods whose links are there."""
         # Whatever an earlier life left is replaced in the same transaction: no packet sees the rules missing.
         held = [(self._link(uid), address) for uid, address in self._addresses.held().items()]
         elements = ", ".join(f'"{link}" . {address}' for link, address in held if link in present)
@@ -342,6 +363,11 @@ class RoutedPodNetwork:
 def _add_to_loopback(address: IPv4Address) -> None:
     with Netlink() as netlink:
         netlink.add_address(socket.if_nametoindex("lo"), address)
+
+
+def _links() -> set[str]:
+    with Netlink() as netlink:
+        return {link.name for link in netlink.links()}
 
 
 async def teardown(data: Path, instance: str, *, run_root: Path = _RUN) -> None:
