@@ -13,6 +13,7 @@ import msgspec
 from podling.api.body import decode_body
 from podling.api.conform import conform
 from podling.api.schema import Schema
+from podling.apiserver.admission.node_tokens import check_token_request
 from podling.apiserver.handler import not_allowed
 from podling.apiserver.messages import Request, Response
 from podling.apiserver.options import write_options
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from podling.aio.clock import Clock
     from podling.apiserver.discovery import Discovery
-    from podling.apiserver.identity.tokens import TokenIssuer
+    from podling.apiserver.identity.tokens import Lookup, TokenIssuer
     from podling.apiserver.openapi import OpenApi
     from podling.apiserver.paths import ResourcePath, Target
     from podling.apiserver.record import Record
@@ -137,14 +138,16 @@ class ReviewsExtension:
 class TokenSubresource:
     """`serviceaccounts/token`: a token for an account, made and not stored."""
 
-    def __init__(self, issuer: TokenIssuer, clock: Clock) -> None:
+    def __init__(self, issuer: TokenIssuer, clock: Clock, find: Lookup) -> None:
         self._issuer = issuer
         self._clock = clock
+        self._find = find
 
     async def __call__(self, request: Request, target: Target) -> Response:
         options, warnings = write_options(request.query), list[str]()
         read = decode_body(request.body, request.content_type, "TokenRequest")
         problems = conform(read.tree, Schema.of_kind("authentication.k8s.io", "v1", "TokenRequest"))
         judge_strictness(options.validation, read.sentences(problems.unknown), warnings)
+        check_token_request(self._find, request.user, target.namespace, target.name, read.tree)
         tree = self._issuer.request(target.namespace, target.name, read.tree, self._clock.time())
         return Response(201, msgspec.json.encode(tree), warnings=warnings)
