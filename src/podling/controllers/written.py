@@ -53,6 +53,8 @@ class Written(Generic[_Kind]):
         for key, (of, revision, obj) in list(self._mine.items()):
             if revision <= self._informer.revision:
                 del self._mine[key]
+                # Passed over and not told: the event was lost, and what a relist tells late is news.
+                self._awaited.pop(key, None)
             elif of in groups:
                 found[key] = obj
         return list(found.values())
