@@ -7,17 +7,21 @@ import http.client
 import json
 import ssl
 import tempfile
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from podling.api.resources import NETWORK_POLICIES
-from tests.machine.reach.test_policy import same, side
+from tests.machine.reach.test_policy import policy_tree, same, side
 from tests.running import RunningCluster, pod_manifest
-from tests.two_nodes import OUTSIDE, OUTSIDE_NETWORK, PORT, TCP, UDP, Caller, Target, TwoNodes, ask, server_pod
+from tests.two_nodes import OUTSIDE, OUTSIDE_NETWORK, PORT, TCP, UDP, Caller, Target, TwoNodes, ask, ask_all, server_pod
 
-PATIENCE = 0.5
+Call = tuple[Caller, str, Target]
+HASTE = 0.25
+PATIENCE = 0.6
 """Shorter than the second after which TCP would try again: what answers, answered to the first packet."""
 OTHER = "other"
 NODE_PORT = 30980
@@ -142,6 +146,21 @@ class Scene(TwoNodes):
     def clear(self) -> None:
         for namespace in ("default", OTHER):
             self.api.ask("DELETE", NETWORK_POLICIES.path(namespace))
+
+    def tried(self, specs: Sequence[dict[str, Any]], calls: Sequence[Call]) -> list[tuple[bool, bool]]:
+        """Make all calls under policies, which are then deleted; of each: whether it got through, and was promised to."""
+        for number, spec in enumerate(specs):
+            self.policy(spec, f"p{number}")
+        time.sleep(0.05)
+        trees = [policy_tree(("default", f"p{number}"), spec) for number, spec in enumerate(specs)]
+        promised = [self.promised(trees, caller.name, target, protocol) for caller, protocol, target in calls]
+        answers = ask_all(calls, HASTE, at_once=64)
+        for place, (caller, protocol, target) in enumerate(calls):
+            if promised[place] and not answers[place].server:  # a busy machine: it may have been slow alone
+                answers[place] = ask(caller, protocol, target.address, target.port, PATIENCE)
+        self.clear()
+        came = [answer.server == target.answers for answer, (_, _, target) in zip(answers, calls, strict=True)]
+        return list(zip(came, promised, strict=True))
 
     def label(self, path: str, **labels: str) -> None:
         self.api.ask("PATCH", f"/api/v1/namespaces/{path}", {"metadata": {"labels": labels}})
