@@ -8,7 +8,7 @@ from msgspec import convert
 
 from podling.api.types.core_v1 import PersistentVolume, PersistentVolumeClaim
 from podling.api.types.storage_v1 import StorageClass
-from podling.placement.volumes import class_of_volume
+from podling.placement.volumes import audience, audiences
 
 COMPLETED = {"pv.kubernetes.io/bind-completed": "yes"}
 BY_US = {"pv.kubernetes.io/bound-by-controller": "yes"}
@@ -100,5 +100,5 @@ class Stored:
     def storage_class(self, name: str) -> StorageClass | None:
         return self.classes.get(name)
 
-    def volumes_of(self, storage_class: str) -> list[PersistentVolume]:
-        return [it for it in self.volumes.values() if class_of_volume(it) == storage_class]
+    def volumes_for(self, claim: PersistentVolumeClaim) -> list[PersistentVolume]:
+        return [it for it in self.volumes.values() if audience(it) in audiences(claim)]

@@ -14,6 +14,7 @@ import pytest
 from podling.api.errors import StatusError
 from podling.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
 from podling.controllers import local_path, volume_protection
+from podling.controllers.persistent_volumes import PersistentVolumes
 from podling.kubelet.volumes.local_path import SimulatedFolders
 from podling.placement import volumes as rules
 from podling.placement.volumes import claims_of, is_bound
@@ -200,6 +201,7 @@ def test_whatever_happens_to_claims(run, seed):
 
 def give_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "is_bound_to", lambda volume, claim: True)
+    monkeypatch.setattr(PersistentVolumes, "volumes_for", lambda self, claim: self._volumes.list())
 
 
 def remove_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ is Delete, and which no claim holds.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -37,7 +36,7 @@ from podling.placement.volumes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from podling.api.types.core_v1 import Node, PersistentVolumeClaim
     from podling.api.types.storage_v1 import StorageClass
@@ -105,15 +104,17 @@ def chosen_node(
     claim: PersistentVolumeClaim,
     storage_class: StorageClass,
     nodes: Iterable[Node],
-    volumes: Iterable[PersistentVolume],
+    held: Callable[[str], int],
 ) -> str:
-    """Return the Node for a claim's volume: the scheduler's choice, else the ready one with the fewest volumes."""
+    """Return the Node for a claim's volume: the scheduler's choice, else the ready one with the fewest volumes.
+
+    `held` says how many volumes there are at a host name.
+    """
     selected = claim.metadata.annotations.get(SELECTED_NODE, "")
     if selected:
         return selected
-    held = Counter(home_of(volume) for volume in volumes)
     fit = [node for node in nodes if has_room(node) and allows_topology(storage_class, NodeInfo(node))]
-    best = min(fit, key=lambda n: (held[n.metadata.labels.get(HOSTNAME, "")], n.metadata.name), default=None)
+    best = min(fit, key=lambda n: (held(n.metadata.labels.get(HOSTNAME, "")), n.metadata.name), default=None)
     return best.metadata.name if best is not None else ""
 
 

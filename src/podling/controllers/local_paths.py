@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _CLAIM, _VOLUME, _FOLDER, _SWEEP = "claim", "volume", "folder", "sweep"
 _WAITING: Final = "claims without a volume"
+_HOME: Final = "volumes by host name"
 _PAUSE: Final = 15.0
 """Seconds after which what a disk has refused is tried again."""
 
@@ -50,6 +51,7 @@ class LocalPaths:
         self._classes: Informer[StorageClass] = context.informers.of(STORAGE_CLASSES)
         self._nodes: Informer[Node] = context.informers.of(NODES)
         self._claims.add_index(_WAITING, self._class_if_waiting)
+        self._volumes.add_index(_HOME, lambda obj: (local_path.home_of(self._volumes.view(obj)),))
         self._recorder = context.recorder(local_path.NAME)
         self._queue: WorkQueue[Key] = WorkQueue(context.clock)
         self._refused: dict[str, str] = {}
@@ -151,8 +153,9 @@ class LocalPaths:
         if why:
             self._refuse(claim, storage_class, why)
             return
-        at_hand = [node for node in self._nodes.list() if node.metadata.name in self._folders]
-        name = local_path.chosen_node(claim, storage_class, at_hand, self._volumes.list())
+        at_hand = (node for name in self._folders.nodes() if (node := self._nodes.get(name)) is not None)
+        held = lambda host: len(self._volumes.indexed(_HOME, host))  # noqa: E731
+        name = local_path.chosen_node(claim, storage_class, at_hand, held)
         node, folders = self._nodes.get(name), self._folders.get(name)
         if node is None and name:
             await self._let_choose_again(claim)
@@ -211,8 +214,10 @@ class LocalPaths:
 
     async def _remove(self, volume: PersistentVolume) -> None:
         home, name = local_path.home_of(volume), volume.metadata.name
-        node = next((it for it in self._nodes.list() if it.metadata.labels.get(local_path.HOSTNAME) == home), None)
-        place = node.metadata.name if node is not None else home
+        named = self._nodes.encoded(home)  # nearly always a Node is called as its host
+        place = home
+        if named is None or named.labels.get(local_path.HOSTNAME, home) != home:
+            place = next((it.name for it in self._nodes if it.labels.get(local_path.HOSTNAME) == home), home)
         folders = self._folders.get(place)
         if folders is None:
             self._park(place, (_VOLUME, name))

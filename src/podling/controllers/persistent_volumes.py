@@ -15,7 +15,7 @@ from podling.api.errors import StatusError
 from podling.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
 from podling.client.cache import key_of, split_key
 from podling.controllers.volume_binding import plan_claim, plan_volume
-from podling.placement.volumes import BIND_COMPLETED, claims_of, class_of_claim, class_of_volume
+from podling.placement.volumes import audience, audiences, claims_of, class_of_claim, class_of_volume, is_bound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from podling.controllers.volume_binding import Step
 
 _CLAIM, _VOLUME = "claim", "volume"
-_UNBOUND: Final = "unbound claims of a class"
-_OF_CLASS: Final = "volumes of a class"
-_NAMED: Final = "claims by volume"
+_WANTS: Final = "claims by what they want"
+_FOR: Final = "volumes by whom they are for"
 _BY_CLAIM: Final = "pods by claim"
 _IS_DEFAULT: Final = "storageclass.kubernetes.io/is-default-class"
 
@@ -74,9 +73,8 @@ class PersistentVolumes:
         self._volumes: Informer[PersistentVolume] = context.informers.of(PERSISTENT_VOLUMES)
         self._classes: Informer[StorageClass] = context.informers.of(STORAGE_CLASSES)
         self._pods: Informer[Pod] = context.informers.of(PODS)
-        self._claims.add_index(_UNBOUND, self._class_if_unbound)
-        self._claims.add_index(_NAMED, lambda obj: (self._claims.view(obj).spec.volume_name,))
-        self._volumes.add_index(_OF_CLASS, lambda obj: (class_of_volume(self._volumes.view(obj)),))
+        self._claims.add_index(_WANTS, self._wants)
+        self._volumes.add_index(_FOR, lambda obj: (audience(self._volumes.view(obj)),))
         pods_by_claim(self._pods)
         self._recorder = context.recorder("persistentvolume-controller")
         self._queue: WorkQueue[Key] = WorkQueue(context.clock)
@@ -100,11 +98,14 @@ class PersistentVolumes:
     def storage_class(self, name: str) -> StorageClass | None:
         return self._classes.get(name)
 
-    def volumes_of(self, storage_class: str) -> list[PersistentVolume]:
-        return [self._volumes.view(obj) for obj in self._volumes.indexed(_OF_CLASS, storage_class)]
+    def volumes_for(self, claim: PersistentVolumeClaim) -> list[PersistentVolume]:
+        return [self._volumes.view(obj) for key in audiences(claim) for obj in self._volumes.indexed(_FOR, key)]
 
-    def _class_if_unbound(self, obj: Encoded) -> Iterable[str]:
-        return () if BIND_COMPLETED.encode() in obj.raw else (class_of_claim(self._claims.view(obj)),)
+    def _wants(self, obj: Encoded) -> Iterable[str]:
+        """Return a claim's volume, and its class while it has none for good."""
+        claim = self._claims.view(obj)
+        wants = [f"volume {claim.spec.volume_name}"] if claim.spec.volume_name else []
+        return wants if is_bound(claim) else [*wants, f"class {class_of_claim(claim)}"]
 
     # Whom a change concerns.
 
@@ -142,12 +143,12 @@ class PersistentVolumes:
             self._ask_unbound("")
 
     def _ask_unbound(self, storage_class: str) -> None:
-        for claim in self._claims.indexed(_UNBOUND, storage_class):
+        for claim in self._claims.indexed(_WANTS, f"class {storage_class}"):
             self._queue.add((_CLAIM, key_of(claim)))
 
     def _ask_named(self, volume: str) -> None:
         """Look at the claims that ask for a volume which has come, or has gone, by its name."""
-        for claim in self._claims.indexed(_NAMED, volume):
+        for claim in self._claims.indexed(_WANTS, f"volume {volume}"):
             self._queue.add((_CLAIM, key_of(claim)))
 
     # One look.

@@ -78,7 +78,7 @@ def plan_claim(
         return _plan_named(claim, storage)
     storage_class = storage.storage_class(class_of_claim(claim))
     waits = waits_for_consumer(claim, storage_class)
-    volume = best_match(claim, storage.volumes_of(class_of_claim(claim)), delayed=waits)
+    volume = best_match(claim, storage.volumes_for(claim), delayed=waits)
     if volume is not None:
         return _bind(volume, claim)
     if claim.metadata.deletion_timestamp is not None:

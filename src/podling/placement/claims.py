@@ -123,7 +123,7 @@ def plan_on(claims: Claims, node: NodeInfo, storage: Storage) -> VolumePlan | No
                 return None
             made.append(claim)
             continue
-        volume = best_match(claim, storage.volumes_of(class_of_claim(claim)), node=node, taken=taken)
+        volume = best_match(claim, storage.volumes_for(claim), node=node, taken=taken)
         if volume is not None:
             found.append((claim, volume))
             taken[volume.metadata.name] = None

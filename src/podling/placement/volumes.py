@@ -41,9 +41,20 @@ class Storage(Protocol):
 
     def storage_class(self, name: str) -> StorageClass | None: ...
 
-    def volumes_of(self, storage_class: str) -> Iterable[PersistentVolume]:
-        """Return the volumes of a class, whatever their state; the empty name is a class, too."""
+    def volumes_for(self, claim: PersistentVolumeClaim) -> Iterable[PersistentVolume]:
+        """Return at least the volumes that are meant for a claim, and those of its class that are meant for nobody."""
         ...
+
+
+def audience(volume: PersistentVolume) -> str:
+    """Return for whom a volume is, as an index has it: `claim NAMESPACE/NAME`, or `class NAME` for all of a class."""
+    held = volume.spec.claim_ref
+    return f"claim {held.namespace}/{held.name}" if held is not None else f"class {class_of_volume(volume)}"
+
+
+def audiences(claim: PersistentVolumeClaim) -> tuple[str, str]:
+    """Return under which audiences a claim finds its volumes."""
+    return f"claim {claim.metadata.namespace}/{claim.metadata.name}", f"class {class_of_claim(claim)}"
 
 
 def claim_name(pod: Pod, volume: Volume) -> str:

@@ -15,8 +15,9 @@ from msgspec.structs import replace
 
 from podling.api.errors import StatusError
 from podling.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES
+from podling.client.cache import key_of
 from podling.placement.nodes import NodeInfo
-from podling.placement.volumes import SELECTED_NODE, class_of_volume, fits_node, given_to, is_bound
+from podling.placement.volumes import SELECTED_NODE, audience, audiences, fits_node, given_to, is_bound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 TIMEOUT: Final = 600.0
 """Seconds within which volumes must be bound: upstream's `bindTimeoutSeconds`."""
-_OF_CLASS: Final = "volumes of a class"
+_FOR: Final = "volumes by whom they are for"
 
 
 class NotBound(Exception):
@@ -47,13 +48,15 @@ class Volumes:
         self.claims: Informer[PersistentVolumeClaim] = informers.of(PERSISTENT_VOLUME_CLAIMS)
         self.volumes: Informer[PersistentVolume] = informers.of(PERSISTENT_VOLUMES)
         self.classes: Informer[StorageClass] = informers.of(STORAGE_CLASSES)
-        self.volumes.add_index(_OF_CLASS, lambda obj: (class_of_volume(self.volumes.view(obj)),))
+        self.volumes.add_index(_FOR, lambda obj: (audience(self.volumes.view(obj)),))
         self._promised: dict[str, PersistentVolumeClaim] = {}
         """By volume, the claim that it is promised to."""
         self._selected: dict[str, str] = {}
         """By claim uid, the Node that was selected for it."""
         self._waiters: dict[str, asyncio.Future[None]] = {}
         """By Pod uid, who waits for volumes to be bound."""
+        self._waiting_for: dict[str, dict[str, None]] = {}
+        """By claim, the uids of the Pods that wait for it."""
         self._abandoned: dict[str, None] = {}
 
     async def wait_synced(self) -> None:
@@ -74,9 +77,10 @@ class Volumes:
     def storage_class(self, name: str) -> StorageClass | None:
         return self.classes.get(name)
 
-    def volumes_of(self, storage_class: str) -> Iterator[PersistentVolume]:
-        for obj in self.volumes.indexed(_OF_CLASS, storage_class):
-            yield self._as_promised(self.volumes.view(obj))
+    def volumes_for(self, claim: PersistentVolumeClaim) -> Iterator[PersistentVolume]:
+        for key in audiences(claim):
+            for obj in self.volumes.indexed(_FOR, key):
+                yield self._as_promised(self.volumes.view(obj))
 
     def _as_promised(self, volume: PersistentVolume) -> PersistentVolume:
         claim = self._promised.get(volume.metadata.name)
@@ -107,13 +111,16 @@ class Volumes:
         seen = new or old
         if seen is not None and (new is None or self.volumes.view(new).spec.claim_ref is not None):
             self._promised.pop(seen.name, None)
-        self._wake_all()
+        held = self.volumes.view(seen).spec.claim_ref if seen is not None else None
+        if held is not None:
+            self._wake(f"{held.namespace}/{held.name}")
 
     def on_claim(self, old: Encoded | None, new: Encoded | None) -> None:
         seen = new or old
         if seen is not None and (new is None or SELECTED_NODE in self.claims.view(new).metadata.annotations):
             self._selected.pop(seen.uid, None)
-        self._wake_all()
+        if seen is not None:
+            self._wake(key_of(seen))
 
     def abandon(self, uid: str) -> None:
         """Let nobody wait any longer for a Pod that is gone."""
@@ -122,9 +129,11 @@ class Volumes:
             self._abandoned[uid] = None
             _wake(waiter)
 
-    def _wake_all(self) -> None:
-        for waiter in list(self._waiters.values()):
-            _wake(waiter)
+    def _wake(self, claim: str) -> None:
+        for uid in self._waiting_for.get(claim, ()):
+            waiter = self._waiters.get(uid)
+            if waiter is not None:
+                _wake(waiter)
 
     # Binding.
 
@@ -140,12 +149,20 @@ class Volumes:
         except StatusError as refusal:
             raise NotBound(str(refusal)) from refusal
         deadline = self._clock.monotonic() + TIMEOUT
+        keys = [f"{claim.metadata.namespace}/{claim.metadata.name}" for claim in plan.claims]
+        for key in keys:
+            self._waiting_for.setdefault(key, {})[uid] = None
         try:
             while not self._is_done(plan, node):
                 await self._change(uid, deadline)
         finally:
             self._waiters.pop(uid, None)
             self._abandoned.pop(uid, None)
+            for key in keys:
+                waiting = self._waiting_for.get(key, {})
+                waiting.pop(uid, None)
+                if not waiting:
+                    self._waiting_for.pop(key, None)
 
     async def _select(self, promised: PersistentVolumeClaim, node: str) -> None:
         meta = promised.metadata

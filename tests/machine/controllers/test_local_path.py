@@ -70,13 +70,13 @@ def test_what_a_folder_cannot_be(asking: PersistentVolumeClaim, words: str) -> N
 def test_where_it_lies() -> None:
     """On the scheduler's Node; else on the ready one with the fewest volumes, the first by name."""
     nodes = [node("n3"), node("n2"), node("n1", ready=False), node("n0", unschedulable=True)]
-    assert local_path.chosen_node(claim(annotations=SELECTED), CLASS, nodes, []) == "n2"
-    assert local_path.chosen_node(claim(), AT_ONCE, nodes, []) == "n2"
-    assert local_path.chosen_node(claim(), AT_ONCE, nodes, [volume(host="n2")]) == "n3"
-    assert local_path.chosen_node(claim(), AT_ONCE, nodes[2:], []) == ""
+    assert local_path.chosen_node(claim(annotations=SELECTED), CLASS, nodes, lambda host: 0) == "n2"
+    assert local_path.chosen_node(claim(), AT_ONCE, nodes, lambda host: 0) == "n2"
+    assert local_path.chosen_node(claim(), AT_ONCE, nodes, lambda host: int(host == "n2")) == "n3"
+    assert local_path.chosen_node(claim(), AT_ONCE, nodes[2:], lambda host: 0) == ""
     here = {"matchLabelExpressions": [{"key": "kubernetes.io/hostname", "values": ["n3"]}]}
     only = storage_class("local", provisioner=NAME, allowedTopologies=[here])
-    assert local_path.chosen_node(claim(), only, nodes, []) == "n3"
+    assert local_path.chosen_node(claim(), only, nodes, lambda host: 0) == "n3"
 
 
 def test_what_it_looks_like() -> None:
