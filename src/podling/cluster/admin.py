@@ -98,7 +98,9 @@ class Admin:
         return _json({"verdict": answer.verdict, "text": str(answer)})
 
     async def _images(self, _request: web.Request) -> web.Response:
-        return _json({"images": list(await self._runtimes[0].images.list())})
+        # Nodes beside the first may have what only their Pods have asked for.
+        found = {image.id: image for runtime in reversed(self._runtimes) for image in await runtime.images.list()}
+        return _json({"images": list(found.values())})
 
     async def _load(self, request: web.Request) -> web.Response:
         loaded: dict[str, None] = {}

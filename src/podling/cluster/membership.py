@@ -45,7 +45,7 @@ async def retire(data: DataDir, client: Client, wanted: Collection[str]) -> None
 def _clear(folder: Path) -> None:
     # The folder of Pods goes last: by it the node is known.
     for entry in sorted(folder.iterdir(), key=lambda entry: (entry.name == "pods", entry.name)):
-        if entry.name in _KEPT:
+        if entry.name in _KEPT and not entry.is_symlink():
             continue
         if entry.is_dir() and not entry.is_symlink():
             remove_tree(entry)

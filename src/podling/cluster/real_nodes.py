@@ -8,6 +8,7 @@ Invariant: what was begun is let go by `close`, also after half a start; contain
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -145,6 +146,10 @@ class RealNodes:
         folder = data.nodes / name
         for made in (folder, folder / "pods"):
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(
+            FileExistsError
+        ):  # credentials for registries are the cluster's, unless it has its own
+            (folder / "config.json").symlink_to("../../config.json")
         await asyncio.to_thread(nodelink.ensure_namespaces, data.pin(name), name)
         network = RoutedPodNetwork(folder, data.instance, place=place)
         host = LocalHost(name, place.namespace, clock=self._clock)
