@@ -95,6 +95,22 @@ LIVES: dict[str, tuple[dict[str, Any], list[tuple[float, str]]]] = {
         ),
         [(0, "Running"), (3, "Completed"), (6, "NotReady")],
     ),
+    "both are done in the end": (
+        manifest(
+            {"done": [{"lasts": 3}], "c": [{"ports": {"1": [{"refused": True}, {"after": 6}]}, "lasts": 10}]},
+            containers=[container(readinessProbe=READY), container("done")],
+            restartPolicy="OnFailure",
+        ),
+        [(0, "Running"), (3, "Completed"), (6, "NotReady"), (10, "Completed")],
+    ),
+    "out of memory, and again": (
+        manifest({"c": [{"lasts": 2, "oomKilled": True}, {"lasts": 2, "oomKilled": True}, {}]}),
+        [(0, "Running"), (4, "CrashLoopBackOff"), (14, "Running")],
+    ),
+    "an image with no name": (
+        manifest(containers=[container(image="A B")]),
+        [(0, "InvalidImageName")],
+    ),
     "done": (manifest({"c": [{"lasts": 4}]}, restartPolicy="OnFailure"), [(0, "Running"), (4, "Completed")]),
     "failed": (manifest({"c": [BAD]}, restartPolicy="Never"), [(0, "Running"), (2, "Error")]),
     "longer than it may": (

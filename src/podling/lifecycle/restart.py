@@ -45,7 +45,8 @@ class Policy:
     step: BackOff = BackOff(first=0.5, longest=10.0)
     """Between tries of a sandbox, of volumes, of a container's creation."""
     image_failure_shown: float = 1.0
-    """How long ErrImagePull is told before it becomes ImagePullBackOff."""
+    """How long ErrImagePull is told before it becomes ImagePullBackOff: upstream's kubelet looks again with the next
+    listing of its runtime, which is made once a second."""
     resize_retry: float = 10.0
     """Between looks whether there is room by now for a resize that was deferred."""
     let_go: float = 1.0
