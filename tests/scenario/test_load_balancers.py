@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
+import pytest
+
+from podling.aio.chance import Chance
+from podling.api.errors import StatusError
 from podling.api.resources import SERVICES
 from podling.controllers.load_balancers import FINALIZER
 from podling.controllers.settings import Settings
-from podling.testing import SimulatedCluster
+from podling.testing import Faults, SimulatedCluster
 
 
 def service(name="web", **spec):
@@ -143,5 +149,39 @@ def test_addresses_outlive_their_controller_and_follow_the_pool(run):
                 ("10.99.0.1", "VIP"),
                 ("10.99.0.2", "VIP"),
             ]
+
+    run(main())
+
+
+@pytest.mark.parametrize("seed", range(1, 31 if os.environ.get("PODLING_PROVE") else 3))
+def test_no_address_is_given_twice_nor_lost(run, seed):
+    """Through lost events, conflicts, refusals, haste and killed controllers: whoever waits has the next that is free."""
+
+    async def main():
+        faults = Faults(lost_events=0.03, broken_watches=0.02, conflicts=0.1, refusals=0.05)
+        settings = Settings(load_balancer_pool="10.97.0.0/29")
+        chance = Chance(seed)
+        async with SimulatedCluster(nodes=0, seed=seed, faults=faults, controllers=settings) as cluster:
+            for number in range(60):
+                name = "abcdefghi"[chance.below(9)]
+                kind = ("LoadBalancer", "LoadBalancer", "ClusterIP")[chance.below(3)]
+                try:
+                    if chance.below(3):
+                        await cluster.apply(service(name, type=kind))
+                    else:
+                        await cluster.client.delete(SERVICES, name, "default")
+                except StatusError as refusal:
+                    assert refusal.code in (404, 409), refusal
+                await cluster.advance(chance.below(3) * 0.5)
+                if number == 30:
+                    await cluster.restart_controllers(down_for=5)
+            faults.heal()
+            await cluster.advance(400)
+            every = cluster.list(SERVICES, "default")
+            assert not [s.metadata.name for s in every if s.metadata.deletion_timestamp]
+            wanting = [s.metadata.name for s in every if s.spec.type == "LoadBalancer"]
+            given = [address for name in wanting for address in addresses(cluster, name)]
+            assert len(set(given)) == len(given) == min(len(wanting), 6)
+            assert not [s.metadata.name for s in every if s.spec.type != "LoadBalancer" and s.metadata.finalizers]
 
     run(main())
