@@ -95,9 +95,17 @@ def kubernetes_service(address: str) -> list[tuple[Resource[Any], dict[str, Any]
 
 
 def dns_service(address: str) -> list[tuple[Resource[Any], dict[str, Any]]]:
-    """Return the Service at which Pods find the cluster's DNS; it has upstream's names, and no selector."""
+    """Return the Service at which Pods find the cluster's DNS; it has upstream's names, and no selector.
+
+    Without an `address` it is given one.
+    """
     labels = {"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}
-    spec = {"clusterIP": address, "ports": _DNS_PORTS, "type": "ClusterIP", "sessionAffinity": "None"}
+    spec = {
+        **({"clusterIP": address} if address else {}),
+        "ports": _DNS_PORTS,
+        "type": "ClusterIP",
+        "sessionAffinity": "None",
+    }
     return [
         (r.SERVICES, {"metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": labels}, "spec": spec})
     ]

@@ -55,6 +55,9 @@ SERVICE_RANGE: Final = "10.96.0.0/16"
 """Where Services have their addresses, unless told otherwise."""
 
 
+_DNS_PLACE: Final = 10
+
+
 class ApiServer:
     """A Kubernetes API over a store.
 
@@ -141,10 +144,17 @@ class ApiServer:
         """Let the `kubernetes` Service lead to `address`:`port`."""
         await bootstrap.publish_endpoints(self.registry, address, port)
 
-    async def publish_dns(self, service: str, address: str) -> None:
-        """Let the `kube-dns` Service, at `service`, lead to the cluster's DNS at `address`."""
-        await bootstrap.ensure(self.registry, bootstrap.dns_service(service))
+    async def publish_dns(self, address: str) -> str:
+        """Let the `kube-dns` Service lead to the cluster's DNS at `address`; return the Service's own address.
+
+        That is the tenth of the range, unless the Service had another already or somebody's has that one.
+        """
+        wanted = str(self.addresses.network[_DNS_PLACE])
+        service = bootstrap.dns_service(wanted if self.addresses.is_free(wanted) else "")
+        await bootstrap.ensure(self.registry, service)
         await bootstrap.publish_dns(self.registry, address)
+        held = self.registry.find(r.SERVICES, "kube-system", "kube-dns")
+        return held.view(r.SERVICES.type).spec.cluster_ip if held is not None else wanted
 
     def use_identity(self, authentication: Authentication, issuer: TokenIssuer | None = None) -> None:
         """Answer reviews by this authentication, and token requests by this issuer.

@@ -136,6 +136,10 @@ class ServiceAddresses:
         self._addresses.hold(number)
         return str(address)
 
+    def is_free(self, address: str) -> bool:
+        """Whether nobody holds an address of the range."""
+        return int(ipaddress.ip_address(address)) - self._base not in self._addresses
+
     def give_address(self, address: str) -> None:
         self._count(address, -1)
 

@@ -52,7 +52,8 @@ class NodeResolvers:
 
     def __init__(self, path: Path = _RESOLVERS, but: Sequence[str] = ()) -> None:
         self._path = path
-        self._but = but
+        self.but = but
+        """Our own addresses, which are never asked."""
         self._read: tuple[int, int] | None = None
         self._found: Sequence[str] = ()
 
@@ -61,11 +62,11 @@ class NodeResolvers:
             state = self._path.stat()
             if (state.st_mtime_ns, state.st_ino) != self._read:
                 servers, _, _ = parse_resolv(self._path.read_text(errors="replace"))
-                self._found = [server for server in dict.fromkeys(servers) if server not in self._but]
+                self._found = list(dict.fromkeys(servers))
                 self._read = (state.st_mtime_ns, state.st_ino)
         except OSError:
             self._found, self._read = (), None
-        return self._found
+        return [server for server in self._found if server not in self.but]
 
 
 async def start(
@@ -79,10 +80,10 @@ async def start(
 ) -> Naming:
     """Start the DNS on the first node, whose `network` and `host` these are."""
     address = str(await network.own_address(DNS))
-    service = str(plane.server.addresses.network[10])
     zone = Zone(domain, address)
     ranges = [IPv4Network(plane.server.addresses.network), network.cluster_range]
-    forwarder = Forwarder(host, clock, chance, NodeResolvers(but=(address, service)))
+    resolvers = NodeResolvers()
+    forwarder = Forwarder(host, clock, chance, resolvers)
     server = DnsServer(host, Answers(zone, ranges), forwarder, clock, supervisor)
     user = account_user(_ACCOUNT)
     await Following(zone, plane.informers(user, supervisor), clock, supervisor).start()
@@ -95,5 +96,6 @@ async def start(
             f"{address}:{PORT}, where the cluster's DNS is to answer, is in use",
             "something listens on port 53 of every address: let it listen on its own alone",
         ) from error
-    await plane.server.publish_dns(service, address)
+    service = await plane.server.publish_dns(address)
+    resolvers.but = (address, service)
     return Naming(server, address, service)

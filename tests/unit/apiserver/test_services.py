@@ -210,3 +210,24 @@ def test_a_full_range_says_so(run):
             assert refused.value.message == "Internal error occurred: failed to allocate a nodePort: range is full"
 
     run(main())
+
+
+@pytest.mark.parametrize(("held", "expected"), [(None, "10.96.0.10"), ("10.96.0.10", None), ("kube-dns", "10.96.0.99")])
+def test_the_dns_has_its_usual_address(run, held, expected):
+    """The tenth of the range; in data where a user's Service has that, or the DNS another, what can be had."""
+
+    async def main():
+        async with Served() as api:
+            if held == "kube-dns":
+                await api.post("/api/v1/namespaces/kube-system/services", body(held, clusterIP=expected))
+            elif held:
+                await api.post(PATH, body(clusterIP=held))
+            found = await api.server.publish_dns("10.244.0.2")
+            assert found == expected if expected else found.startswith("10.96.") and found != held
+            where = "/api/v1/namespaces/kube-system"
+            made = (await api.get(f"{where}/services/kube-dns"))["spec"]
+            assert made["clusterIP"] == found
+            (subset,) = (await api.get(f"{where}/endpoints/kube-dns"))["subsets"]
+            assert [port["port"] for port in subset["ports"]] == [53, 53]
+
+    run(main())

@@ -116,7 +116,7 @@ def test_hand_written_slices_give_names(run):
 def test_a_nodes_resolvers_are_read_anew_and_never_ourselves(tmp_path):
     path = tmp_path / "resolv.conf"
     resolvers = NodeResolvers(path, but=("10.96.0.10",))
-    assert resolvers() == ()
+    assert resolvers() == []
     path.write_text("search a b\nnameserver 192.0.2.1\nnameserver 10.96.0.10\nnameserver 192.0.2.1\n# nameserver x\n")
     assert resolvers() == ["192.0.2.1"]
     other = tmp_path / "other"
@@ -124,4 +124,4 @@ def test_a_nodes_resolvers_are_read_anew_and_never_ourselves(tmp_path):
     other.replace(path)
     assert resolvers() == ["192.0.2.2"]
     path.unlink()
-    assert resolvers() == ()
+    assert resolvers() == []
