@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from podling.api.resources import PODS
 from podling.runtime.sim.runtime import Fault
 from tests.scenario.node import OneNode, running
@@ -233,5 +235,34 @@ def test_a_pods_group_shrinks_with_its_containers(run):
             await resize(node, "500m")
             (sandbox,) = node.runtime.snapshot().sandboxes.values()
             assert (sandbox.config.resources.cpu_shares, sandbox.config.resources.cpu_quota) == (512, 50_000)
+
+    run(main())
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_limit_is_not_lowered_below_what_is_in_use(run, whole):
+    """PodResizeInProgress with the reason Error and both amounts, until the memory is given back; nobody is killed."""
+
+    async def main():
+        async with OneNode() as node:
+            amounts = {"cpu": "1", "memory": "256Mi"}
+            own = {"resources": {"requests": amounts, "limits": amounts}}
+            bare = [{"name": "web", "image": "busybox"}]
+            script = json.dumps({"web": {"runs": [{"memory": 100 << 20}]}})
+            await node.create(
+                script=script, **({"containers": bare, **own} if whole else {"containers": web("1", "256Mi")})
+            )
+            await node.until(running)
+            await (resize_whole if whole else resize)(node, "1", "64Mi")
+            conditions = (await node.pod()).status.conditions
+            (condition,) = [c for c in conditions if c.type == "PodResizeInProgress"]
+            what = "pod" if whole else 'container "web"'
+            said = f"attempting to set {what} memory limit ({64 << 20}) below current usage ({100 << 20})"
+            assert (condition.reason, condition.message) == ("Error", said)
+            await (resize_whole if whole else resize)(node, "1", "128Mi")
+            await node.clock.advance(10)
+            pod = await node.pod()
+            assert not [c for c in pod.status.conditions if c.type.startswith("PodResize")]
+            assert pod.status.container_statuses[0].restart_count == 0
 
     run(main())

@@ -35,6 +35,7 @@ def container(name: str = "c", image: str = "busybox", **more: Any) -> dict[str,
 
 
 BAD = {"lasts": 2, "exitCode": 1}
+AGAIN = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
 READY = {"tcpSocket": {"port": 1}, "periodSeconds": 1}
 
 LIVES: dict[str, tuple[dict[str, Any], list[tuple[float, str]]]] = {
@@ -110,6 +111,18 @@ LIVES: dict[str, tuple[dict[str, Any], list[tuple[float, str]]]] = {
     "an image with no name": (
         manifest(containers=[container(image="A B")]),
         [(0, "InvalidImageName")],
+    ),
+    "restarted by its rules alone": (
+        manifest(
+            {"c": [{"lasts": 2, "exitCode": 42}, {"lasts": 2, "exitCode": 42}, {"lasts": 2, "exitCode": 1}]},
+            containers=[container(restartPolicy="Never", restartPolicyRules=[AGAIN])],
+            restartPolicy="Never",
+        ),
+        [(0, "Running"), (4, "CrashLoopBackOff"), (14, "Running"), (16, "Error")],
+    ),
+    "of a policy of its own": (
+        manifest({"c": [{"lasts": 2, "exitCode": 3}]}, containers=[container(restartPolicy="Never")]),
+        [(0, "Running"), (2, "Error")],
     ),
     "done": (manifest({"c": [{"lasts": 4}]}, restartPolicy="OnFailure"), [(0, "Running"), (4, "Completed")]),
     "failed": (manifest({"c": [BAD]}, restartPolicy="Never"), [(0, "Running"), (2, "Error")]),

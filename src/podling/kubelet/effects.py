@@ -17,6 +17,7 @@ from podling.kubelet.objects import MissingReference
 from podling.kubelet.user_ranges import NoRange, UserRanges
 from podling.kubelet.volumes import VolumeFailure
 from podling.lifecycle.cgroups import limits_of
+from podling.lifecycle.resize import below_use
 from podling.lifecycle.specs import container_named
 from podling.lifecycle.termination import AFTER_HOOK, grace_of
 from podling.lifecycle.traffic import UNBOUNDED, traffic_of
@@ -205,6 +206,11 @@ class Effects:
             return
         wanted = resized_to(held.resources, limits_of(container.resources))
         whole = pod_resources(pod, self._settings)
+        used = await self._memory_in_use(action.sandbox)
+        before, mine = held.resources.memory_limit, used.get(held.id, 0)
+        refused = below_use(f'container "{container.name}"', before, wanted.memory_limit, mine)
+        if refused:
+            raise StepFailure("Error", refused)
         if grows(held.resources, wanted):
             await self._runtime.update_sandbox_resources(SandboxId(action.sandbox), whole)
         await self._runtime.update_resources(ContainerId(action.id), wanted)
@@ -212,7 +218,15 @@ class Effects:
 
     async def resize_pod(self, pod: Pod, action: act.ResizePod) -> None:
         whole = pod_resources(pod, self._settings)
+        used = sum((await self._memory_in_use(action.sandbox)).values())
+        refused = below_use("pod", None, whole.memory_limit, used)
+        if refused:
+            raise StepFailure("Error", refused)
         await self._runtime.update_sandbox_resources(SandboxId(action.sandbox), whole)
+
+    async def _memory_in_use(self, sandbox: str) -> Mapping[ContainerId, int]:
+        stats = await self._runtime.stats(sandboxes=[SandboxId(sandbox)], disk=False)
+        return {of.container: of.memory_usage for of in stats}
 
     async def kill_container(self, pod: Pod, action: act.KillContainer, address: str) -> None:
         """Run preStop, then SIGTERM, then SIGKILL; the grace is shared by all."""

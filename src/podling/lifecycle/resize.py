@@ -78,6 +78,16 @@ def is_pending(view: PodView) -> bool:
     return bool(resized(view)) or is_pod_resized(view)
 
 
+def below_use(what: str, before: int | None, after: int | None, used: int) -> str:
+    """Return why a limit of memory is not lowered: the kernel would kill. Empty if it may be.
+
+    `what` is whose it is. Whoever grows meanwhile is not protected: upstream does its best too, and no more.
+    """
+    if after is None or (before is not None and after >= before) or used <= after:
+        return ""
+    return f"attempting to set {what} memory limit ({after}) below current usage ({used})"
+
+
 def resize_conditions(view: PodView) -> tuple[PodCondition, ...]:
     """Return the condition of a resize that waits or is under way; none where everything is as asked."""
     if not is_pending(view):
