@@ -1,0 +1,222 @@
+"""Arbitrary policies in the kernel's own hands: what gets through between Pods is what a plain reading lets through."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import random
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podling.linux import namespaces
+from podling.linux.nf_tables import Tables
+from podling.network.policy.rules import PolicyRules, remove_table
+from podling.reach.policy import Party
+from podling.reach.policy_index import PolicyIndex
+from tests.e2e.test_podnetwork import Wired, held
+from tests.machine.reach.test_policy import compiled, passes, policy_tree
+
+pytestmark = pytest.mark.root
+
+PODS: dict[tuple[str, str], dict[str, Any]] = {
+    ("one", "p"): {"labels": {"app": "a", "tier": "x"}, "ports": [("TCP", "web", 80), ("SCTP", "web", 80)]},
+    ("one", "q"): {"labels": {"app": "b"}, "ports": [("TCP", "web", 81), ("UDP", "ask", 80)]},
+    ("two", "p"): {"labels": {"app": "a"}, "ports": [("UDP", "ask", 81), ("UDP", "web", 80)]},
+    ("two", "q"): {"labels": {}, "ports": []},
+}
+NUMBERS = (80, 81)
+KINDS = {"TCP": (socket.SOCK_STREAM, 6), "UDP": (socket.SOCK_DGRAM, 17), "SCTP": (socket.SOCK_STREAM, 132)}
+PATIENCE = 0.25
+
+
+def selector(chance: random.Random) -> dict[str, Any]:
+    return chance.choice([
+        {}, {"matchLabels": {"app": "a"}}, {"matchLabels": {"app": "b"}}, {"matchLabels": {"app": "a", "tier": "x"}},
+        {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["a"]}]},
+        {"matchExpressions": [{"key": "tier", "operator": "DoesNotExist"}]},
+        {"matchExpressions": [{"key": "app", "operator": "Exists"}, {"key": "app", "operator": "In", "values": ["b", "c"]}]},
+    ])  # fmt: skip
+
+
+def peer(chance: random.Random, addresses: list[str]) -> dict[str, Any]:
+    kind = chance.randint(0, 3)
+    if kind == 3:
+        base = addresses[0].rpartition(".")[0]
+        block = {"cidr": chance.choice([f"{chance.choice(addresses)}/32", f"{base}.0/24", "0.0.0.0/0"])}
+        if not block["cidr"].endswith("/32"):
+            block["except"] = [f"{address}/32" for address in chance.sample(addresses, chance.randint(0, 2))]
+        return {"ipBlock": block}
+    namespace = {"namespaceSelector": chance.choice([{}, {"matchLabels": {"team": "x"}}])} if kind else {}
+    return {**namespace, **({"podSelector": selector(chance)} if kind != 1 else {})}
+
+
+def port(chance: random.Random) -> dict[str, Any]:
+    protocol = {"protocol": chance.choice(list(KINDS))} if chance.random() < 0.7 else {}
+    number = chance.choice(
+        [{"port": 80}, {"port": 81}, {"port": 70, "endPort": 80}, {"port": "web"}, {"port": "ask"}, {}]
+    )
+    return {**protocol, **number}
+
+
+def spec(chance: random.Random, addresses: list[str]) -> dict[str, Any]:
+    def rules(word: str) -> list[dict[str, Any]]:
+        return [
+            {
+                word: [peer(chance, addresses) for _ in range(chance.choice([0, 1, 1, 2]))],
+                "ports": [port(chance) for _ in range(chance.choice([0, 1, 1, 3]))],
+            }
+            for _ in range(chance.choice([0, 1, 1, 2]))
+        ]
+
+    types = chance.choice([["Ingress"], ["Egress"], ["Ingress", "Egress"]])
+    made = {"podSelector": selector(chance), "policyTypes": types}
+    return {**made, **{t.lower(): rules("from" if t == "Ingress" else "to") for t in types}}
+
+
+class Ends:
+    """Listeners in every Pod, and calls from every Pod to all others."""
+
+    def __init__(self, wired: Wired, addresses: dict[tuple[str, str], str]) -> None:
+        self.spaces = {key: str(wired.pins / "-".join(key) / "net") for key in PODS}
+        self.addresses = addresses
+        self.listeners: dict[tuple[tuple[str, str], str, int], socket.socket] = {}
+        self.kinds = [kind for kind in KINDS if self._supported(kind)]
+        for key, space in self.spaces.items():
+            for kind in self.kinds:
+                for number in NUMBERS:
+                    self.listeners[key, kind, number] = namespaces.inside(space, lambda k=kind, n=number: _bound(k, n))
+
+    @staticmethod
+    def _supported(kind: str) -> bool:
+        try:
+            socket.socket(socket.AF_INET, *KINDS[kind]).close()
+        except OSError:
+            return False
+        return True
+
+    def through(self) -> dict[tuple[tuple[str, str], tuple[str, str], str, int], bool]:
+        """Call everybody from everywhere at once; return who got through."""
+        calls = [
+            (here, there, kind, number)
+            for here in PODS
+            for there in PODS
+            if here != there
+            for kind in self.kinds
+            for number in NUMBERS
+        ]
+        made = {}
+        for here, space in self.spaces.items():
+            mine = [call for call in calls if call[0] == here]
+            made.update(zip(mine, namespaces.inside(space, lambda m=mine: [_open(c[2]) for c in m]), strict=True))
+        for (_, there, kind, number), connection in made.items():
+            with contextlib.suppress(BlockingIOError):
+                connection.connect((self.addresses[there], number))
+            if kind == "UDP":
+                connection.send(f"{connection.fileno()}".encode())
+        time.sleep(PATIENCE)
+        heard = {key: set(_drained(listener, key[1])) for key, listener in self.listeners.items()}
+        got = {}
+        for call, connection in made.items():
+            _, there, kind, number = call
+            if kind == "UDP":
+                got[call] = f"{connection.fileno()}" in heard[there, kind, number]
+            else:
+                got[call] = _connected(connection)
+        for connection in made.values():
+            connection.close()
+        return got
+
+    def close(self) -> None:
+        for listener in self.listeners.values():
+            listener.close()
+
+
+def _bound(kind: str, number: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, *KINDS[kind])
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("", number))
+    if kind != "UDP":
+        listener.listen(64)
+    listener.setblocking(False)
+    return listener
+
+
+def _open(kind: str) -> socket.socket:
+    connection = socket.socket(socket.AF_INET, *KINDS[kind])
+    connection.setblocking(False)
+    return connection
+
+
+def _connected(connection: socket.socket) -> bool:
+    try:
+        connection.getpeername()
+    except OSError as error:
+        assert error.errno == errno.ENOTCONN
+        return False
+    return True
+
+
+def _drained(listener: socket.socket, kind: str) -> Iterator[str]:
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            if kind == "UDP":
+                yield listener.recv(100).decode()
+            else:
+                listener.accept()[0].close()
+
+
+def test_arbitrary_policies_as_a_plain_reading_has_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Round after round policies come, change and go, by changes alone; every Pod calls every other one each time."""
+    rounds = 150 if os.environ.get("PODLING_PROVE") else 12
+    chance = random.Random(int(os.environ.get("PODLING_SEED", "1")))
+    namespaces_of = {"one": {}, "two": {"team": "x"}}
+    counts = {True: 0, False: 0}
+
+    async def scenario(wired: Wired) -> None:
+        addresses = {key: await wired.pod("-".join(key)) for key in PODS}
+        index = PolicyIndex()
+        for name, labels in namespaces_of.items():
+            index.set_namespace(name, labels)
+        for key, pod in PODS.items():
+            labels = tuple(sorted(pod["labels"].items()))
+            index.set_pod(key, Party(addresses[key], key[1], key[0], labels, tuple(pod["ports"]), "here"))
+        rules = PolicyRules(wired.instance, "here", index, None)
+        tables = Tables()
+        ends = Ends(wired, addresses)
+        try:
+            tables.commit(rules.whole())
+            index.take()
+            specs: dict[tuple[str, str], dict[str, Any]] = {}
+            for _ in range(rounds):
+                for _ in range(chance.randint(1, 3)):
+                    key = (chance.choice(["one", "two"]), chance.choice("uvw"))
+                    specs.pop(key, None)
+                    if chance.random() < 0.8:
+                        specs[key] = spec(chance, list(addresses.values()))
+                    index.set_policy(key, compiled(key, specs[key]) if key in specs else None)
+                tables.commit(rules.change(index.take()))
+                trees = [policy_tree(key, made) for key, made in specs.items()]
+                for call, got in (await asyncio.to_thread(ends.through)).items():
+                    here, there, kind, number = call
+                    ours, theirs = (
+                        {"namespace": k[0], "name": k[1], "ip": addresses[k], **PODS[k]} for k in (here, there)
+                    )
+                    assert got is passes(trees, namespaces_of, ours, theirs, kind, number), (call, specs)
+                    counts[got] += 1
+        finally:
+            ends.close()
+            tables.close()
+            remove_table(wired.instance)
+            with capsys.disabled():
+                told = ", ".join(ends.kinds)
+                print(f"\n{told} in {rounds} rounds: {counts[True]} calls got through, {counts[False]} did not")
+
+    held(tmp_path, scenario)
+    assert min(counts.values()) > 50
