@@ -88,7 +88,8 @@ async def _measure(count: int, folder: Path, space: str) -> Figures:
         await plane.start()
         await _fill(plane, count)
         pods = SimpleNamespace(
-            cluster_range=IPv4Network("10.244.0.0/16"), gateway=IPv4Address("10.244.0.1"), link_prefix="pdbench",
+            cluster_range=IPv4Network("10.244.0.0/16"), pod_range=IPv4Network("10.244.0.0/16"),
+            gateway=IPv4Address("10.244.0.1"), link_prefix="pdbench",
             set_sysctl=lambda *_: asyncio.sleep(0),
         )  # fmt: skip
         context = NetworkContext(

@@ -7,6 +7,7 @@ thing to do is `install`; it replaces the table at once, so that no packet sees 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -48,11 +49,12 @@ class Installed:
         return self._rules
 
     def is_there(self) -> bool:
-        """Whether the kernel still holds the table, with as many Services as were put into it."""
+        """Whether the kernel still holds the table, with as many Services and endpoints as were put into it."""
         if not self._tables.has_table(self.table):
             return False
-        held = len(self._tables.elements(self.table, ch.SERVICES.name))
-        return held == sum(place[0] == ch.SERVICES.name for place, _ in self._claims.effective())
+        wanted = Counter(name for (name, _), _ in self._claims.effective())
+        counted = (ch.SERVICES.name, ch.ENDPOINTS.name)
+        return all(len(self._tables.elements(self.table, name)) == wanted[name] for name in counted)
 
     def install(self, wanted: Mapping[str, ServiceRules]) -> None:
         """Replace the table by one that holds what is wanted; who was sent where is remembered."""

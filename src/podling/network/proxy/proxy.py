@@ -135,16 +135,20 @@ class Proxy:
             self._kicked.clear()
             if self._disturbed:
                 self._disturbed = False
-                self._is_whole = self._is_whole and await asyncio.to_thread(self._installed.is_there)
+                there = self._is_whole and await asyncio.to_thread(self._installed.is_there)
+                self._is_whole = self._is_whole and there
                 if not self._is_whole:
                     log.warning("somebody changed the table of Services; it is laid down again")
                     continue
             await self._catch_up()
 
     async def _install(self) -> None:
-        if self._watch is not None:
-            self._watch.close()
-        self._is_whole = self._disturbed = False
+        if self._watch is None:
+            # From before the first rule: nothing that others do to the table is missed.
+            self._watch = TableWatch(
+                self._context.host.network_namespace, self._installed.table, self._installed.sender, self._disturb
+            )
+        self._disturbed = False
         revision = self._slices.revision
         marked, self._marked = self._marked, {}
         before = dict(self._installed.owners())
@@ -152,13 +156,13 @@ class Proxy:
         wanted |= dict.fromkeys((*self._forwarded, *marked), NOTHING)
         for key in wanted:
             wanted[key] = self._plan(key)
-        await asyncio.to_thread(self._installed.install, wanted)
-        self._watch = TableWatch(
-            self._context.host.network_namespace, self._installed.table, self._installed.sender, self._disturb
-        )
-        self._is_whole = True
-        # What was done to the table before it was watched is not told.
-        self._disturb(seen=False)
+        self._is_whole = True  # unless somebody touches it from now on
+        try:
+            await asyncio.to_thread(self._installed.install, wanted)
+        except OSError:
+            self._is_whole = False
+            self._marked = {**marked, **self._marked}
+            raise
         await self._settle(revision, before, wanted)
         self._release(wanted)
 
