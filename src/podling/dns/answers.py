@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from podling.dns import wire
+from podling.dns.replies import pass_on
 from podling.reach.names import Found
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+    from podling.dns.replies import Reply
     from podling.dns.wire import Query, Section
     from podling.reach.names import Record, Zone
 
@@ -145,14 +147,14 @@ class Answers:
             found = Found(exists=True, records=(*chain, *last), more=found.more)
         return found, None
 
-    def forwarded(self, forward: Forward, reply: wire.Reply | None, age: int, *, stream: bool = False) -> bytes:
+    def forwarded(self, forward: Forward, reply: Reply | None, age: int, *, stream: bool = False) -> bytes:
         """Return the answer to a query that was forwarded; without a reply, that nobody knows."""
         query = forward.query
         limit = limit_of(query, stream=stream)
         if reply is None:
             return wire.write(query, wire.Answer(wire.SERVFAIL, own=False), TTL, limit)
         if not forward.before:
-            return wire.pass_on(query, reply, age, limit)
+            return pass_on(query, reply, age, limit)
         records: list[Record | Section] = [*forward.before, *reply.records]
         return wire.write(query, wire.Answer(reply.code, records, own=False), TTL, limit)
 

@@ -12,6 +12,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from podling.dns import wire
+from podling.dns.replies import read_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from podling.aio.chance import Chance
     from podling.aio.clock import Clock
     from podling.dns.answers import Forward
-    from podling.dns.wire import Reply
+    from podling.dns.replies import Reply
     from podling.linux.host import Host
 
 PORT: Final = 53
@@ -121,7 +122,7 @@ class Forwarder:
                 heard = await self._over_stream(server, packet)
             else:
                 heard = await self._host.converse(server, self._port, packet, is_answer, timeout=_PATIENCE)
-            return wire.read_reply(heard, forward.question) if is_answer(heard) else None
+            return read_reply(heard, forward.question) if is_answer(heard) else None
         except (OSError, TimeoutError, wire.Malformed, asyncio.IncompleteReadError):
             return None
 

@@ -29,13 +29,13 @@ OWN_SIZE: Final = 1232
 """What is sent over UDP at most: no path cuts it."""
 LARGEST: Final = 65535
 
-_HEADER: Final = struct.Struct("!HHHHHH")
-_RECORD: Final = struct.Struct("!HHIH")
+HEADER: Final = struct.Struct("!HHHHHH")
+RECORD: Final = struct.Struct("!HHIH")
 _PAIR: Final = struct.Struct("!HH")
 _SRV: Final = struct.Struct("!HHH")
 _SOA: Final = struct.Struct("!IIIII")
 _POINTER: Final = 0xC0
-_QUESTION_AT: Final = 12
+QUESTION_AT: Final = 12
 
 
 class Malformed(Exception):
@@ -80,21 +80,21 @@ class Section(Struct, frozen=True, gc=False):
 
 def identifier(packet: bytes) -> int | None:
     """Return the id of a packet that asks for something; `None` where nobody waits for an answer."""
-    if len(packet) < _QUESTION_AT or packet[2] & 0x80:
+    if len(packet) < QUESTION_AT or packet[2] & 0x80:
         return None
     return int.from_bytes(packet[:2], "big")
 
 
 def read_query(packet: bytes) -> Query:
     """Read a query with one question and, at most, an OPT record."""
-    id_, flags, questions, answers, authorities, additional = _header(packet)
+    id_, flags, questions, answers, authorities, additional = header(packet)
     if questions != 1 or answers or authorities:
         raise Malformed("not one question")
-    name, at = read_name(packet, _QUESTION_AT, pointers=False)
+    name, at = read_name(packet, QUESTION_AT, pointers=False)
     if at + 4 > len(packet):
         raise Malformed("the question is cut off")
     kind, class_ = _PAIR.unpack_from(packet, at)
-    question = packet[_QUESTION_AT : at + 4]
+    question = packet[QUESTION_AT : at + 4]
     if not additional:
         return Query(id_, flags, question, name, kind, class_)
     at += 4
@@ -102,10 +102,10 @@ def read_query(packet: bytes) -> Query:
     for _ in range(additional):
         start = at
         owner, at = read_name(packet, at)
-        if at + _RECORD.size > len(packet):
+        if at + RECORD.size > len(packet):
             raise Malformed("a record is cut off")
-        type_, size, ttl, length = _RECORD.unpack_from(packet, at)
-        at += _RECORD.size + length
+        type_, size, ttl, length = RECORD.unpack_from(packet, at)
+        at += RECORD.size + length
         if at > len(packet):
             raise Malformed("a record is cut off")
         if type_ == OPT:
@@ -130,10 +130,11 @@ def read_query(packet: bytes) -> Query:
     )
 
 
-def _header(packet: bytes) -> tuple[int, int, int, int, int, int]:
-    if len(packet) < _QUESTION_AT:
+def header(packet: bytes) -> tuple[int, int, int, int, int, int]:
+    """Return id, flags, and how many questions, answers, authorities and additional records follow."""
+    if len(packet) < QUESTION_AT:
         raise Malformed("shorter than a header")
-    id_, flags, questions, answers, authorities, additional = _HEADER.unpack_from(packet)
+    id_, flags, questions, answers, authorities, additional = HEADER.unpack_from(packet)
     return id_, flags, questions, answers, authorities, additional
 
 
@@ -171,7 +172,7 @@ def read_name(packet: bytes, at: int, *, pointers: bool = True) -> tuple[str, in
 def write_query(id_: int, question: bytes, *, dnssec: bool, checking_disabled: bool) -> bytes:
     """Return a query of our own."""
     flags = RD | (CD if checking_disabled else 0)
-    return _HEADER.pack(id_, flags, 1, 0, 0, 1) + question + _opt(0, dnssec=dnssec)
+    return HEADER.pack(id_, flags, 1, 0, 0, 1) + question + opt(0, dnssec=dnssec)
 
 
 def question_of(name: str, kind: int) -> bytes:
@@ -194,8 +195,9 @@ def encode_name(name: str) -> bytes:
     return bytes(made)
 
 
-def _opt(extended: int, *, dnssec: bool = False) -> bytes:
-    return b"\0" + _RECORD.pack(OPT, OWN_SIZE, extended << 24 | (0x8000 if dnssec else 0), 0)
+def opt(extended: int, *, dnssec: bool = False) -> bytes:
+    """Return our OPT record; `extended` is what of a code the header has no room for."""
+    return b"\0" + RECORD.pack(OPT, OWN_SIZE, extended << 24 | (0x8000 if dnssec else 0), 0)
 
 
 class _Writer:
@@ -204,7 +206,7 @@ class _Writer:
     def __init__(self, question: bytes, name: str) -> None:
         self.body = bytearray(question)
         self._places: dict[str, int] = {}
-        at, rest = _QUESTION_AT, name
+        at, rest = QUESTION_AT, name
         while rest:
             self._places.setdefault(rest, at)
             label, _, rest = rest.partition(".")
@@ -217,7 +219,7 @@ class _Writer:
             if place is not None:
                 self.body += (_POINTER << 8 | place).to_bytes(2, "big")
                 return
-            here = _QUESTION_AT + len(self.body)
+            here = QUESTION_AT + len(self.body)
             if here < 0x4000:
                 self._places[rest] = here
             label, _, rest = rest.partition(".")
@@ -230,7 +232,7 @@ class _Writer:
 
     def record(self, name: str, kind: int, ttl: int, data: Data, class_: int = IN) -> None:
         self.name(name)
-        self.body += _RECORD.pack(kind, class_, ttl, 0)
+        self.body += RECORD.pack(kind, class_, ttl, 0)
         start = len(self.body)
         if isinstance(data, tuple):
             self.body += _SRV.pack(*data[:3]) + encode_name(data[3])
@@ -248,7 +250,7 @@ class _Writer:
 
     def raw(self, section: Section) -> None:
         self.name(section.name)
-        self.body += _RECORD.pack(section.kind, section.class_, section.ttl, 0)
+        self.body += RECORD.pack(section.kind, section.class_, section.ttl, 0)
         start = len(self.body)
         if section.target:
             self.name(section.target)
@@ -258,7 +260,7 @@ class _Writer:
 
     def soa(self, domain: str, serial: int, ttl: int) -> None:
         self.name(domain)
-        self.body += _RECORD.pack(KINDS["SOA"], IN, ttl, 0)
+        self.body += RECORD.pack(KINDS["SOA"], IN, ttl, 0)
         start = len(self.body)
         self.name(f"ns.dns.{domain}")
         self.name(f"hostmaster.{domain}")
@@ -306,8 +308,8 @@ def write(query: Query, answer: Answer, ttl: int, limit: int) -> bytes:
         writer.record(record.name, KINDS[record.kind], ttl, record.data)
     tail = b""
     if query.edns:
-        tail = _opt(answer.code >> 4, dnssec=query.dnssec)
-    room = limit - _QUESTION_AT - len(tail)
+        tail = opt(answer.code >> 4, dnssec=query.dnssec)
+    room = limit - QUESTION_AT - len(tail)
     if len(writer.body) > room:
         del writer.body[needed:]  # addresses that nobody asked for are left out first
         additional = 0
@@ -317,99 +319,13 @@ def write(query: Query, answer: Answer, ttl: int, limit: int) -> bytes:
         answers = authorities = 0
         flags |= TC
     additional += bool(tail)
-    return _HEADER.pack(query.id, flags, 1, answers, authorities, additional) + bytes(writer.body) + tail
+    return HEADER.pack(query.id, flags, 1, answers, authorities, additional) + bytes(writer.body) + tail
 
 
 def write_error(id_: int, flags: int, code: int) -> bytes:
     """Return an answer to what could not be read as a question."""
-    return _HEADER.pack(id_, QR | RA | (flags & (0x7800 | RD)) | code, 0, 0, 0, 0)
+    return HEADER.pack(id_, QR | RA | (flags & (0x7800 | RD)) | code, 0, 0, 0, 0)
 
 
 def _flags(query: Query, code: int, *, own: bool) -> int:
     return QR | RA | (AA if own else 0) | (query.flags & (0x7800 | RD | CD)) | (code & 0xF)
-
-
-class Reply(Struct, frozen=True):
-    """Somebody else's answer, taken apart as far as it must be."""
-
-    packet: bytes
-    flags: int
-    ttls: tuple[int, ...]
-    """Where the times to live stand in `packet`, its OPT record being taken out."""
-    ttl: int
-    """For how many seconds it is good."""
-    records: tuple[Section, ...]
-    """The answer section's addresses and aliases."""
-
-    @property
-    def code(self) -> int:
-        return self.flags & 0xF
-
-
-_MOST_RECORDS: Final = 1000
-
-
-def read_reply(packet: bytes, question: bytes) -> Reply:
-    """Take an answer to `question` apart."""
-    _, flags, questions, answers, authorities, additional = _header(packet)
-    if not flags & QR or questions != 1:
-        raise Malformed("no answer to one question")
-    at = _QUESTION_AT + len(question)
-    if packet[_QUESTION_AT:at].lower() != question.lower():
-        raise Malformed("an answer to another question")
-    total = answers + authorities + additional
-    if total > _MOST_RECORDS:
-        raise Malformed("more records than anybody needs")
-    records: list[Section] = []
-    ttls: list[int] = []
-    good: list[int] = []
-    option: tuple[int, int] | None = None
-    for number in range(total):
-        start = at
-        name, at = read_name(packet, at)
-        if at + _RECORD.size > len(packet):
-            raise Malformed("a record is cut off")
-        kind, class_, ttl, length = _RECORD.unpack_from(packet, at)
-        data_at = at + _RECORD.size
-        end = data_at + length
-        if end > len(packet):
-            raise Malformed("a record is cut off")
-        if kind == OPT:
-            option = (start, end)
-        else:
-            ttls.append(at + 4)
-            if number < answers:
-                good.append(ttl)
-                if kind in (1, 28):
-                    records.append(Section(name, kind, class_, ttl, packet[data_at:end]))
-                elif kind == KINDS["CNAME"]:
-                    records.append(Section(name, kind, class_, ttl, b"", read_name(packet, data_at)[0]))
-            elif kind == KINDS["SOA"] and length >= 20:
-                good.append(min(ttl, int.from_bytes(packet[end - 4 : end], "big")))
-        at = end
-    body = packet[:at]
-    if option is not None:
-        if option[1] != at:
-            raise Malformed("an OPT record before others")
-        body = packet[: option[0]]
-        body = body[:10] + (additional - 1).to_bytes(2, "big") + body[12:]
-    return Reply(body, flags, tuple(ttls), min(good, default=0), tuple(records))
-
-
-def pass_on(query: Query, reply: Reply, age: int, limit: int) -> bytes:
-    """Return somebody else's answer as an answer to `query`, `age` seconds after it was given."""
-    tail = _opt(0, dnssec=query.dnssec) if query.edns else b""
-    flags = QR | RA | (reply.flags & (0x7800 | TC | AD | 0xF)) | (query.flags & (RD | CD))
-    if len(reply.packet) + len(tail) > limit:
-        head = _HEADER.pack(query.id, flags | TC, 1, 0, 0, bool(tail))
-        return head + query.question + tail
-    made = bytearray(reply.packet)
-    answers, authorities, additional = struct.unpack_from("!HHH", made, 6)
-    end = _QUESTION_AT + len(query.question)
-    made[:_QUESTION_AT] = _HEADER.pack(query.id, flags, 1, answers, authorities, additional + bool(tail))
-    made[_QUESTION_AT:end] = query.question
-    if age:
-        for at in reply.ttls:
-            left = max(int.from_bytes(made[at : at + 4], "big") - age, 0)
-            made[at : at + 4] = left.to_bytes(4, "big")
-    return bytes(made) + tail

@@ -19,6 +19,7 @@ from podling.api.types.core_v1 import Service
 from podling.api.types.discovery_v1 import EndpointSlice
 from podling.dns import wire
 from podling.dns.answers import Answers, Forward
+from podling.dns.replies import read_reply
 from podling.reach.names import Zone
 
 WEB = "web.default.svc.cluster.local"
@@ -145,7 +146,7 @@ def test_an_alias_to_the_outside_is_asked_for_there():
         dns.rrset.from_text("www.example.com.", 60, "IN", "CNAME", "cdn.example.net."),
         dns.rrset.from_text("cdn.example.net.", 60, "IN", "A", "192.0.2.7"),
     ]
-    reply = wire.read_reply(said.to_wire(), forward.question)
+    reply = read_reply(said.to_wire(), forward.question)
     final = dns.message.from_wire(answers.forwarded(forward, reply, 0))
     assert [str(rrset) for rrset in final.answer] == [
         "outside.default.svc.cluster.local. 5 IN CNAME www.example.com.",
@@ -165,7 +166,7 @@ def test_somebody_elses_answer_is_passed_on():
     said = dns.message.make_response(asked)
     said.answer = [dns.rrset.from_text("www.example.com.", 300, "IN", "MX", "10 mail.example.com.")]
     said.use_edns(0, payload=4096)
-    reply = wire.read_reply(said.to_wire(), forward.question)
+    reply = read_reply(said.to_wire(), forward.question)
     assert reply.ttl == 300
     plain = dns.message.from_wire(answers.forwarded(forward, reply, 100))
     assert (plain.id, plain.edns, str(plain.question[0].name)) == (query.id, -1, "WWW.example.com.")
@@ -317,7 +318,7 @@ def test_a_hostile_resolver(data):
     query = wire.read_query(dns.message.make_query("www.example.com", "A").to_wire())
     alias = ask(ANSWERS, "outside.default.svc.cluster.local")
     try:
-        reply = wire.read_reply(bytes(packet[: data.draw(st.integers(0, len(packet)))]), question)
+        reply = read_reply(bytes(packet[: data.draw(st.integers(0, len(packet)))]), question)
     except wire.Malformed:
         return
     for forward in (Forward(query, question), alias):
