@@ -86,7 +86,8 @@ class Node:
         import msgspec
 
         data = b"" if body is None else msgspec.json.encode(body)
-        answer = await self.plane.transport(ADMIN).call(Call(method, path, (), data))
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        answer = await self.plane.transport(ADMIN).call(Call(method, path, (), data, content_type=kind))
         return msgspec.json.decode(answer.body)
 
     async def policy(self, name: str, spec: dict[str, Any]) -> None:
@@ -160,16 +161,18 @@ def test_attach_returns_with_the_pod_under_its_policies(tmp_path: Path) -> None:
     held(tmp_path, scenario)
 
 
-def test_attach_waits_until_the_pod_is_seen(tmp_path: Path) -> None:
+def test_attach_waits_until_the_pod_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kubelet may know a Pod before the enforcer's watch does: attach waits for its labels."""
 
     async def scenario(node: Node) -> None:
         await node.policy("deny", DENY)
-        mirrored = {"kubernetes.io/config.mirror": "from-a-file"}
-        waiting = asyncio.create_task(node.wire("from-a-file", "late"))
+        uid = await node.pod("late", labels={})
+        monkeypatch.setattr(node.policies._pods, "get", lambda *_: None)
+        waiting = asyncio.create_task(node.wire(uid, "late"))
         await asyncio.sleep(0.1)
         assert not waiting.done()
-        await node.pod("late", annotations=mirrored)
+        body = {"metadata": {"labels": {"app": "a"}}}
+        await node.ask("PATCH", PODS.path("default", "late"), body)
         address = await asyncio.wait_for(waiting, 2)
         assert node.isolated() == {address}
 

@@ -34,18 +34,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("podling.policy")
 
-_MIRROR: Final = "kubernetes.io/config.mirror"
 _PATIENCE: Final = 5.0
 """Seconds for which a Pod is waited for that the watch has not shown yet; then the API server is asked."""
 _INLINE: Final = 256
 """Messages of a transaction that the loop waits for itself."""
 _CALM: Final = 0.05
 """Seconds after a restoration until the next: somebody who undoes it again and again does not keep the loop."""
-
-
-def _uid(pod: Pod) -> str:
-    """Return what the kubelet calls a Pod by; one from a file has another uid than its mirror in the API."""
-    return pod.metadata.annotations.get(_MIRROR) or pod.metadata.uid
 
 
 class PolicyEnforcer:
@@ -115,7 +109,7 @@ class PolicyEnforcer:
         obj = new or old
         assert obj is not None
         pod = obj.view(PODS.type)
-        uid = _uid(pod)
+        uid = pod.metadata.uid
         self._take_in(uid, pod, gone=new is None)
         waiter = self._awaited.pop(uid, None)
         if waiter is not None and not waiter.done():
@@ -144,12 +138,12 @@ class PolicyEnforcer:
         await self._flush()
 
     async def _known(self, uid: str, namespace: str, name: str) -> Pod | None:
-        """Return a Pod as soon as it is seen; `None` where the API server knows none, as of a Pod from a file.
+        """Return a Pod as soon as it is seen; `None` where the API server knows none any more.
 
         `WiringFailed` where that cannot be told: such a Pod does not start yet.
         """
         pod = self._pods.get(name, namespace)
-        if pod is not None and _uid(pod) == uid:
+        if pod is not None and pod.metadata.uid == uid:
             return pod
         waiter = self._awaited.setdefault(uid, asyncio.get_running_loop().create_future())
         try:
@@ -164,7 +158,7 @@ class PolicyEnforcer:
             if refusal.is_not_found:
                 return None
             raise WiringFailed(f"its policies are not known: {refusal.message}") from refusal
-        return found if _uid(found) == uid else None
+        return found if found.metadata.uid == uid else None
 
     async def detach(self, uid: str) -> None:
         """Forget a Pod that this node has let go."""
