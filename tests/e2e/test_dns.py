@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import statistics
 import threading
 import time
@@ -240,3 +242,15 @@ def test_a_new_pods_name_is_there_when_the_pod_is_ready(cluster: RunningCluster)
         took.append(at["named"] - at["ready"])
     print("seconds from Ready to a name:", [round(each, 4) for each in took])
     assert statistics.median(took) < 0.1
+
+
+def test_names_are_back_after_a_kill(cluster: RunningCluster) -> None:
+    """At the same address, so that what stands in Pods' resolv.conf goes on to be true."""
+    before, web = server(cluster), address(cluster, "service", "web")
+    os.kill(cluster.pid, signal.SIGKILL)
+    eventually(lambda: not os.path.exists(f"/proc/{cluster.pid}"))
+    cluster.up()
+    found = cluster.get("endpoints", "-n", "kube-system", "kube-dns")
+    assert found["subsets"][0]["addresses"] == [{"ip": before}]
+    assert ask(cluster, f"web.{ZONE}") == [web]
+    assert f"Address: {web}" in inside(cluster, f"nslookup web.{ZONE}")
