@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("podling.policy")
 
-_PATIENCE: Final = 5.0
+_PATIENCE: Final = 0.5
 """Seconds for which a Pod is waited for that the watch has not shown yet; then the API server is asked."""
 _INLINE: Final = 256
 """Messages of a transaction that the loop waits for itself."""
