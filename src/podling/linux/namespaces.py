@@ -1,7 +1,7 @@
 """Network, IPC, UTS and user namespaces: made by a thread, kept by a bind mount, entered by a thread.
 
 Owns the pins. No Python is forked: a thread of its own unshares, binds `/proc/thread-self/ns/*` to files, and ends. A
-user namespace, which a thread cannot make for itself, is made around a child that sleeps, and owns those made with it.
+user namespace, which a thread cannot make for itself, is made around a process that waits, and owns those made with it.
 Invariant: a thread that has changed namespaces is never used for anything else.
 """
 
@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-import signal
 import socket
 import struct
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from podling.linux import mounts, syscalls
+from podling.linux import mounts, spawn, syscalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -99,7 +98,7 @@ def create(
     def body() -> None:
         if ids:
             (directory / "user").touch()
-            _pin_around_child(directory, kinds, flags, ids)
+            _pin_around_child(directory, kinds, ids)
             for kind in kinds:
                 enter(str(directory / kind))
         else:
@@ -120,21 +119,14 @@ def create(
         raise
 
 
-def _pin_around_child(directory: Path, kinds: tuple[str, ...], flags: int, ids: Sequence[tuple[int, int, int]]) -> None:
-    try:
-        child = syscalls.clone_paused(flags | syscalls.CLONE_NEWUSER)
-    except OSError as error:
-        raise OSError(error.errno, f"cannot make a user namespace: {error.strerror}") from error
-    try:
+def _pin_around_child(directory: Path, kinds: tuple[str, ...], ids: Sequence[tuple[int, int, int]]) -> None:
+    with spawn.in_new_namespaces(["user", *kinds]) as child:
         text = "".join(f"{inside} {outside} {count}\n" for inside, outside, count in ids)
         for name in ("uid_map", "gid_map"):
             with open(f"/proc/{child}/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
                 file.write(text)
         for kind in ("user", *kinds):
             mounts.bind(f"/proc/{child}/ns/{kind}", str(directory / kind))
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
 
 
 def _set_sysctls(sysctls: Mapping[str, str], owner: int | None) -> None:

@@ -22,7 +22,7 @@ from podling.linux.host import Completed
 from podling.linux.pipes import PipeReader, PipeWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from podling.aio.clock import Clock
 
@@ -206,6 +206,35 @@ def start_first_process(argv: Sequence[str]) -> int:
     )
     process.returncode = 0  # it is not this object that reaps it
     return process.pid
+
+
+@contextlib.contextmanager
+def in_new_namespaces(kinds: Sequence[str]) -> Iterator[int]:
+    """Keep a process in new namespaces of `kinds` (user, net, ipc, uts) for the block; yield its pid.
+
+    They belong to the user namespace where one is among them, which a process of many threads cannot make for itself.
+    The process holds nothing of ours and ends when we do, however that comes.
+    """
+    names = {"user": "--user", "net": "--net", "ipc": "--ipc", "uts": "--uts"}
+    process = subprocess.Popen(
+        ["unshare", *(names[kind] for kind in kinds), "--", "/bin/sh", "-c", "echo; read -r _"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={"PATH": os.environ.get("PATH", os.defpath)},
+        cwd="/",
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            if not process.stdout.readline():
+                why = process.stderr.read().decode(errors="replace").strip()
+                raise OSError(errno.EPERM, f"cannot make namespaces: {why}")
+            yield process.pid
+        finally:
+            process.kill()
 
 
 def start_first_process_of(users: str, argv: Sequence[str]) -> int:

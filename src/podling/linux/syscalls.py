@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
 from typing import Final
 
 CLONE_NEWNS: Final = 0x00020000
-CLONE_NEWUSER: Final = 0x10000000
 CLONE_FS: Final = 0x00000200
 CLONE_NEWUTS: Final = 0x04000000
 CLONE_NEWIPC: Final = 0x08000000
@@ -88,18 +86,6 @@ def unshare(flags: int) -> None:
 def setns(descriptor: int, kind: int = 0) -> None:
     """Move the calling thread into the namespace that `descriptor` stands for."""
     _check(_libc.setns(descriptor, kind))
-
-
-def clone_paused(flags: int) -> int:
-    """Start a child in new namespaces that does nothing until it is killed; return its pid.
-
-    A process of many threads cannot make a user namespace for itself. The child is a copy of this process that runs no
-    Python, not even for an instant: it sleeps in the C library, for as long as its namespaces are wanted.
-    """
-    stack = ctypes.create_string_buffer(1 << 16)
-    top = (ctypes.addressof(stack) + len(stack)) & ~0xF
-    pause = ctypes.cast(_libc.pause, ctypes.c_void_p)
-    return _check(_libc.clone(pause, ctypes.c_void_p(top), ctypes.c_int(flags | signal.SIGCHLD), None))
 
 
 def set_thread_user(user: int) -> None:

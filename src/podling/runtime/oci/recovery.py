@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from podling.linux import files, mounts, namespaces, processes, trees
-from podling.runtime.oci import bundles, records, sandboxes
+from podling.runtime.oci import bundles, records, roots, sandboxes
 from podling.runtime.oci.live import Live, make_live
 
 if TYPE_CHECKING:
@@ -209,6 +209,9 @@ def _sweep(survivors: Survivors, layout: Layout) -> None:
     for entry in layout.pins.iterdir():
         if entry.name not in pins:
             namespaces.release(entry)
+    for place in layout.roots.iterdir() if layout.roots.is_dir() else ():
+        if place.name not in survivors.containers:
+            roots.clear(place)
     for directory in (layout.low_level, layout.exits):
         for entry in directory.iterdir():
             if entry.name not in survivors.containers:

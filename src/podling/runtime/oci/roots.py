@@ -135,12 +135,16 @@ def release(bundle: Path) -> None:
         if entry.name == "rootfs" or entry.name.startswith("image-"):
             mounts.unmount(str(entry))
     with contextlib.suppress(FileNotFoundError):
-        place = (bundle / _LINK).readlink()
-        for entry in list(place.iterdir()):
-            mounts.unmount(str(entry))
-            # Never what is in it: where something is still mounted, that is a volume.
-            if entry.is_dir():
-                entry.rmdir()
-            else:
-                entry.unlink()
-        place.rmdir()
+        clear((bundle / _LINK).readlink())
+
+
+def clear(place: Path) -> None:
+    """Unmount what was mounted for a container in a user namespace, and remove what it was mounted at."""
+    for entry in list(place.iterdir()):
+        mounts.unmount(str(entry))
+        # Never what is in it: where something is still mounted, that is a volume.
+        if entry.is_dir():
+            entry.rmdir()
+        else:
+            entry.unlink()
+    place.rmdir()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("podling.runtime.oci")
 
 _SHM = 64 << 20
+_HOLDERS = "holder"
 # A first process that reaps: a shell's `wait` takes in whatever it inherits, and two sleeping programs of 200 KB do.
 _HOLDER = "trap 'exit 0' TERM; sleep infinity & while :; do wait; done"
 
@@ -110,13 +111,16 @@ def create(config: SandboxConfig, layout: Layout, hierarchies: cgroup.Hierarchie
 
 
 def _hold_processes(pin: Path, pod: cgroup.Cgroup, users: str) -> tuple[int, int]:
-    command = ["/bin/sh", "-c", _HOLDER]
-    if users:
-        pid = start_first_process_of(users, command)
-    else:
-        pid = namespaces.in_thread(lambda: start_first_process(command))
-    pod.child("holder").create()
-    pod.child("holder").add(pid)
+    command, group = ["/bin/sh", "-c", _HOLDER], pod.child(_HOLDERS)
+    group.create()
+
+    def start() -> int:
+        # It begins in there where version 1 can do that, and is found there if we are killed before its pid is kept.
+        group.add_own_thread()
+        return start_first_process_of(users, command) if users else start_first_process(command)
+
+    pid = namespaces.in_thread(start)
+    group.add(pid)
     (pin / "pid").touch()
     mounts.bind(f"/proc/{pid}/ns/pid", str(pin / "pid"))
     return pid, processes.start_time(pid) or 0
@@ -138,6 +142,9 @@ def destroy(pin: Path, pod: cgroup.Cgroup, holder: tuple[int, int] | None) -> No
         processes.reap(holder[0])
         if above is not None:
             processes.reap(above[0])  # what entered the user namespace for it, and waits for it
+    held = pod.child(_HOLDERS)
+    if held.exists():
+        held.kill()  # also what an earlier life has started and not come to write down
     namespaces.release(pin)
     pod.remove()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,29 @@ def test_a_file_system_that_cannot_shift_owners_refuses_the_sandbox(tmp_path: Pa
     assert refused.value.reason == "FailedCreatePodSandBox"
     assert not layout.pin("u-1", 0).exists()
     sandboxes.group(cgroup.detect(), layout, wanted).parent.remove()
+
+
+@pytest.mark.parametrize("users", [True, False])
+def test_a_holder_that_nobody_wrote_down_is_found_by_its_group(tmp_path: Path, users: bool) -> None:
+    """Killed before the record, Podling finds in the Pod's group what it had started, and ends it."""
+    hierarchies = cgroup.detect()
+    if hierarchies.unified:
+        pytest.skip("where version 2 governs alone, a thread cannot be moved by itself")
+    layout = Layout(tmp_path, f"userns{os.getpid()}", tmp_path / "run")
+    layout.images.mkdir()
+    wanted = config(tmp_path, share_process_namespace=True)
+    wanted = wanted if users else replace(wanted, user_mappings=())
+    holder = sandboxes.create(wanted, layout, hierarchies)
+    group = sandboxes.group(hierarchies, layout, wanted)
+    assert holder is not None
+    above = processes.parent(holder[0])
+    assert above is not None
+    held = group.child("holder").processes()
+    assert holder[0] in held
+    assert (above[0] in held) is users
+    sandboxes.destroy(layout.pin("u-1", 0), group, None)
+    for pid in (holder[0], *([above[0]] if users else [])):
+        processes.reap(pid)
+        assert processes.start_time(pid) is None
+    group.remove()
+    group.parent.remove()
