@@ -26,8 +26,13 @@ if TYPE_CHECKING:
 
 TTL: Final = 5
 """Seconds for which our answers, and that there is none, may be remembered: CoreDNS's default."""
-_REMEMBERED: Final = 8192
+_REMEMBERED: Final = 8 << 20
+"""Bytes of questions and answers."""
 _VARIANTS: Final = 8
+_PLAIN: Final = 0x0100
+"""The flags of an ordinary question: that others may be asked."""
+_OVERHEAD: Final = 300
+"""Bytes that each remembered answer costs beside what is in it."""
 _LONGEST_CHAIN: Final = 8
 _ANY: Final = 255
 _TRANSFERS: Final = range(249, 255)
@@ -51,14 +56,14 @@ class Answers:
         self._zone = zone
         self._ranges = ranges
         self._known: dict[bytes, tuple[bytes, ...]] = {}
+        self._size = 0
         self._version = -1
         self._turn = 0
 
     def quick(self, packet: bytes) -> bytes | None:
         """Return an answer that was made before, if there is one that still holds."""
         if self._version != self._zone.version:
-            self._known.clear()
-            self._version = self._zone.version
+            self._forget()
             return None
         made = self._known.get(packet[2:])
         if made is None:
@@ -111,7 +116,9 @@ class Answers:
             # Aliases stay in front of what they lead to: resolvers read in order.
             aliases = tuple(record for record in found.records if record.kind == "CNAME")
             records = found.records[len(aliases) :]
-            for shift in range(1, min(len(records), _VARIANTS)):
+            # For questions as resolvers write them alone: others cost us no more than one answer each.
+            common = query.flags == _PLAIN and query.question.islower()
+            for shift in range(1, min(len(records), _VARIANTS)) if common else ():
                 turned = wire.Answer(wire.OK, (*aliases, *records[shift:], *records[:shift]), found.more)
                 variants.append(wire.write(query, turned, TTL, limit))
             self._remember(packet[2:], variants)
@@ -119,11 +126,17 @@ class Answers:
 
     def _remember(self, key: bytes, variants: list[bytes]) -> None:
         if self._version != self._zone.version:
-            self._known.clear()
-            self._version = self._zone.version
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()  # whoever asks for names without end costs the others one more reckoning
+            self._forget()
+        size = len(key) + sum(map(len, variants)) + _OVERHEAD
+        if self._size + size > _REMEMBERED:
+            self._forget()  # whoever asks for names without end costs the others one more reckoning
+        self._size += size
         self._known[key] = tuple(each[2:] for each in variants)
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._size = 0
+        self._version = self._zone.version
 
     def _resolved(self, query: Query) -> tuple[Found, Forward | None]:
         """Follow the zone's aliases, as resolvers in containers do not."""

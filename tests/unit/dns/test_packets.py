@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from podling.api.codec import from_tree
 from podling.api.types.core_v1 import Service
 from podling.api.types.discovery_v1 import EndpointSlice
+from podling.dns import answers as answering
 from podling.dns import wire
 from podling.dns.answers import Answers, Forward
 from podling.dns.replies import read_reply
@@ -197,6 +198,19 @@ def test_endpoints_take_turns():
     answers.answer(packet)
     first = {str(dns.message.from_wire(answers.quick(packet)).answer[0][0]) for _ in range(3)}
     assert len(first) == 3
+
+
+def test_what_is_remembered_is_bounded(monkeypatch):
+    """In bytes, whoever asks in whatever letters; odd questions cost one answer each and not one for each turn."""
+    monkeypatch.setattr(answering, "_REMEMBERED", 20_000)
+    answers = made()
+    for number in range(200):
+        name = "".join(c.upper() if number >> at & 1 else c for at, c in enumerate(DB))
+        answers.answer(dns.message.make_query(name, "A").to_wire())
+        assert answers._size <= 20_000
+        assert sum(len(key) + sum(map(len, each)) for key, each in answers._known.items()) <= answers._size
+        odd = {len(each) for key, each in answers._known.items() if not key[10:].islower()}
+        assert odd <= {1}
 
 
 def test_a_change_of_the_zone_is_seen_at_once():
