@@ -7,8 +7,8 @@ what=${1:?runtime or dev}
 python=${PYTHON:-python3}
 
 # program:package, as Debian names them
-needs_runtime="conmon:conmon nft:nftables busybox:busybox-static runc:runc crun:crun"
-needs_dev="docker-registry:docker-registry kubectl:kubernetes-client ip:iproute2 wrk:wrk chromium:chromium /usr/lib/cni/ptp:containernetworking-plugins"
+needs_runtime="conmon:conmon busybox:busybox-static runc:runc crun:crun"
+needs_dev="docker-registry:docker-registry kubectl:kubernetes-client nft:nftables ip:iproute2 wrk:wrk chromium:chromium /usr/lib/cni/ptp:containernetworking-plugins"
 
 missing=()
 for pair in $needs_runtime $([ "$what" = dev ] && echo "$needs_dev"); do

@@ -54,7 +54,7 @@ def why_no_containers() -> str:
     if os.geteuid() != 0:
         return "not root"
     path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-    for programs in (("conmon",), ("crun", "runc"), ("nft",)):
+    for programs in (("conmon",), ("crun", "runc")):
         if not any(shutil.which(program, path=path) for program in programs):
             return f"{' or '.join(programs)} is not installed"
     return ""

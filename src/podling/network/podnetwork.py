@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 from dataclasses import dataclass
@@ -21,14 +22,11 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from podling.client.seams import WiringFailed
 from podling.lifecycle.traffic import UNBOUNDED
 from podling.linux import files, namespaces
 from podling.linux.netlink import PROTOCOL, Netlink
-from podling.linux.nf_tables import Tables, TableWatch
-from podling.linux.nftables import Nftables, RuleRefused, delete_table
-from podling.linux.spawn import Launcher
-from podling.network import sysctls
+from podling.linux.nf_tables import Batch, Tables, TableWatch
+from podling.network import sources, sysctls
 from podling.network.addresses import OWN, Addresses
 from podling.network.links import (
     EVERYTHING,
@@ -45,11 +43,13 @@ from podling.network.ranges import DEFAULT, choose, part_of
 from podling.network.service_ranges import reserved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from podling.lifecycle.traffic import Traffic
 
 _Result = TypeVar("_Result")
+
+log = logging.getLogger("podling.network")
 
 _RUN: Final = Path("/run/podling")
 _RESERVED: Final = 0x7FFFFFF0
@@ -96,13 +96,9 @@ class RoutedPodNetwork:
         self._place = place
         self._namespace = place.namespace if place is not None else ""
         self._addresses = Addresses(data / "network" / "addresses.json")
-        self._launcher = Launcher(self._enter if place is not None else None, name="podling-net")
-        self._rules = Nftables(self._launcher)
+        self._tables: Tables | None = None
         self._mtu = 1500
         self._lock = asyncio.Lock()
-
-    def _enter(self) -> None:
-        namespaces.enter(self._namespace)
 
     async def _there(self, function: Callable[[], _Result]) -> _Result:
         """Run `function` in a thread that is in the node's network namespace."""
@@ -112,11 +108,6 @@ class RoutedPodNetwork:
     def table(self) -> str:
         """Name of the nftables table."""
         return table_name(self._instance)
-
-    @property
-    def rules(self) -> Nftables:
-        """The persistent nft conversation, for whoever adds rules of the same instance."""
-        return self._rules
 
     @property
     def pod_range(self) -> IPv4Network:
@@ -160,64 +151,47 @@ class RoutedPodNetwork:
             await asyncio.to_thread(self._choose)
         else:
             self._addresses.set_range(self._place.range, self._place.cluster)
-        await self._lay_down(await self._there(self._reserve))
+        await self._there(self._reserve)
+        self._tables = Tables(self._namespace)
+        async with self._lock:
+            await self._there(self._lay_down)
 
     async def keep_rules(self) -> None:
-        """Lay the rules down again whenever somebody has taken them away; for ever."""
-        touched = asyncio.Event()
-        tables = Tables(self._namespace)
-        watch = TableWatch(self._namespace, self.table, 0, lambda _: touched.set())
-        touched.set()
+        """Lay the rules down again whenever somebody else changes them; for ever."""
+        assert self._tables is not None
+        disturbed = asyncio.Event()
+        watch = TableWatch(self._namespace, self.table, self._tables.sender, lambda _seen: disturbed.set())
         try:
             while True:
-                await touched.wait()
-                touched.clear()
-                if not tables.has_table(self.table):
-                    async with self._lock:
-                        await self._lay_down(await self._there(_links))
+                await disturbed.wait()
+                disturbed.clear()
+                log.warning("somebody changed the table of source addresses; it is laid down again")
+                async with self._lock:
+                    await self._there(self._lay_down)
         finally:
             watch.close()
-            tables.close()
 
-    async def _lay_down(self, present: set[str]) -> None:
-        """Put all rules in force, for the Pods whose links are there."""
-        # Whatever an earlier life left is replaced in the same transaction: no packet sees the rules missing.
+    def _lay_down(self) -> None:
+        # Whatever an earlier life left is replaced in one transaction: no packet sees the rules missing.
+        batch = Batch(self.table)
+        sources.lay_down(batch, self._surroundings())
+        with Netlink() as netlink:
+            present = {link.name for link in netlink.links()}
         held = [(self._link(uid), address) for uid, address in self._addresses.held().items()]
-        elements = ", ".join(f'"{link}" . {address}' for link, address in held if link in present)
-        table = f"inet {self.table}"
-        await self._rules.apply(
-            f"add table {table}; delete table {table}; add table {table}; "
-            f"add set {table} links {{ type ifname . ipv4_addr ; }}; "
-            f"add chain {table} source {{ type filter hook prerouting priority -310 ; policy accept ; }}; "
-            + "".join(f"add rule {table} source {rule}; " for rule in self._source_rules())
-            + f"add chain {table} outside {{ type nat hook postrouting priority 100 ; policy accept ; }}; "
-            + "".join(f"add rule {table} outside {rule}; " for rule in self._outside_rules())
-            + (f"add element {table} links {{ {elements} }}" if elements else "")
-        )
+        batch.add_elements(sources.LINKS.name, (sources.element(*pair) for pair in held if pair[0] in present))
+        self._commit(batch)
 
-    def _source_rules(self) -> Iterator[str]:
-        """Yield the rules by which each link passes only the addresses of those behind it."""
+    def _surroundings(self) -> sources.Surroundings:
         cluster = self.cluster_range
-        for number, node in enumerate(self._further, 1):
-            yield f'iifname "{node_link_name(self._instance, node)}" ip saddr {part_of(cluster, number)} accept'
-        if self._place is None:
-            yield f'iifname "{node_link_prefix(self._instance)}*" drop'
-            yield f'iifname != "lo" iifname != "{self.link_prefix}*" ip saddr {cluster} drop'
-        else:
-            yield f'iifname "{UPLINK}" ip saddr {self.pod_range} drop'
-        yield f'iifname != "{self.link_prefix}*" accept'
-        yield "meta nfproto ipv6 drop"
-        yield "iifname . ip saddr @links accept"
-        yield "meta nfproto ipv4 drop"
+        if self._place is not None:
+            return sources.Surroundings(cluster, self.pod_range, self.link_prefix)
+        names = [node_link_name(self._instance, node) for node in self._further]
+        nodes = {name: part_of(cluster, number) for number, name in enumerate(names, 1)}
+        return sources.Surroundings(cluster, self.pod_range, self.link_prefix, node_link_prefix(self._instance), nodes)
 
-    def _outside_rules(self) -> Iterator[str]:
-        """Yield what the world sees of Pods: the machine's address. On the way to the machine nothing is rewritten."""
-        if self._place is None:
-            cluster = self.cluster_range
-            yield (
-                f"ip saddr {cluster} ip daddr != {cluster} "
-                f'oifname != "{self.link_prefix}*" fib saddr type != local masquerade'
-            )
+    def _commit(self, batch: Batch) -> None:
+        assert self._tables is not None, "the Pod network is not started"
+        self._tables.commit(batch)
 
     def _choose(self) -> None:
         """Take the instance's range, unless it has one that still is nobody else's, and the first node's part of it."""
@@ -237,8 +211,8 @@ class RoutedPodNetwork:
                 raise RangeHeld(f"Pods of the first node have addresses all over {mine}")
             netlink.add_route(mine, unreachable=True, metric=_RESERVED)
 
-    def _reserve(self) -> set[str]:
-        """Give the node its address, let it forward, learn its MTU; return the names of the links that are there."""
+    def _reserve(self) -> None:
+        """Give the node its address, let it forward, and learn its MTU."""
         with Netlink() as netlink:
             routes = netlink.routes()
             links = {link.index: link for link in netlink.links()}
@@ -250,7 +224,6 @@ class RoutedPodNetwork:
             best = min(uplinks, key=lambda route: route.metric)
             self._mtu = links[best.interface].mtu
         self._set_sysctl("net.ipv4.ip_forward", "1")
-        return {link.name for link in links.values()}
 
     async def set_sysctl(self, name: str, value: str) -> None:
         """Set what the node's network needs, and remember what it was: the last instance to go puts it back."""
@@ -276,10 +249,9 @@ class RoutedPodNetwork:
             link = self._link(uid)
             await self._there(lambda: self._wire(link, address, netns, traffic))
             # Element and link are both there before any process of the Pod is.
-            try:
-                await self._rules.apply(f'add element inet {self.table} links {{ "{link}" . {address} }}')
-            except RuleRefused as refusal:
-                raise WiringFailed(str(refusal)) from refusal
+            batch = Batch(self.table)
+            batch.add_elements(sources.LINKS.name, [sources.element(link, address)])
+            await asyncio.to_thread(self._commit, batch)
         return [str(address)]
 
     def _wire(self, link: str, address: IPv4Address, netns: str, traffic: Traffic) -> None:
@@ -339,9 +311,10 @@ class RoutedPodNetwork:
 
             await self._there(remove)
             if address is not None:
-                element = f'inet {self.table} links {{ "{link}" . {address} }}'
-                # Added first, so that taking away what is not there is no error.
-                await self._rules.apply(f"add element {element}; delete element {element}")
+                batch, pair = Batch(self.table), [sources.element(link, address)]
+                batch.add_elements(sources.LINKS.name, pair)  # so that taking away what is not there is no error
+                batch.delete_elements(sources.LINKS.name, pair)
+                await asyncio.to_thread(self._commit, batch)
                 self._addresses.release(uid)
 
     async def attached(self) -> Mapping[str, Sequence[str]]:
@@ -356,18 +329,14 @@ class RoutedPodNetwork:
 
     async def close(self) -> None:
         """Let go; links and rules stay."""
-        await self._rules.close()
-        self._launcher.close()
+        if self._tables is not None:
+            self._tables.close()
+            self._tables = None
 
 
 def _add_to_loopback(address: IPv4Address) -> None:
     with Netlink() as netlink:
         netlink.add_address(socket.if_nametoindex("lo"), address)
-
-
-def _links() -> set[str]:
-    with Netlink() as netlink:
-        return {link.name for link in netlink.links()}
 
 
 async def teardown(data: Path, instance: str, *, run_root: Path = _RUN) -> None:
@@ -394,9 +363,14 @@ async def teardown(data: Path, instance: str, *, run_root: Path = _RUN) -> None:
         with contextlib.suppress(FileNotFoundError):
             (data / "network" / "addresses.json").unlink()
 
+        _delete_table(table_name(instance))
+
     await asyncio.to_thread(remove)
-    launcher = Launcher(name="podling-net")
-    try:
-        await delete_table(launcher, "inet", table_name(instance))
-    finally:
-        launcher.close()
+
+
+def _delete_table(name: str) -> None:
+    batch = Batch(name)
+    batch.add_table()  # so that deleting what is not there is no error
+    batch.delete_table()
+    with contextlib.closing(Tables()) as tables:
+        tables.commit(batch)

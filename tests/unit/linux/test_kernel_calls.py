@@ -13,7 +13,6 @@ import pytest
 from podling.aio.chance import Chance
 from podling.linux import cgroup, files, mounts, namespaces, processes
 from podling.linux.local import LocalHost
-from podling.linux.nftables import Nftables, RuleRefused, delete_table
 from podling.linux.spawn import Launcher
 
 
@@ -157,34 +156,6 @@ def test_a_user_namespace_owns_what_is_made_with_it(tmp_path: Path) -> None:
     finally:
         mounts.unmount(str(shown))
         namespaces.release(pin)
-
-
-@pytest.mark.root
-def test_rules_are_acknowledged_refused_and_survive_their_process() -> None:
-    """A refused line changes nothing and says why; a dead nft is started again and the line applied."""
-
-    async def scenario() -> None:
-        launcher = Launcher()
-        rules = Nftables(launcher)
-        table = f"podling-t{Chance().hex(7)}"
-        try:
-            await rules.apply(f"add table inet {table}; add set inet {table} s {{ type ipv4_addr ; }}")
-            with pytest.raises(RuleRefused, match="No such file"):
-                await rules.apply(
-                    f"add element inet {table} s {{ 1.1.1.1 }}; add element inet {table} nope {{ 1.1.1.1 }}"
-                )
-            assert rules._child is not None
-            rules._child.send(signal.SIGKILL)
-            await rules.apply(f"add element inet {table} s {{ 2.2.2.2 }}")
-            listed = (await launcher.run(["nft", "list", "table", "inet", table])).stdout
-            assert b"2.2.2.2" in listed
-            assert b"1.1.1.1" not in listed
-        finally:
-            await rules.close()
-            assert await delete_table(launcher, "inet", table)
-            launcher.close()
-
-    asyncio.run(scenario())
 
 
 def test_a_second_view_of_the_hierarchies_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
