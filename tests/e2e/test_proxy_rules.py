@@ -221,6 +221,23 @@ def test_a_client_that_goes_on_sending_is_led_anew(tmp_path: Path) -> None:
     on_a_node(tmp_path, scenario)
 
 
+def test_many_frontends_are_gone_through_at_once(tmp_path: Path) -> None:
+    """More than a few that change together: what leads to their endpoints stays, the rest is forgotten."""
+
+    async def scenario(node: Node) -> None:
+        for name in ("a", "b"):
+            await node.pod(name)
+        await node.pod("client", serves=0)
+        ports = [{"name": f"p{n}", "port": 100 + n, "protocol": "UDP", "targetPort": 8080} for n in range(12)]
+        for pods, answering in ((["a"], "a"), (["a", "b"], "a"), (["b"], "b")):
+            node.service(*pods, ports=ports, address="10.96.79.9")
+            for port in (100, 111):
+                answer = node.ask("client", "10.96.79.9", port, udp=True, bind=24000 + port)
+                assert answer.split()[0] == answering, (pods, port)
+
+    on_a_node(tmp_path, scenario)
+
+
 def test_source_ranges(tmp_path: Path) -> None:
     """A balanced address lets in whom the ranges name; other ways to the Service stay open."""
 

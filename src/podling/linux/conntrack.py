@@ -214,10 +214,13 @@ class Conntrack:
             if entry is not None:
                 yield entry
 
-    def towards(self, protocol: int, port: int, address: str = "") -> Iterator[Entry]:
-        """Yield the connections whose callers asked for a port, of one IPv4 address or any; the kernel chooses."""
-        flags = _OF_PROTOCOL | _OF_PORT
-        numbers = _nested(1, bytes((protocol,)), flag=0) + _nested(3, port.to_bytes(2, "big"), flag=0)
+    def towards(self, protocol: int, port: int = 0, address: str = "") -> Iterator[Entry]:
+        """Yield the connections towards a port (0: any) of one IPv4 address or of any; the kernel chooses them."""
+        flags = _OF_PROTOCOL
+        numbers = _nested(1, bytes((protocol,)), flag=0)
+        if port:
+            flags |= _OF_PORT
+            numbers += _nested(3, port.to_bytes(2, "big"), flag=0)
         wanted = _nested(2, numbers)
         if address:
             flags |= _OF_DESTINATION
@@ -260,7 +263,7 @@ class Conntrack:
 
 
 def _asks_for(asked: Tuple, protocol: int, port: int, address: str) -> bool:
-    return (asked.protocol, asked.destination_port) == (protocol, port) and address in ("", asked.destination)
+    return asked.protocol == protocol and port in (0, asked.destination_port) and address in ("", asked.destination)
 
 
 def _nested(kind: int, data: bytes, *, flag: int = 0x8000) -> bytes:

@@ -69,6 +69,9 @@ class Proxy:
         self._is_whole = False
         self._disturbed = False
         self._kicked = asyncio.Event()
+        self._stale: dict[bytes, frozenset[bytes]] = {}
+        self._settled = 0
+        self._to_flush = asyncio.Event()
         self._programmed = Programmed(context, self._slices)
         self._health = HealthChecks(context.host, context.clock)
 
@@ -84,6 +87,7 @@ class Proxy:
         self._slices.on_change(self._slice_changed)
         await self._install()
         self._context.supervisor.component(f"proxy {self._context.node}", self._run)
+        self._context.supervisor.component(f"stale flows {self._context.node}", self._flush)
         self._context.supervisor.component(f"proxy's word {self._context.node}", self._programmed.tell)
 
     def forward(self, pod: str, rules: ServiceRules) -> None:
@@ -194,11 +198,26 @@ class Proxy:
     async def _settle(self, revision: int, before: Mapping[str, ServiceRules], now: Mapping[str, ServiceRules]) -> None:
         """Do what else a change that is in the rules brings with it."""
         changes = {key: (before.get(key, NOTHING), rules) for key, rules in now.items()}
-        stale = to_look_at(changes)
-        if stale:
-            await asyncio.to_thread(forget, self._context.host.network_namespace, stale)
-        self._programmed.reached(revision)
+        self._stale |= to_look_at(changes)
+        self._settled = revision
+        self._to_flush.set()
         await self._health.follow(changes)
+
+    async def _flush(self) -> None:
+        """Let the kernel forget stale connections, for ever; what is told to be programmed is rid of them."""
+        while True:
+            await self._to_flush.wait()
+            self._to_flush.clear()
+            stale, self._stale = self._stale, {}
+            revision = self._settled
+            try:
+                if stale:  # it goes through the whole table of connections for them, which takes a while
+                    await asyncio.to_thread(forget, self._context.host.network_namespace, stale)
+            except OSError:
+                self._stale = {**stale, **self._stale}
+                self._to_flush.set()
+                raise
+            self._programmed.reached(revision)
 
     def _plan(self, key: str) -> ServiceRules:
         if key.startswith(_POD):

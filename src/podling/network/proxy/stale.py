@@ -8,16 +8,20 @@ Invariant: a connection that leads to an endpoint still chosen is left alone.
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from podling.linux.conntrack import UDP, Conntrack
 from podling.network.proxy.chains import ANY_ADDRESS
+from podling.network.proxy.rules import frontend_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from podling.linux.conntrack import Tuple
+    from podling.linux.conntrack import Entry, Tuple
     from podling.network.proxy.rules import ServiceRules
+
+_FEW: Final = 8
+"""Of more frontends than that all connections are read once: the kernel goes through its whole table each time."""
 
 
 def to_look_at(changes: Mapping[str, tuple[ServiceRules, ServiceRules]]) -> dict[bytes, frozenset[bytes]]:
@@ -37,16 +41,27 @@ def to_look_at(changes: Mapping[str, tuple[ServiceRules, ServiceRules]]) -> dict
 def forget(namespace: str, frontends: Mapping[bytes, frozenset[bytes]]) -> int:
     """Delete the connections to frontends that lead to none of their endpoints; return how many there were. Blocks."""
     table = Conntrack(namespace)
-    count = 0
     try:
-        for key, targets in frontends.items():
-            address = "" if key.startswith(ANY_ADDRESS) else socket.inet_ntoa(key[:4])
-            for entry in list(table.towards(UDP, int.from_bytes(key[8:10], "big"), address)):
-                if _answering(entry.reply) not in targets:
-                    count += table.delete(entry)
+        stale = [entry for entry in _candidates(table, frontends) if _is_stale(entry, frontends)]
+        return sum(table.delete(entry) for entry in stale)
     finally:
         table.close()
-    return count
+
+
+def _candidates(table: Conntrack, frontends: Mapping[bytes, frozenset[bytes]]) -> Iterator[Entry]:
+    if len(frontends) > _FEW:
+        yield from table.towards(UDP)
+        return
+    for key in frontends:
+        address = "" if key.startswith(ANY_ADDRESS) else socket.inet_ntoa(key[:4])
+        yield from table.towards(UDP, int.from_bytes(key[8:10], "big"), address)
+
+
+def _is_stale(entry: Entry, frontends: Mapping[bytes, frozenset[bytes]]) -> bool:
+    asked = entry.original
+    key = frontend_key(asked.destination, UDP, asked.destination_port)
+    targets = frontends.get(key, frontends.get(ANY_ADDRESS + key[4:]))
+    return targets is not None and _answering(entry.reply) not in targets
 
 
 def _answering(reply: Tuple) -> bytes:
