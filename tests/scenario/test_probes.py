@@ -349,10 +349,10 @@ def test_probes_go_on_after_their_pods_worker_has_failed(run):
             await node.create(script=script(sick(20), {}), containers=web(readinessProbe=probe, livenessProbe=probe))
             await node.until(running)
             (worker,) = node.kubelet.workers
-            observe, worker._effects.observe = worker._effects.observe, None
+            observe, worker._shop.effects.observe = worker._shop.effects.observe, None
             worker.kick()
             await node.clock.advance(0.2)
-            worker._effects.observe = observe
+            worker._shop.effects.observe = observe
             assert node.supervisor.failures == 1
             node.supervisor.failures = 0
             await node.clock.advance(2)

@@ -33,7 +33,7 @@ from podling.kubelet.volumes.changes import VolumeChanges
 from podling.kubelet.volumes.claims import ClaimVolumes
 from podling.kubelet.volumes.payload import Payloads
 from podling.kubelet.wording import PodEvents
-from podling.kubelet.worker import PodWorker
+from podling.kubelet.worker import PodWorker, Workshop
 from podling.kubelet.workers import PodWorkers
 from podling.lifecycle.status import NodeFacts
 from podling.runtime.protocol import SandboxId
@@ -92,14 +92,12 @@ class Kubelet:
         self._client = client
         self._clock = clock
         self._supervisor = supervisor
-        self._facts = NodeFacts(tuple(settings.addresses), runtime.name)
         self.node = NodeAgent(node_name, client, runtime, machine, clock, recorder, settings)
         self._pods = informers.of(PODS, Selection(fields=f"spec.nodeName={node_name}"))
         self._nodes = informers.of(NODES, Selection(fields=f"metadata.name={node_name}"))
         self.node.heard = lambda: self._nodes.get(node_name)
         self._services = ServiceVariables(informers.of(SERVICES))
-        self._events = PodEvents(recorder)
-        self._status = StatusWriter(client, clock, supervisor)
+        events, status = PodEvents(recorder), StatusWriter(client, clock, supervisor)
         references = References(client)
         changes = VolumeChanges(informers, self._volumes_changed) if settings.root is not None else None
         payloads = Payloads(client, references, clock, settings.addresses, lambda: self.node.allocatable, changes)
@@ -110,21 +108,19 @@ class Kubelet:
         environment = EnvironmentBuilder(
             references, settings.addresses, lambda: self.node.allocatable, self._services.variables
         )
-        self._effects = Effects(
+        effects = Effects(
             runtime,
             network,
             volumes,
-            ImageEnsurer(runtime.images, references, self._events, clock, settings.home),
+            ImageEnsurer(runtime.images, references, events, clock, settings.home),
             references,
             ContainerBuilder(settings, environment, machine.memory, machine.resolv),
-            self._status,
-            self._events,
-            Hooks(runtime, wire, clock, supervisor, self._events),
+            status,
+            events,
+            Hooks(runtime, wire, clock, supervisor, events),
             clock,
             settings,
         )
-        self._letting_go = letting_go
-        self._checks = Checks(runtime, wire, clock)
         self.workers = PodWorkers(self._worker, clock, supervisor)
         self._config = PodConfig(self._pods, self.workers)
         self.housekeeping = Housekeeping(
@@ -145,6 +141,20 @@ class Kubelet:
             self.workers.pods,
             lambda: self.housekeeping.conditions,
             settings.allowed_unsafe_sysctls,
+        )
+        self._shop = Workshop(
+            effects,
+            status,
+            events,
+            Checks(runtime, wire, clock),
+            clock,
+            supervisor,
+            settings.policy,
+            NodeFacts(tuple(settings.addresses), runtime.name),
+            self._admission.resize,
+            self._appeal,
+            letting_go,
+            settings.volume_period if settings.root is not None else None,
         )
         self._recovery = Recovery(runtime, network, volumes, self._config, self.workers, settings.root)
 
@@ -219,22 +229,7 @@ class Kubelet:
 
     def _worker(self, pod: Pod) -> PodWorker:
         self.housekeeping.weigh_soon()
-        return PodWorker(
-            pod,
-            self._effects,
-            self._status,
-            self._events,
-            self._clock,
-            self._supervisor,
-            self.settings.policy,
-            self._facts,
-            self._admission.judge(pod),
-            self.settings.volume_period if self.settings.root is not None else None,
-            checks=self._checks,
-            resize=self._admission.resize,
-            letting_go=self._letting_go,
-            appeal=self._appeal,
-        )
+        return PodWorker(pod, self._shop, self._admission.judge(pod))
 
 
 def _memory_of(node: NodeAgent) -> int | None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -58,49 +58,41 @@ if TYPE_CHECKING:
 _REFRESH_PAUSE = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What all Pod workers of a node share."""
+
+    effects: Effects
+    status: StatusWriter
+    events: PodEvents
+    checks: Checks
+    clock: Clock
+    supervisor: Supervisor
+    policy: Policy
+    node: NodeFacts
+    resize: Callable[[Pod], Rejection | None]
+    """Says why the node does not give a running Pod what is asked for by now."""
+    appeal: Callable[[Pod, Rejection], Awaitable[Rejection | None]]
+    """Says whether a rejection stands."""
+    letting_go: LettingGo | None = None
+    volume_period: float | None = None
+    """How often projected volumes are refreshed; `None` never."""
+
+
 class PodWorker:
     """Brings one Pod to life and to its end."""
 
-    def __init__(
-        self,
-        pod: Pod,
-        effects: Effects,
-        status: StatusWriter,
-        events: PodEvents,
-        clock: Clock,
-        supervisor: Supervisor,
-        policy: Policy,
-        node: NodeFacts,
-        rejection: Rejection | None = None,
-        volume_period: float | None = None,
-        *,
-        checks: Checks,
-        resize: Callable[[Pod], Rejection | None] | None = None,
-        letting_go: LettingGo | None = None,
-        appeal: Callable[[Pod, Rejection], Awaitable[Rejection | None]] | None = None,
-    ) -> None:
-        """`volume_period` is how often projected volumes are refreshed; `None` never. A `rejection` stands only if
-        `appeal` says so too. `resize` says why the node does not give a running Pod what is asked for by now.
-        """
+    def __init__(self, pod: Pod, shop: Workshop, rejection: Rejection | None = None) -> None:
         self.pod = pod
-        self._effects = effects
-        self._status = status
-        self._events = events
-        self._clock = clock
-        self._supervisor = supervisor
-        self._policy = policy
-        self._node = node
+        self._shop = shop
         self._rejection = rejection
-        self._appeal = appeal
-        self._resize = resize
-        self._letting_go = letting_go
         self._eviction: Eviction | None = None
         self._vanished = False
         self._released = False
         self._torn_down = False
         self._stopping_since: float | None = None
         self._addresses: dict[str, tuple[str, ...]] = {}
-        self._volume_period = volume_period if _projects(pod) else None
+        self._volume_period = shop.volume_period if _projects(pod) else None
         self._volumes: Mapping[str, str] | None = None
         self._volumes_stale_at: float | None = None
         self._volumes_made_at = 0.0
@@ -113,7 +105,7 @@ class PodWorker:
         self._waiting: Mapping[str, str] = {}
         self._kicked = asyncio.Event()
         name = f"{pod.metadata.namespace}/{pod.metadata.name}"
-        self._prober = Prober(name, checks, clock, supervisor, self._report, self.kick)
+        self._prober = Prober(name, shop.checks, shop.clock, shop.supervisor, self._report, self.kick)
         self.view = PodView(pod)
         """What the last plan was made from."""
 
@@ -147,24 +139,24 @@ class PodWorker:
 
     async def run(self) -> None:
         """Work until nothing is left to do for this Pod."""
-        if self._rejection is not None and self._appeal is not None:
-            self._rejection = await self._appeal(self.pod, self._rejection)
+        if self._rejection is not None:
+            self._rejection = await self._shop.appeal(self.pod, self._rejection)
         try:
             await self._work()
         finally:
             self._prober.close()
-            if self._letting_go is not None:
-                self._letting_go.forget(self.pod.metadata.uid)
+            if self._shop.letting_go is not None:
+                self._shop.letting_go.forget(self.pod.metadata.uid)
 
     def _report(self, container: str, kind: ProbeKind, checked: Checked) -> None:
-        self._events.probed(self.pod, container, kind, checked)
+        self._shop.events.probed(self.pod, container, kind, checked)
 
     async def _work(self) -> None:
-        while not self._supervisor.is_stopping:
+        while not self._shop.supervisor.is_stopping:
             self._kicked.clear()
             self.view = await self._observe()
-            now = self._clock.time()
-            due = plan(self.view, now, self._policy)
+            now = self._shop.clock.time()
+            due = plan(self.view, now, self._shop.policy)
             if due.ending is not None and self._stopping_since is None:
                 self._begin_end(due, now)
             if due.ending is not None:
@@ -173,7 +165,7 @@ class PodWorker:
                 self._begin(action)
             self._tell(due, now)
             if due.done:
-                self._status.forget(self.pod.metadata.uid)
+                self._shop.status.forget(self.pod.metadata.uid)
                 return
             await self._rest(due.deadline)
 
@@ -181,14 +173,14 @@ class PodWorker:
         assert due.ending is not None
         self._stopping_since = now
         if due.ending.cause is Cause.REJECTED:
-            self._events.rejected(self.pod, due.ending.reason, due.ending.message)
+            self._shop.events.rejected(self.pod, due.ending.reason, due.ending.message)
         elif due.ending.cause is Cause.DEADLINE:
-            self._events.deadline_exceeded(self.pod, due.ending.message)
+            self._shop.events.deadline_exceeded(self.pod, due.ending.message)
 
     async def _rest(self, deadline: float | None) -> None:
         timer = None
         if deadline is not None:
-            timer = self._clock.call_later(deadline - self._clock.time(), self.kick)
+            timer = self._shop.clock.call_later(deadline - self._shop.clock.time(), self.kick)
         try:
             await self._kicked.wait()
         finally:
@@ -198,7 +190,7 @@ class PodWorker:
     # Facts in.
 
     async def _observe(self) -> PodView:
-        sandboxes, containers = await self._effects.observe(self.pod.metadata.uid)
+        sandboxes, containers = await self._shop.effects.observe(self.pod.metadata.uid)
         for sandbox in sandboxes:
             await self._adopt(sandbox)
         pod = self._known_pod()
@@ -220,21 +212,21 @@ class PodWorker:
             released=self._released,
             busy={key: deadline for key, (_, deadline) in self._busy.items()},
             failures=self._failures,
-            pre_stopped=tuple(c.id for c in facts if self._effects.hooks.has_stopped(c.id)),
+            pre_stopped=tuple(c.id for c in facts if self._shop.effects.hooks.has_stopped(c.id)),
         )
         self._probe(view)
-        refusal = self._resize(pod) if self._resize is not None and is_pending(view) else None
+        refusal = self._shop.resize(pod) if is_pending(view) else None
         return replace(view, probes=self._prober.facts, resize_refusal=refusal, hold=self._hold(view))
 
     def _hold(self, view: PodView) -> Hold | None:
         """Return what holds a deleted Pod that still runs and is not being killed yet."""
-        if self._letting_go is None or view.pod.metadata.deletion_timestamp is None:
+        if self._shop.letting_go is None or view.pod.metadata.deletion_timestamp is None:
             return None
         running = any(container.is_running for container in view.containers)
         if view.vanished or not running or any(key.startswith("kill/") for key in view.busy):
-            self._letting_go.forget(view.pod.metadata.uid)
+            self._shop.letting_go.forget(view.pod.metadata.uid)
             return None
-        return self._letting_go.hold(view.pod, self.kick)
+        return self._shop.letting_go.hold(view.pod, self.kick)
 
     def _probe(self, view: PodView) -> None:
         """Let every instance that runs be probed, and no other."""
@@ -242,8 +234,8 @@ class PodWorker:
         for instance in view.containers:
             container = container_named(view.pod, instance.name)
             if instance.is_dead:
-                self._effects.hooks.end_post_start(instance.id)
-                self._effects.hooks.forget(instance.id)
+                self._shop.effects.hooks.end_post_start(instance.id)
+                self._shop.effects.hooks.forget(instance.id)
             if not instance.is_running or container is None or view.is_starting(instance):
                 continue
             told = self._told_of(view.pod, instance.id)
@@ -265,9 +257,9 @@ class PodWorker:
         is_new = sandbox.id not in self._addresses and "sandbox" not in self._busy
         if is_new and sandbox.state is SandboxState.READY and not self._vanished:
             try:
-                self._addresses[sandbox.id] = await self._effects.wire(self.pod, sandbox, adopted=True)
+                self._addresses[sandbox.id] = await self._shop.effects.wire(self.pod, sandbox, adopted=True)
             except (RuntimeFailure, WiringFailed, OSError) as failure:
-                self._events.sandbox_failed(self.pod, str(failure))
+                self._shop.events.sandbox_failed(self.pod, str(failure))
 
     def _facts(self, container: Container) -> ContainerFacts:
         message = self._messages.get(container.id, "")
@@ -301,26 +293,26 @@ class PodWorker:
         self._waiting = {name: waiting.reason for name, waiting in due.waiting.items()}
         if self._vanished or self._released:
             return
-        status = pod_status(self.view, due, self._node, now)
+        status = pod_status(self.view, due, self._shop.node, now)
         if status != self._told:
             before = self._told if self._told is not None else self.pod.status
             news = resize_news(self.pod, before.conditions, status.conditions)
             if news is not None:
-                self._events.resized(self.pod, news)
+                self._shop.events.resized(self.pod, news)
             self._told = status
         assert self._told is not None
-        self._status.tell(self.pod, self._told)
+        self._shop.status.tell(self.pod, self._told)
 
     def _tell_back_off(self, name: str, reason: str) -> None:
         if reason == "CrashLoopBackOff":
-            self._events.crash_loop(self.pod, name)
+            self._shop.events.crash_loop(self.pod, name)
         elif reason == "ImagePullBackOff":
             container = container_named(self.pod, name)
             failure = self._failures.get(f"image/{name}")
             image = failure.image if failure is not None else ""
             own = container.image if container is not None else ""
-            self._events.backing_off_pull(self.pod, name, image or own)
-            self._events.failed(self.pod, name, reason)
+            self._shop.events.backing_off_pull(self.pod, name, image or own)
+            self._shop.events.failed(self.pod, name, reason)
 
     # Effects out.
 
@@ -332,7 +324,7 @@ class PodWorker:
             return
         deadline = action.deadline if isinstance(action, (act.KillContainer, act.RunPreStop)) else 0.0
         what = f"{type(action).__name__} {self.pod.metadata.namespace}/{self.pod.metadata.name}"
-        self._busy[action.key] = (self._supervisor.job(what, self._perform(action)), deadline)
+        self._busy[action.key] = (self._shop.supervisor.job(what, self._perform(action)), deadline)
 
     async def _perform(self, action: act.Action) -> None:
         me = asyncio.current_task()
@@ -361,13 +353,13 @@ class PodWorker:
 
     def _failure(self, key: str, reason: str, message: str, image: str = "") -> Failure:
         before = self._failures.get(key)
-        return Failure(reason, message, self._clock.time(), before.count + 1 if before is not None else 1, image)
+        return Failure(reason, message, self._shop.clock.time(), before.count + 1 if before is not None else 1, image)
 
     async def _do(self, action: act.Action) -> None:
-        pod, effects = self.pod, self._effects
+        pod, effects = self.pod, self._shop.effects
         match action:
             case act.PrepareVolumes():
-                self._volumes_made_at = self._clock.time()
+                self._volumes_made_at = self._shop.clock.time()
                 notices = self._volume_notices
                 self._volumes = await effects.prepare_volumes(pod)
                 if self._volume_period is not None:
@@ -416,7 +408,7 @@ class PodWorker:
                 raise AssertionError("an abandonment is no effect")
 
     def _pod_addresses(self, sandbox: str) -> Sequence[str]:
-        return self._node.addresses if self.pod.spec.host_network else self._addresses.get(sandbox, ())
+        return self._shop.node.addresses if self.pod.spec.host_network else self._addresses.get(sandbox, ())
 
     def _address(self) -> str:
         """Return where the Pod's ports are asked: its own first address, or the node's."""
