@@ -113,6 +113,34 @@ def test_a_foreign_source_address_is_dropped(tmp_path: Path) -> None:
     held(tmp_path, scenario)
 
 
+def test_rules_that_somebody_changes_come_back(tmp_path: Path) -> None:
+    """Flushed, thinned out or taken away whole: a moment later no foreign address passes, and the Pod's own does."""
+
+    async def scenario(wired: Wired) -> None:
+        await wired.pod("one")
+        two = await wired.pod("two")
+        foreign = str(wired.network.pod_range.network_address + 200)
+        assert await wired.inside("one", f"ip addr add {foreign}/32 dev eth0") == 0
+        keeping = asyncio.create_task(wired.network.keep_rules())
+        await asyncio.sleep(0)
+        table = f"inet {wired.network.table}"
+        try:
+            for damage in (f"flush chain {table} source", f"flush set {table} links", f"delete table {table}"):
+                assert (await wired.launcher.run(["nft", damage])).code == 0
+                for _ in range(50):
+                    await asyncio.sleep(0.02)
+                    listed = (await wired.launcher.run(["nft", "list", "table", *table.split()])).stdout.decode()
+                    if two in listed and "drop" in listed:
+                        break
+                assert await wired.inside("one", f"{PING} -I {foreign} {two}") != 0, damage
+                assert await wired.inside("one", f"{PING} {two}") == 0, damage
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
+    held(tmp_path, scenario)
+
+
 def test_attach_mends_and_survives(tmp_path: Path) -> None:
     """The same Pod keeps its address over repeats, a lost link and a restart; an address is free after detach."""
 

@@ -342,7 +342,7 @@ def _heard_from(two: TwoNodes, namespace: str, source: str, target: str) -> bool
 
 
 def test_the_apis_ports_ask_for_credentials(two: TwoNodes) -> None:
-    """A Pod that knows no secret gets nothing from the API server's port and the kubelets' ports of both nodes."""
+    """A Pod that knows no secret gets nothing from the API server, by its Service or its port, nor from either kubelet."""
     import ssl
 
     context = ssl.create_default_context()
@@ -350,6 +350,7 @@ def test_the_apis_ports_ask_for_credentials(two: TwoNodes) -> None:
     pod = two.pod_caller("client-2")
     for address, port, path, expected in (
         (two.node_addresses[0], two.cluster.port, "/api/v1/pods", "403"),
+        (two.cluster.get("service", "kubernetes")["spec"]["clusterIP"], 443, "/api/v1/pods", "403"),
         (two.node_addresses[0], 10250, "/pods", "401"),
         (two.node_addresses[1], 10250, "/pods", "401"),
     ):
