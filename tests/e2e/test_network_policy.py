@@ -256,11 +256,12 @@ def test_before_the_first_packet(scene: Scene) -> None:
     scene.policy({"podSelector": SERVERS, "ingress": [{"from": [CLIENTS]}]}, "servers")
     mute = [f"mute-{number}" for number in range(8)]
     guests = [f"guest-{number}" for number in range(4)]
-    clients = [f"fresh-{number}" for number in range(4)]
+    clients = [f"fresh-{number}" for number in range(8)]
     pods = [_caller_pod(scene, name, {"role": "mute"}, "server-1", i % 2) for i, name in enumerate(mute)]
     pods += [_caller_pod(scene, name, {"role": "guest"}, "server-1", i % 2) for i, name in enumerate(guests)]
     pods += [
-        _caller_pod(scene, name, {"role": "client"}, f"server-{i % 2 + 1}", i % 2) for i, name in enumerate(clients)
+        _caller_pod(scene, name, {"role": "client"}, f"server-{i // 2 % 2 + 1}", i % 2)
+        for i, name in enumerate(clients)
     ]
     scene.apply(*pods)
     try:

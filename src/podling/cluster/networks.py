@@ -63,11 +63,12 @@ async def start(
     closing: AsyncExitStack,
     flows: FlowSink,
     dns: Party,
+    enforcers: list[PolicyEnforcer],
 ) -> PodNetwork:
     """Start the network of one node; returns when its rules are in force for what is known by then.
 
     `wiring` is what gives Pods their links; what is returned does that and the rest. `flows` is told what calls the
-    node's kernel sees; `dns` is the cluster's.
+    node's kernel sees; `dns` is the cluster's; `enforcers` are those of nodes that have started, and gets this one's.
     """
     # In this order: the proxy (Services), then policies, then flows. Each adds itself here.
     context.supervisor.component(f"rules of the Pod network {context.node}", context.pods.keep_rules)
@@ -79,9 +80,10 @@ async def start(
     await proxy.start()
     informers = plane.informers(POLICY, context.supervisor)
     enforcing = replace(context, client=plane.client(POLICY), informers=informers)
-    policies = PolicyEnforcer(enforcing, flows, wiring, dns=dns)
+    policies = PolicyEnforcer(enforcing, flows, wiring, dns=dns, neighbours=enforcers)
     closing.callback(policies.close)
     await policies.start()
+    enforcers.append(policies)
     reader = FlowReader(context, context.pods.cluster_range, flows)
     closing.callback(reader.close)
     await reader.start()

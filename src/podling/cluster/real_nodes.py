@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from podling.cluster.data_dir import DataDir
     from podling.cluster.options import Options
     from podling.kubelet.settings import Settings
+    from podling.network.policy.enforcer import PolicyEnforcer
     from podling.network.service_ranges import ServiceRanges
     from podling.reach.policy import Party
 
@@ -88,6 +89,7 @@ class RealNodes:
         self._nodes: list[_RealNode] = []
         self._services: ServiceRanges | None = None
         self._dns: Party | None = None
+        self._enforcers: list[PolicyEnforcer] = []
 
     async def prepare(self) -> None:
         """Put up the Pod networks: from then on the nodes have addresses."""
@@ -227,7 +229,9 @@ class RealNodes:
             self._options.pod_connections,
         )  # fmt: skip
         assert self._dns is not None
-        pods = await networks.start(context, plane, node.cni or node.network, node.closing, flows, self._dns)
+        pods = await networks.start(
+            context, plane, node.cni or node.network, node.closing, flows, self._dns, self._enforcers
+        )
         kubelet = make_kubelet(
             node.name,
             plane,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +93,19 @@ class Node:
     async def policy(self, name: str, spec: dict[str, Any]) -> None:
         await self.ask("POST", NETWORK_POLICIES.path("default"), {"metadata": {"name": name}, "spec": spec})
 
-    async def pod(self, name: str, **metadata: Any) -> str:
-        spec = {"nodeName": "here", "containers": [{"name": "c", "image": "i"}], "terminationGracePeriodSeconds": 0}
+    async def pod(self, name: str, nodeName: str = "here", **metadata: Any) -> str:  # noqa: N803 - the wire's name
+        spec = {"nodeName": nodeName, "containers": [{"name": "c", "image": "i"}], "terminationGracePeriodSeconds": 0}
         body = {"metadata": {"name": name, "labels": {"app": "a"}, **metadata}, "spec": spec}
         return (await self.ask("POST", PODS.path("default"), body))["metadata"]["uid"]
 
     async def wire(self, uid: str, name: str) -> str:
         return (await self.pods.attach(uid, "default", name, ""))[0]
+
+    def peers(self) -> str:
+        """Return what nft shows of the table: peers stand in sets of it."""
+        return run_and_wait(
+            ["nsenter", f"--net={self.space}", "nft", "list", "table", "inet", table_name("t")]
+        ).decode()
 
     def isolated(self) -> set[str]:
         """Return the addresses that the kernel has in its map of isolated Pods."""
@@ -224,8 +230,6 @@ def test_what_was_wired_before_is_under_policies_at_the_start(tmp_path: Path) ->
         address = await node.wire(uid, "web")
         node.policies.close()
         informers = node.plane.informers(POLICY)
-        from dataclasses import replace
-
         context = replace(node.policies._context, informers=informers)
         second = PolicyEnforcer(context, node.sink, node.links)  # type: ignore[arg-type]
         await second.start()
@@ -335,3 +339,33 @@ def test_restored_where_somebody_undoes_it(tmp_path: Path) -> None:
             assert node.isolated() == {address}
 
     held(tmp_path, scenario)
+
+
+def test_neighbours_learn_of_a_pod_before_it_says_its_address(tmp_path: Path) -> None:
+    """A Pod of one node is a peer in the rules of the others when attach returns, and until it is gone."""
+
+    async def scenario(node: Node) -> None:
+        spec = {"podSelector": {}, "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "a"}}}]}]}
+        await node.policy("from-a", spec)
+        context, neighbours = node.policies._context, [node.policies]
+        there = replace(context, node="there", informers=node.plane.informers(POLICY))
+        other = PolicyEnforcer(there, node.sink, Links(), neighbours=neighbours)  # type: ignore[arg-type]
+        other._replace = _nothing  # type: ignore[method-assign]  # both nodes are one namespace here
+        other._commit = _nothing  # type: ignore[method-assign]
+        await other.start()
+        uid = await node.pod("far", nodeName="there")
+        await other.attach(uid, "default", "far", "10.0.1.7")
+        assert "10.0.1.7" in node.peers()
+        await node.ask("PATCH", PODS.path("default", "far"), {"metadata": {"labels": {"more": "b"}}})
+        await asyncio.sleep(0.1)
+        assert "10.0.1.7" in node.peers()
+        await node.ask("DELETE", PODS.path("default", "far"))
+        await asyncio.sleep(0.1)
+        assert "10.0.1.7" not in node.peers()
+        other.close()
+
+    held(tmp_path, scenario)
+
+
+async def _nothing(*_: object) -> None:
+    """Leave the kernel alone."""

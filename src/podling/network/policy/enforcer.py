@@ -23,6 +23,8 @@ from podling.reach.policy import compile_policy, party_of
 from podling.reach.policy_index import PolicyIndex
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from podling.api.encoded import Encoded
     from podling.api.types.core_v1 import Pod
     from podling.client.flows import FlowSink
@@ -46,9 +48,18 @@ class PolicyEnforcer:
     """The policies of one node. `close` lets go of the kernel; the rules stay."""
 
     def __init__(
-        self, context: NetworkContext, flows: FlowSink, wiring: PodNetwork, *, dns: Party | None = None
+        self,
+        context: NetworkContext,
+        flows: FlowSink,
+        wiring: PodNetwork,
+        *,
+        dns: Party | None = None,
+        neighbours: Sequence[PolicyEnforcer] = (),
     ) -> None:
-        """`wiring` knows which Pods have which addresses here; `dns`, at its node, counts as a Pod."""
+        """`wiring` knows which Pods have which addresses here; `dns`, at its node, counts as a Pod.
+
+        `neighbours` are the started enforcers of the other nodes of this process: they are told of a new Pod at once.
+        """
         self._context = context
         self._wiring = wiring
         self._dns = dns
@@ -56,6 +67,9 @@ class PolicyEnforcer:
         self._pods = context.informers.of(PODS)
         self._attached: dict[str, str] = {}
         """The addresses of this node's Pods, by uid."""
+        self._elsewhere: dict[str, str] = {}
+        """Addresses that Pods of other nodes were given, for as long as the Pods are there."""
+        self._neighbours = neighbours
         self._keys: dict[str, PodKey] = {}
         """By what the index knows those of them that it was told of."""
         self._awaited: dict[str, asyncio.Future[None]] = {}
@@ -117,14 +131,18 @@ class PolicyEnforcer:
         self._dirty.set()
 
     def _take_in(self, uid: str, pod: Pod, *, gone: bool = False) -> None:
-        """Tell the index of a Pod: one of this node by the address that it was given, others by what they say."""
-        address = self._attached.get(uid, "")
+        """Tell the index of a Pod: by the address that it was given, where that is known, else by what it says."""
+        if gone:
+            self._elsewhere.pop(uid, None)
+        attached = self._attached.get(uid, "")
         here = pod.spec.node_name == self._context.node
-        party = None if gone or (here and not address) else party_of(pod, address)
-        if party is not None or not address:
+        party = None
+        if not gone and (attached or not here):
+            party = party_of(pod, attached or self._elsewhere.get(uid, ""))
+        if party is not None or not attached:
             key = (pod.metadata.namespace, uid)
             self._index.set_pod(key, party)
-            if address:
+            if attached:
                 self._keys[uid] = key
 
     # What the node does.
@@ -135,6 +153,15 @@ class PolicyEnforcer:
         pod = await self._known(uid, namespace, name)
         if pod is not None:
             self._take_in(uid, pod)
+        await self._flush()
+        for other in self._neighbours:
+            if other is not self and pod is not None:
+                await other.learn(uid, pod, address)
+
+    async def learn(self, uid: str, pod: Pod, address: str) -> None:
+        """Take in a Pod that was just given its address on another node, before its status says so."""
+        self._elsewhere[uid] = address
+        self._take_in(uid, pod)
         await self._flush()
 
     async def _known(self, uid: str, namespace: str, name: str) -> Pod | None:
@@ -149,7 +176,7 @@ class PolicyEnforcer:
         try:
             async with self._context.clock.timeout(_PATIENCE):
                 await asyncio.shield(waiter)
-            return None  # the handler has taken it in
+            return self._pods.get(name, namespace)
         except TimeoutError:
             self._awaited.pop(uid, None)
         try:
