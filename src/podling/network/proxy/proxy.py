@@ -39,6 +39,8 @@ SETTINGS: Final = {
 upstream's proxy sets."""
 _MOST_TRACKED: Final = "net.netfilter.nf_conntrack_max"
 _TRACKED: Final = 131072
+_AT_ONCE: Final = 32
+"""Services planned for in one turn of the loop: some milliseconds."""
 _POD: Final = "~"
 """What the owners begin with that are Pods: where a Service wants the same, it goes before them."""
 
@@ -158,8 +160,7 @@ class Proxy:
         before = dict(self._installed.owners())
         wanted = {f"{obj.namespace}/{obj.name}": NOTHING for obj in self._services}
         wanted |= dict.fromkeys((*self._forwarded, *marked), NOTHING)
-        for key in wanted:
-            wanted[key] = self._plan(key)
+        wanted = await self._plan_all(wanted)
         self._is_whole = True  # unless somebody touches it from now on
         try:
             await asyncio.to_thread(self._installed.install, wanted)
@@ -174,7 +175,7 @@ class Proxy:
         revision = self._slices.revision
         marked, self._marked = self._marked, {}
         before = {key: self._installed.of(key) for key in marked}
-        wanted = {key: self._plan(key) for key in marked}
+        wanted = await self._plan_all(marked)
         wanted = {key: rules for key, rules in wanted.items() if rules != before[key]}
         if wanted:
             await self._carry_out(wanted, marked)
@@ -183,7 +184,8 @@ class Proxy:
 
     def _release(self, keys: Iterable[str]) -> None:
         for key in keys:
-            for waiter in self._waiters.pop(key, ()):
+            # One that was marked again meanwhile waits for the next turn.
+            for waiter in self._waiters.pop(key, ()) if key not in self._marked else ():
                 if not waiter.done():
                     waiter.set_result(None)
 
@@ -218,6 +220,15 @@ class Proxy:
                 self._to_flush.set()
                 raise
             self._programmed.reached(revision)
+
+    async def _plan_all(self, keys: Iterable[str]) -> dict[str, ServiceRules]:
+        """Plan for many; what changes meanwhile is marked anew. The loop is left to others now and then."""
+        wanted = {}
+        for number, key in enumerate(keys, 1):
+            wanted[key] = self._plan(key)
+            if number % _AT_ONCE == 0:
+                await self._context.clock.sleep(0)
+        return wanted
 
     def _plan(self, key: str) -> ServiceRules:
         if key.startswith(_POD):
