@@ -266,3 +266,21 @@ def test_connections_are_bounded_and_cut_off_when_idle(run, monkeypatch, bound):
             assert addresses(await tcp(server, WEB)) == ["10.96.0.50"]
 
     run(main())
+
+
+def test_a_port_that_is_taken_is_an_error_and_holds_nothing(run):
+    """Somebody answers UDP there already: the start fails, and the TCP port is free again."""
+
+    async def main():
+        async with running() as (server, _):
+            taken = server._host.datagrams("127.0.0.1", 0)
+            port = taken.getsockname()[1]
+            other = DnsServer(server._host, server._answers, server._forwarder, SystemClock(), server.supervisor)
+            with pytest.raises(OSError, match="Address already in use"):
+                await other.start("127.0.0.1", port)
+            server._host.listen("127.0.0.1", port).close()
+            taken.close()
+            assert await other.start("127.0.0.1", port) == port
+            await other.close()
+
+    run(main())
