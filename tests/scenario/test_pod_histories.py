@@ -15,9 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from podling.aio.chance import Chance
+from podling.api.types.core_v1 import PodCondition
 from podling.kubelet import effects
 from podling.kubelet.probes.prober import Prober
 from podling.lifecycle import conditions, facts, status
+from podling.runtime.sim.runtime import SimRuntime
 from tests.scenario.histories import History
 
 PROVE = os.environ.get("PODLING_PROVE") == "1"
@@ -110,13 +112,29 @@ def forget_the_probes(monkeypatch) -> None:
     monkeypatch.setattr(Prober, "keep", lambda self, containers: None)
 
 
+def forget_the_unready(monkeypatch) -> None:
+    def careless(pod, phase, statuses):
+        return PodCondition(type="ContainersReady", status="True")
+
+    monkeypatch.setattr(conditions, "_containers_ready", careless)
+
+
+def forget_the_namespaces(monkeypatch) -> None:
+    async def lazy(self, sandbox):
+        await self._clock.sleep(100)
+
+    monkeypatch.setattr(SimRuntime, "remove_sandbox", lazy)
+
+
 BUGS = {
     "side by side": forget_the_living,
     "restart count fell": forget_the_count,
     "left its final phase": forget_the_end,
     "a gate of it is shut": forget_the_gates,
+    "are not": forget_the_unready,
     "never gone": forget_to_let_go,
     "outlive their Pods": forget_the_probes,
+    "holds on to Pods that are gone": forget_the_namespaces,
 }
 
 
