@@ -13,7 +13,7 @@ down: setup ## stop it, and leave nothing behind but its data
 	@$(BIN)/podling down
 
 test: setup-dev ## the whole suite, under ten minutes on two cores
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup-dev ## style, types, layers, and generated files being current
 	$(BIN)/ruff check .
