@@ -81,7 +81,7 @@ class BlockedPackets:
         policy = "/".join(policies[0]) if len(policies) == 1 else ""
         node, port = self._context.node, packet.destination_port
         self._flows.blocked(Block(node, protocol, packet.source, packet.destination, port, policy, direction.value), 1)
-        if not self._counting:
+        if not self._counting and not self._context.supervisor.is_stopping:
             self._counting = True
             self._context.supervisor.job("blocked packets", self._count())
 
