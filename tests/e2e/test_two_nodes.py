@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from podling.cli.admin import ask as ask_admin
+from podling.cluster.data_dir import DataDir
 from podling.lifecycle.traffic import EGRESS, INGRESS
-from podling.linux import namespaces
+from podling.linux import mounts, namespaces
 from podling.linux.netlink import Netlink
-from podling.network.links import link_prefix, node_link_prefix
+from podling.network.links import link_prefix, node_link_prefix, table_name
 from tests.running import RunningCluster, busybox_archive, eventually, free_port, pod_manifest
 from tests.throughput import throughput
 from tests.two_nodes import (
@@ -65,6 +66,19 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
             yield two
         finally:
             cluster.podling("down", check=False)
+        assert left_over(two.data) == []
+
+
+def left_over(data: DataDir) -> list[str]:
+    """Return what a cluster that is down has left in the kernel."""
+    prefixes = (link_prefix(data.instance), node_link_prefix(data.instance))
+    with Netlink() as netlink:
+        found = [link.name for link in netlink.links() if link.name.startswith(prefixes)]
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
+    found += [line for line in tables.splitlines() if table_name(data.instance) in line]
+    found += [point.target for point in mounts.table() if data.instance in point.target]
+    found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/podling-{data.instance}")]
+    return [*found, *([str(data.run)] if data.run.exists() else [])]
 
 
 EXTERNAL = str(IPv4Address(int(IPv4Address(OUTSIDE)) + (1 << 16)))
@@ -452,3 +466,6 @@ def test_a_node_that_is_no_more_wanted_goes(two: TwoNodes) -> None:
         prefix = node_link_prefix(two.data.instance)
         assert [link.name for link in netlink.links() if link.name.startswith(prefix)] == []
     assert ask(two.pod_caller("client-1"), TCP, two.address("server-1"), PORT).server == "server-1"
+    two.cluster.podling("down", "--keep-pods")
+    two.cluster.up("--nodes", "2")
+    two.cluster.kubectl("wait", "--for=condition=Ready", f"node/{two.nodes[1]}", "--timeout=20s")

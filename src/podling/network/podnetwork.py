@@ -247,11 +247,15 @@ class RoutedPodNetwork:
         async with self._lock:
             address = self._addresses.allocate(uid)
             link = self._link(uid)
-            await self._there(lambda: self._wire(link, address, netns, traffic))
-            # Element and link are both there before any process of the Pod is.
             batch = Batch(self.table)
             batch.add_elements(sources.LINKS.name, [sources.element(link, address)])
-            await asyncio.to_thread(self._commit, batch)
+
+            def wire() -> None:
+                # Element and link are both there before any process of the Pod is.
+                self._wire(link, address, netns, traffic)
+                self._commit(batch)
+
+            await self._there(wire)
         return [str(address)]
 
     def _wire(self, link: str, address: IPv4Address, netns: str, traffic: Traffic) -> None:
