@@ -119,6 +119,33 @@ def test_balancers_are_told_whether_the_node_has_endpoints(cluster: RunningClust
     eventually(lambda: check() == (0, {}))
 
 
+def test_near_endpoints_go_before_far_ones(cluster: RunningCluster) -> None:
+    """Where hints say for which zone an endpoint is, the node's zone decides, and follows its label."""
+    made = service(cluster, "near", selector=None)
+    for name in ("zone-a", "zone-b"):
+        web(cluster, name, name)
+    cluster.wait_ready("zone-a", "zone-b")
+    addresses = {name: cluster.get("pod", name)["status"]["podIP"] for name in ("zone-a", "zone-b")}
+    tree = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "near-1", "labels": {"kubernetes.io/service-name": "near"}},
+        "addressType": "IPv4",
+        "endpoints": [
+            {"addresses": [ip], "conditions": {"ready": True}, "hints": {"forZones": [{"name": zone}]}}
+            for zone, ip in addresses.items()
+        ],
+        "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
+    }
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(tree))
+    address, node = made["spec"]["clusterIP"], cluster.get("nodes")["items"][0]["metadata"]["name"]
+    eventually(lambda: {page(address) for _ in range(20)} == {"zone-a", "zone-b"})
+    for zone in ("zone-a", "zone-b"):
+        cluster.kubectl("label", "node", node, "--overwrite", f"topology.kubernetes.io/zone={zone}")
+        eventually(lambda zone=zone: {page(address) for _ in range(20)} == {zone})
+    cluster.kubectl("label", "node", node, "topology.kubernetes.io/zone-")
+
+
 def test_rules_that_somebody_removes_come_back(cluster: RunningCluster) -> None:
     """A flushed or deleted table is laid down again at once, without anybody asking."""
     made = service(cluster, "mended")

@@ -12,7 +12,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from podling.api.resources import ENDPOINT_SLICES, SERVICES
+from podling.api.resources import ENDPOINT_SLICES, NODES, SERVICES
+from podling.client.transport import Selection
 from podling.linux.namespaces import read_sysctl
 from podling.linux.nf_tables import TableWatch
 from podling.network.proxy.chains import Facts
@@ -22,7 +23,7 @@ from podling.network.proxy.programmed import Programmed
 from podling.network.proxy.rules import NOTHING, ServiceRules, plan
 from podling.network.proxy.stale import forget, to_look_at
 from podling.network.proxy.table import table_name
-from podling.reach.endpoints import SERVICE_NAME
+from podling.reach.endpoints import SERVICE_NAME, ZONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -63,6 +64,8 @@ class Proxy:
         self._services = context.informers.of(SERVICES)
         self._slices = context.informers.of(ENDPOINT_SLICES)
         self._slices.add_index("service", _service_of)
+        self._nodes = context.informers.of(NODES, Selection(fields=f"metadata.name={context.node}"))
+        self._zone = ""
         self._installed = Installed(context.host.network_namespace, table_name(context.instance), facts)
         self._watch: TableWatch | None = None
         self._forwarded: dict[str, ServiceRules] = {}
@@ -85,6 +88,8 @@ class Proxy:
             await self._context.pods.set_sysctl(_MOST_TRACKED, str(_TRACKED))
         await self._services.wait_synced()
         await self._slices.wait_synced()
+        await self._nodes.wait_synced()
+        self._nodes.on_change(self._node_changed)
         self._services.on_change(self._service_changed)
         self._slices.on_change(self._slice_changed)
         await self._install()
@@ -123,6 +128,14 @@ class Proxy:
         for obj in (old, new):
             for key in _service_of(obj) if obj is not None else ():
                 self._mark(key)
+
+    def _node_changed(self, old: Encoded | None, new: Encoded | None) -> None:
+        del old
+        zone = new.labels.get(ZONE, "") if new is not None else ""
+        if zone != self._zone:
+            self._zone = zone
+            for obj in self._services:
+                self._mark(f"{obj.namespace}/{obj.name}")
 
     def _mark(self, key: str) -> None:
         self._marked[key] = None
@@ -238,7 +251,7 @@ class Proxy:
         if service is None:
             return NOTHING
         slices = [self._slices.view(obj) for obj in self._slices.indexed("service", key)]
-        return plan(service, slices, self._context.node, self._facts, self._installed.of(key))
+        return plan(service, slices, self._context.node, self._facts, self._installed.of(key), zone=self._zone)
 
 
 def _service_of(obj: Encoded) -> tuple[str, ...]:

@@ -93,8 +93,10 @@ def plan(
     node: str,
     facts: Facts,
     before: ServiceRules = NOTHING,
+    *,
+    zone: str = "",
 ) -> ServiceRules:
-    """Return what a Service is in the rules of `node`, in the order that it had `before`."""
+    """Return what a Service is in the rules of `node` (in `zone`), in the order that it had `before`."""
     spec = service.spec
     addresses = [address for address in spec.cluster_ips or (spec.cluster_ip,) if _is_ipv4(address)]
     if spec.type == "ExternalName" or not addresses or _OTHERS_PROXY in service.metadata.labels:
@@ -103,7 +105,7 @@ def plan(
     for address in addresses:
         made.elements[ch.CLUSTER.name, IPv4Address(address).packed] = None
     for port in spec.ports:
-        choice = choose(service, port, slices, node)
+        choice = choose(service, port, slices, node, zone=zone)
         made.port(port, choice, addresses, before)
     health = spec.health_check_node_port
     if not (health and spec.type == "LoadBalancer" and is_externally_local(service)):
