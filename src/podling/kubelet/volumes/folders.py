@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 _PAGES: Final = re.compile(r"HugePages(?:-(\d+[KMG])i)?\Z")
 
 
-def empty_dir(path: Path, source: EmptyDirVolumeSource, group: int | None, memory: int | None) -> None:
-    """Make an emptyDir at `path` unless it is there; `memory` bounds one that lives in memory."""
+def empty_dir(path: Path, source: EmptyDirVolumeSource, group: int | None, memory: int | None) -> str:
+    """Make an emptyDir at `path` unless it is there, and return that; `memory` bounds one that lives in memory."""
     pages = _PAGES.match(source.medium)
     if source.medium not in {"", "Memory"} and pages is None:
         raise ValueError(f'unknown storage medium "{source.medium}"')
     if path.exists() and (not source.medium or os.path.ismount(path)):
-        return
+        return str(path)
     fresh = path.with_name(f".{path.name}")
     trees.remove_tree(fresh)
     fresh.mkdir(parents=True, mode=0o700)
@@ -46,6 +46,7 @@ def empty_dir(path: Path, source: EmptyDirVolumeSource, group: int | None, memor
     fresh.chmod(0o2777 if group is not None else 0o777)
     if fresh != path:
         fresh.rename(path)
+    return str(path)
 
 
 def host_path(source: HostPathVolumeSource) -> str:

@@ -8,6 +8,7 @@ made, memory file systems first, and never what a hostPath points to.
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
 
 from podling.api.errors import StatusError
@@ -16,7 +17,7 @@ from podling.api.times import to_wire_micro
 from podling.kubelet.objects import MissingReference
 from podling.kubelet.volumes.claims import ClaimFailure, folder_of, give_to_group, is_read_only
 from podling.kubelet.volumes.subpath import FOLDER as SUB_PATHS
-from podling.kubelet.volumes.writer import write_projection
+from podling.kubelet.volumes.writer import ProjectedFile, write_projection
 from podling.lifecycle.limits import every_container_limits, pod_limit
 
 if TYPE_CHECKING:
@@ -109,39 +110,40 @@ class DiskVolumes:
         self._clock = clock
 
     async def prepare(self, pod: Pod, addresses: Sequence[str]) -> Mapping[str, str]:
-        paths: dict[str, str] = {}
+        works: dict[str, Callable[[], str]] = {}
         for volume in pod.spec.volumes:
             try:
-                paths[volume.name] = await self._make(pod, volume, addresses)
+                works[volume.name] = await self._gather(pod, volume, addresses)
             except ClaimFailure as failure:
                 raise VolumeFailure(str(failure)) from failure
             except (MissingReference, ValueError, OSError, StatusError) as failure:
                 raise VolumeFailure(_set_up_failed(volume.name, str(failure))) from failure
-        return paths
+        # All of it at once: each way to another thread and back waits for the loop.
+        return await self._aside(_make_all, works) if works else {}
 
-    async def _make(self, pod: Pod, volume: Volume, addresses: Sequence[str]) -> str:
+    async def _gather(self, pod: Pod, volume: Volume, addresses: Sequence[str]) -> Callable[[], str]:
+        """Ask for what a volume is made from; return the work on the disk that makes it, which returns its path."""
         from podling.kubelet.volumes import folders
 
         if volume.host_path is not None:
-            return await self._aside(folders.host_path, volume.host_path)
+            return functools.partial(folders.host_path, volume.host_path)
         if volume.image is not None:
-            return ""
+            return str
         claimed = await self._claims.volume_of(pod, volume) if self._claims is not None else None
         if claimed is not None:
-            return await self._claimed(pod, volume, claimed)
+            shown = await self._claimed(pod, volume, claimed)
+            return lambda: shown
         path = self._path(pod, volume)
         security = pod.spec.security_context
         group = security.fs_group if security is not None else None
         if volume.empty_dir is not None:
             size = self._memory_size(pod, volume.empty_dir)
-            await self._aside(folders.empty_dir, path, volume.empty_dir, group, size)
-            return str(path)
+            return functools.partial(folders.empty_dir, path, volume.empty_dir, group, size)
         files = await self._payloads.gather(pod, volume, addresses)
         if files is None:
             raise VolumeFailure(_set_up_failed(volume.name, "no volume plugin matched"))
         revision = to_wire_micro(self._clock.time()).translate({ord(c): "_" for c in "-T:"}).rstrip("Z")
-        await self._aside(write_projection, path, files, revision, group)
-        return str(path)
+        return functools.partial(_project, path, files, revision, group)
 
     async def _claimed(self, pod: Pod, volume: Volume, claimed: PersistentVolume) -> str:
         path = await self._aside(folder_of, claimed)
@@ -190,6 +192,22 @@ class DiskVolumes:
             if folder.exists():
                 mounts.unmount_below(str(folder))
                 await self._aside(trees.remove_tree, folder)
+
+
+def _make_all(works: Mapping[str, Callable[[], str]]) -> Mapping[str, str]:
+    """Do each work in turn; `VolumeFailure` names the volume whose did not come off."""
+    paths = {}
+    for name, work in works.items():
+        try:
+            paths[name] = work()
+        except (ValueError, OSError) as failure:
+            raise VolumeFailure(_set_up_failed(name, str(failure))) from failure
+    return paths
+
+
+def _project(path: Path, files: Mapping[str, ProjectedFile], revision: str, group: int | None) -> str:
+    write_projection(path, files, revision, group)
+    return str(path)
 
 
 def _set_up_failed(name: str, why: str) -> str:
