@@ -104,7 +104,9 @@ class Kubelet:
         claims = ClaimVolumes(client, self._newest_node)
         volumes: Volumes = SimulatedVolumes(payloads, claims)
         if settings.root is not None:
-            volumes = DiskVolumes(settings.root, payloads, clock, lambda: _memory_of(self.node), claims)
+            volumes = DiskVolumes(
+                settings.root, payloads, clock, lambda: _memory_of(self.node), claims, secrets_in_memory=True
+            )
         environment = EnvironmentBuilder(
             references, settings.addresses, lambda: self.node.allocatable, self._services.variables
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
 
 from podling.api.errors import StatusError
@@ -99,8 +100,14 @@ class DiskVolumes:
         clock: Clock,
         memory: Callable[[], int | None] = lambda: None,
         claims: ClaimVolumes | None = None,
+        *,
+        secrets_in_memory: bool = False,
     ) -> None:
-        """`memory` gives the bytes that Pods of this node can have: no volume in memory is larger."""
+        """`memory` gives the bytes that Pods of this node can have: no volume in memory is larger.
+
+        With `secrets_in_memory` what is projected of Secrets, tokens and Pods never lies on a disk, as upstream has it.
+        """
+        self._secrets_in_memory = secrets_in_memory
         self._claims = claims
         self._owned: dict[tuple[str, str], None] = {}
         """By Pod uid and volume name, the claims that were given to the Pod's fsGroup."""
@@ -143,7 +150,8 @@ class DiskVolumes:
         if files is None:
             raise VolumeFailure(_set_up_failed(volume.name, "no volume plugin matched"))
         revision = to_wire_micro(self._clock.time()).translate({ord(c): "_" for c in "-T:"}).rstrip("Z")
-        return functools.partial(_project, path, files, revision, group)
+        in_memory = self._secrets_in_memory and volume.config_map is None
+        return functools.partial(_project, path, files, revision, group, in_memory=in_memory)
 
     async def _claimed(self, pod: Pod, volume: Volume, claimed: PersistentVolume) -> str:
         path = await self._aside(folder_of, claimed)
@@ -205,7 +213,14 @@ def _make_all(works: Mapping[str, Callable[[], str]]) -> Mapping[str, str]:
     return paths
 
 
-def _project(path: Path, files: Mapping[str, ProjectedFile], revision: str, group: int | None) -> str:
+def _project(
+    path: Path, files: Mapping[str, ProjectedFile], revision: str, group: int | None, *, in_memory: bool
+) -> str:
+    if in_memory and not os.path.ismount(path):
+        from podling.linux import mounts
+
+        path.mkdir(parents=True, exist_ok=True)
+        mounts.tmpfs(str(path), mode=0o755)
     write_projection(path, files, revision, group)
     return str(path)
 
