@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from podling.api.annotations import MIRROR
-from podling.api.errors import StatusError, forbidden
-from podling.api.resources import PODS
-from podling.apiserver.identity.nodes import node_of
+from podling.api.errors import StatusError, forbidden, not_found
+from podling.api.resources import NODES, PODS
+from podling.api.validation.shape import typed
+from podling.apiserver.identity.nodes import node_of, references
 
 if TYPE_CHECKING:
     from podling.apiserver.admission.operation import Operation
@@ -29,6 +30,12 @@ _OWN_LABELS = frozenset(
         "node.kubernetes.io/windows-build",
     }
 )
+_REFERENCES = {
+    "serviceaccounts": "a service account",
+    "secrets": "secrets",
+    "configmaps": "configmaps",
+    "persistentvolumeclaims": "persistentvolumeclaims",
+}
 _OWN_LABEL_SPACES = ("kubelet.kubernetes.io", "node.kubernetes.io")
 _LEASES = "kube-node-lease"
 
@@ -87,6 +94,30 @@ class NodeRestriction:
             )
         if tree.get("spec", {}).get("nodeName", "") != node:
             raise _refuse(operation, f'node "{node}" can only create pods with spec.nodeName set to itself')
+        self._check_owner(operation, node)
+        # What a Pod on a node refers to the node may read: it must not write itself a Pod that refers to everything.
+        named = {plural for plural, _ in references(typed(PODS.type, tree))}
+        for plural, what in _REFERENCES.items():
+            if plural in named:
+                raise _refuse(operation, f'node "{node}" can not create pods that reference {what}')
+
+    def _check_owner(self, operation: Operation, node: str) -> None:
+        owners = operation.tree["metadata"].get("ownerReferences") or []
+        if len(owners) > 1:
+            raise _refuse(operation, f'node "{node}" can only create pods with a single owner reference set to itself')
+        owner = owners[0] if owners else {}
+        if (owner.get("apiVersion"), owner.get("kind"), owner.get("name")) != ("v1", "Node", node):
+            raise _refuse(operation, f'node "{node}" can only create pods with an owner reference set to itself')
+        if not owner.get("controller"):
+            why = "can only create pods with a controller owner reference set to itself"
+            raise _refuse(operation, f'node "{node}" {why}')
+        if owner.get("blockOwnerDeletion"):
+            raise _refuse(operation, f'node "{node}" must not set blockOwnerDeletion on an owner reference')
+        found = self._registry.find(NODES, "", node)
+        if found is None:
+            raise not_found("", "nodes", node)
+        if owner.get("uid") != found.uid:
+            raise _refuse(operation, f"node {node} UID mismatch: expected {found.uid} got {owner.get('uid', '')}")
 
     def _admit_node(self, operation: Operation, node: str) -> None:
         if operation.name != node:

@@ -31,6 +31,11 @@ class ServiceAccount:
         if MIRROR in (tree["metadata"].get("annotations") or {}):
             if spec.get("serviceAccountName"):
                 raise forbidden("", "pods", operation.name, "a mirror pod may not reference service accounts")
+            for volume in spec.get("volumes") or ():
+                sources = (volume.get("projected") or {}).get("sources") or ()
+                if any(source.get("serviceAccountToken") for source in sources):
+                    why = "a mirror pod may not use ServiceAccountToken volume projections"
+                    raise forbidden("", "pods", operation.name, why)
             return
         name = spec.get("serviceAccountName") or "default"
         spec["serviceAccountName"] = spec["serviceAccount"] = name

@@ -161,7 +161,7 @@ class Union:
 def references(pod: Pod) -> set[tuple[str, str]]:
     """Return what a Pod names in its namespace: pairs of resource and name."""
     spec = pod.spec
-    found = {("serviceaccounts", spec.service_account_name or "default")}
+    found = {("serviceaccounts", spec.service_account_name)} if spec.service_account_name else set()
     found.update(("secrets", secret.name) for secret in spec.image_pull_secrets)
     containers: tuple[Container | EphemeralContainer, ...] = (
         *spec.init_containers,

@@ -195,7 +195,7 @@ class TokenIssuer:
         claims: dict[str, Any] = {kind.lower(): {"name": name, "uid": found.uid}}
         if kind == "Pod":
             spec = found.view(resources.PODS.type).spec
-            if (spec.service_account_name or "default") != account:
+            if spec.service_account_name != account:  # a mirror Pod has none, and gets no token
                 why = "to pod running with different serviceaccount name."
                 raise bad_request(f'cannot bind token for serviceaccount "{account}" {why}')
             node = self._lookup(resources.NODES, "", spec.node_name) if spec.node_name else None
