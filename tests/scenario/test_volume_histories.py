@@ -205,7 +205,7 @@ def give_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def remove_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_path, "must_go", lambda volume: local_path.is_ours(volume) and not _is_retained(volume))
+    monkeypatch.setattr(local_path, "must_go", lambda it: it.status.phase == "Bound" and not _is_retained(it))
 
 
 def remove_never(monkeypatch: pytest.MonkeyPatch) -> None:

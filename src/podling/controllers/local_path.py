@@ -51,9 +51,10 @@ def wants_volume(claim: PersistentVolumeClaim, storage_class: StorageClass | Non
     """Whether a claim waits for this provisioner, and is due."""
     if claim.spec.volume_name or claim.metadata.deletion_timestamp is not None or storage_class is None:
         return False
-    if claim.metadata.annotations.get(PROVISIONER) != NAME or storage_class.provisioner != NAME:
+    if storage_class.provisioner != NAME or waits_for_consumer(claim, storage_class):
         return False
-    return not waits_for_consumer(claim, storage_class)
+    # A Node is selected where no volume was found: then the binder has nothing to add.
+    return SELECTED_NODE in claim.metadata.annotations or claim.metadata.annotations.get(PROVISIONER) == NAME
 
 
 def why_not(claim: PersistentVolumeClaim, storage_class: StorageClass) -> str:

@@ -8,6 +8,7 @@ seen of volumes.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from podling.aio.workqueue import WorkQueue
@@ -18,7 +19,7 @@ from podling.controllers.volume_binding import plan_claim, plan_volume
 from podling.placement.volumes import audience, audiences, claims_of, class_of_claim, class_of_volume, is_bound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Iterable
 
     from podling.api.encoded import Encoded
     from podling.api.types.core_v1 import PersistentVolume, PersistentVolumeClaim, Pod
@@ -197,19 +198,24 @@ class PersistentVolumes:
         return min((meta.name for meta in found if (meta.creation_timestamp or "") == youngest), default="")
 
     async def _perform(self, step: Step) -> None:
-        try:
-            if step.volume is not None:
-                await self._client.update(PERSISTENT_VOLUMES, step.volume)
-            if step.volume_status is not None:
-                await self._client.update_status(PERSISTENT_VOLUMES, step.volume_status)
-            if step.claim is not None:
-                await self._client.update(PERSISTENT_VOLUME_CLAIMS, step.claim)
-            if step.claim_status is not None:
-                await self._client.update_status(PERSISTENT_VOLUME_CLAIMS, step.claim_status)
-        except StatusError as refusal:
-            if not refusal.is_not_found:
-                raise
-            return
+        writes: list[Awaitable[object]] = []
+        if step.volume is not None:
+            volume = self._client.update(PERSISTENT_VOLUMES, step.volume)
+            writes.append(volume)
+        if step.volume_status is not None:
+            volume = self._client.update_status(PERSISTENT_VOLUMES, step.volume_status)
+            writes.append(volume)
+        if step.claim is not None:
+            claim = self._client.update(PERSISTENT_VOLUME_CLAIMS, step.claim)
+            writes.append(claim)
+        if step.claim_status is not None:
+            claim = self._client.update_status(PERSISTENT_VOLUME_CLAIMS, step.claim_status)
+            writes.append(claim)
+        for outcome in await asyncio.gather(*writes, return_exceptions=True):
+            if isinstance(outcome, StatusError) and outcome.is_not_found:
+                return
+            if isinstance(outcome, BaseException):
+                raise outcome
         for said in step.said:
             uid = said.about.metadata.uid
             if self._said.get(uid) != said.message:

@@ -3,9 +3,10 @@
     claim    Pending ── a volume is chosen, named on both sides ──▶ Bound ── its volume is gone, or another's ──▶ Lost
     volume   Available ── named for a claim ──▶ Bound ── the claim is gone ──▶ Released ── cannot be deleted ──▶ Failed
 
-A binding is four writes: the volume names the claim, the volume is Bound, the claim names the volume, the claim is
-Bound. Each look says the next one alone; the watch shows it, and the next look follows. So a binding that broke off
-anywhere goes on from where it stands. Invariant: the volume names the claim first, so that two claims never share one.
+A binding is four writes: the volume names the claim; the volume is Bound, and the claim names the volume; the claim is
+Bound. Each look says what is next, at most those two that may be made at once; the watch shows it, and the next look
+follows. So a binding that broke off anywhere goes on from where it stands. Invariant: the volume names the claim first,
+so that two claims never share one.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do next: one write at the most, and what to say."""
+    """What to do next, and what to say; of several writes none waits for another."""
 
     volume: PersistentVolume | None = None
     """To be written whole, but for its status."""
@@ -198,14 +199,16 @@ def _bind(volume: PersistentVolume, claim: PersistentVolumeClaim) -> Step:
     held = volume.spec.claim_ref
     if held is None or held.uid != claim.metadata.uid:
         return Step(volume=given_to(volume, claim))
-    if volume.status.phase != "Bound":
-        return _phase(volume, "Bound")
+    marked = _phase(volume, "Bound")
     if not is_bound(claim):
         told = {BIND_COMPLETED: "yes"}
         if not claim.spec.volume_name:
             told[BOUND_BY_CONTROLLER] = "yes"
         spec = replace(claim.spec, volume_name=volume.metadata.name)
-        return Step(claim=replace(claim, metadata=_annotated(claim.metadata, told), spec=spec))
+        named = replace(claim, metadata=_annotated(claim.metadata, told), spec=spec)
+        return Step(volume_status=marked.volume_status, claim=named)
+    if marked is not NOTHING:
+        return marked
     status = replace(claim.status, phase="Bound", access_modes=volume.spec.access_modes)
     if claim.status.phase != "Bound" or not claim.status.capacity:
         status = replace(status, capacity=volume.spec.capacity)

@@ -32,13 +32,15 @@ def node(name: str, *, ready: bool = True, **spec: Any) -> Node:
     [
         (claim(cls="local", annotations=ASKS), False),
         (claim(cls="local", annotations=ASKS | SELECTED), True),
-        (claim(cls="local", annotations=SELECTED), False),
+        (claim(cls="local", annotations=SELECTED), True),
         (claim(cls="local", annotations=ASKS | SELECTED, spec={"volumeName": "v"}), False),
         (claim(cls="local", annotations=ASKS | SELECTED, meta={"deletionTimestamp": "2026-01-01T00:00:00Z"}), False),
     ],
 )
 def test_who_gets_a_volume(asking: PersistentVolumeClaim, wanted: bool) -> None:
-    """A claim that the binder has handed over, and for which a Node was selected."""
+    """A claim for which a Node was selected; one that is due at once when the binder has handed it over."""
+    at_once = claim(cls="local", annotations=ASKS)
+    assert local_path.wants_volume(at_once, AT_ONCE) and not local_path.wants_volume(claim(cls="local"), AT_ONCE)
     assert local_path.wants_volume(asking, CLASS) is wanted
     assert not local_path.wants_volume(asking, storage_class("other", provisioner="a/b"))
 
