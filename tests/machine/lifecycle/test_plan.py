@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from podling.api.types.core_v1 import Container
+from podling.api.types.core_v1 import Container, ContainerRestartRule, ContainerRestartRuleOnExitCodes
 from podling.lifecycle import actions as act
 from podling.lifecycle.facts import ProbeFacts
 from podling.lifecycle.termination import Cause
@@ -16,6 +16,9 @@ from tests.machine.lifecycle.world import World, pod
 
 SIDECAR = Container(name="proxy", image="proxy", restart_policy="Always")
 INIT = Container(name="setup", image="setup")
+ALL_AT_3 = ContainerRestartRule(
+    action="RestartAllContainers", exit_codes=ContainerRestartRuleOnExitCodes(operator="In", values=(3,))
+)
 
 
 def kinds(world: World) -> list[str]:
@@ -387,7 +390,9 @@ def test_no_history_breaks_the_rules(data):
     """
     policy = data.draw(st.sampled_from(["Always", "OnFailure", "Never"]))
     init = data.draw(st.sampled_from([(), (INIT,), (SIDECAR,), (INIT, SIDECAR)]))
-    world = World(pod(Container(name="web"), Container(name="log"), init=init, restart=policy, grace=5))
+    rules = data.draw(st.sampled_from([(), (ALL_AT_3,)]))
+    web = Container(name="web", restart_policy_rules=rules)
+    world = World(pod(web, Container(name="log"), init=init, restart=policy, grace=5))
     for _ in range(data.draw(st.integers(5, 40))):
         world.look()
         choices = (
@@ -406,7 +411,7 @@ def test_no_history_breaks_the_rules(data):
                 world.wait(data.draw(st.sampled_from([0.5, 10, 300, 700])))
             case "exit":
                 name = data.draw(st.sampled_from(["web", "log", "setup", "proxy"]))
-                world.exits(name, data.draw(st.integers(0, 1)))
+                world.exits(name, data.draw(st.sampled_from([0, 1, 3])))
             case "condemn":
                 alive = [c.id for c in world.view.containers if c.is_running and c.name != "setup"]
                 if alive:
