@@ -190,16 +190,20 @@ class DiskVolumes:
         await self._remove(uid, self._root / uid)
 
     async def _remove(self, uid: str, *folders: Path) -> None:
-        from podling.linux import mounts, trees
-
         self._payloads.forget(uid)
         self._owned = {key: None for key in self._owned if key[0] != uid}
         if self._claims is not None:
             self._claims.forget(uid)
         for folder in folders:
             if folder.exists():
-                mounts.unmount_below(str(folder))
-                await self._aside(trees.remove_tree, folder)
+                await self._aside(_take_away, folder)
+
+
+def _take_away(folder: Path) -> None:
+    from podling.linux import mounts, trees
+
+    mounts.unmount_below(str(folder))
+    trees.remove_tree(folder)
 
 
 def _make_all(works: Mapping[str, Callable[[], str]]) -> Mapping[str, str]:

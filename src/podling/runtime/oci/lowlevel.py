@@ -76,15 +76,17 @@ class LowLevel:
             syscalls.mount("", str(cgroup.ROOT), "", syscalls.MS_REC | syscalls.MS_PRIVATE)
             syscalls.umount2(str(self._hierarchies.v2), syscalls.MNT_DETACH)
 
-    def look(self, paths: Iterable[str]) -> None:
-        """Let the program see what is mounted at `paths` and below them by now.
+    def foreign(self, paths: Iterable[str]) -> Sequence[str]:
+        """Return the paths that need a `look` before a container mounts them: none where the program sees all."""
+        return [path for path in paths if not self._is_own(path)] if self._around and self._thread else ()
+
+    def look(self, paths: Sequence[str]) -> None:
+        """Let the program see what is mounted at `paths` and below them by now. Runs in a thread.
 
         Its namespace is a copy: of mounts that came later only the shared ones arrive there. Where one is missing, the
         next process starts from a new copy; whoever runs keeps the old one.
         """
-        wanted = [path for path in map(os.path.realpath, paths) if not self._is_own(path)]
-        if not self._around or not self._thread or not wanted:
-            return
+        wanted = list(map(os.path.realpath, paths))
         known = {(point.target, point.root) for point in mounts.table(f"/proc/self/task/{self._thread}/mountinfo")}
         points = mounts.table()
         concerned = {mounts.holding(path, points) for path in wanted}

@@ -206,7 +206,9 @@ class OciRuntime:
                 if record.log_path:
                     Path(record.log_path).parent.mkdir(parents=True, exist_ok=True)
                 place = self._layout.roots / record.id
-                self._low_level.look(mount.host_path for mount in config.mounts if mount.host_path)
+                foreign = self._low_level.foreign(mount.host_path for mount in config.mounts if mount.host_path)
+                if foreign:
+                    await asyncio.to_thread(self._low_level.look, foreign)
                 await asyncio.to_thread(
                     bundles.prepare, bundle, record, pod.config, image, layers, mounted, around, place
                 )
