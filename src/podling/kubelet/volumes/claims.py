@@ -137,6 +137,7 @@ def give_to_group(path: str, group: int, policy: str | None) -> None:
     """
     from podling.linux import trees
 
+    path = str(Path(path).resolve())  # whoever made the volume may have meant a link; below it none is followed
     top = Path(path).lstat()
     if not stat.S_ISDIR(top.st_mode):
         return
