@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -416,7 +417,8 @@ def test_each_node_is_itself(two: TwoNodes) -> None:
 
 
 def test_the_nodes_survive_a_kill(two: TwoNodes) -> None:
-    """After kill -9 and `up` the Pods of both nodes are the same, and so are links and namespaces."""
+    """After kill -9 and `up` the Pods of both nodes are the same, and so are links and namespaces; meanwhile every call
+    from node to node, to a Pod, a Service and the outside, is answered."""
 
     def state() -> dict[str, tuple[str, str, int]]:
         return {
@@ -439,16 +441,36 @@ def test_the_nodes_survive_a_kill(two: TwoNodes) -> None:
 
     eventually(lambda: len(links()) == 1 + 4)  # what earlier tests deleted is gone
     before, wired = state(), links()
-    handle = os.pidfd_open(two.cluster.pid)
-    os.kill(two.cluster.pid, signal.SIGKILL)
-    select.select([handle], [], [], 10)
-    os.close(handle)
-    two.cluster.up()  # as many nodes as before
-    two.cluster.wait_ready(*before)
+    two.apply(*services())
+    client = two.pod_caller("client-2")
+    service = two.cluster.get("service", "one")["spec"]["clusterIP"]
+    asked = {"server-1": (before["server-1"][0], PORT), "one": (service, 80), "outside": (OUTSIDE, PORT)}
+    answers: list[tuple[str, str, str]] = []
+    ending = threading.Event()
+
+    def go_on_asking() -> None:
+        while not ending.wait(0.01):
+            for name, (address, port) in asked.items():
+                for protocol in (TCP, UDP):
+                    # TCP would try again; a datagram that is dropped stays so.
+                    answers.append((name, protocol, ask(client, protocol, address, port).server))
+
+    asking = threading.Thread(target=go_on_asking)
+    asking.start()
+    try:
+        handle = os.pidfd_open(two.cluster.pid)
+        os.kill(two.cluster.pid, signal.SIGKILL)
+        select.select([handle], [], [], 10)
+        os.close(handle)
+        two.cluster.up()  # as many nodes as before
+        two.cluster.wait_ready(*before)
+    finally:
+        ending.set()
+        asking.join()
     assert state() == before
     assert links() == wired
-    client = two.pod_caller("client-2")
-    assert ask(client, TCP, before["server-1"][0], PORT) == Answer("server-1", client.addresses[0])
+    assert len(answers) > 60
+    assert [it for it in answers if it[2] != {"one": "server-1"}.get(it[0], it[0])] == []
 
 
 def test_a_node_that_is_no_more_wanted_goes(two: TwoNodes) -> None:
