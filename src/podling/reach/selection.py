@@ -16,10 +16,13 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from podling.api.types.core_v1 import Service, ServicePort
     from podling.api.types.discovery_v1 import Endpoint, EndpointSlice
+
+    Offers = Mapping[tuple[str, str], Sequence[tuple[int, EndpointSlice]]]
+    """By name and protocol of a port: its number, and who offers it."""
 
 PROGRAMMED: Final = "podling.dev/programmed"
 """A proxy's word on its node's Lease: the revision of EndpointSlices up to which everything is in its rules."""
@@ -77,15 +80,32 @@ def is_externally_local(service: Service) -> bool:
     return is_external(service) and service.spec.external_traffic_policy == "Local"
 
 
+def by_port(slices: Iterable[EndpointSlice], *, family: int = 4) -> Offers:
+    """Return the slices of a Service by the name and protocol of what they offer, each with the port's number."""
+    offers: dict[tuple[str, str], list[tuple[int, EndpointSlice]]] = {}
+    for one in slices:
+        for offered in one.ports if one.address_type == f"IPv{family}" else ():
+            if offered.port:
+                offers.setdefault((offered.name or "", offered.protocol or "TCP"), []).append((offered.port, one))
+    return offers
+
+
 def choose(
     service: Service, port: ServicePort, slices: Iterable[EndpointSlice], node: str, *, zone: str = "", family: int = 4
 ) -> Choice:
     """Return where `node` (in `zone`) sends new connections to `port`: upstream's categories of endpoints."""
-    found = _endpoints(port, slices, family)
+    return choose_among(service, port, by_port(slices, family=family), node, zone=zone, family=family)
+
+
+def choose_among(
+    service: Service, port: ServicePort, offers: Offers, node: str, *, zone: str = "", family: int = 4
+) -> Choice:
+    """Do the same where the slices were taken apart before, once for all ports of the Service."""
+    found = _endpoints(offers.get((port.name, port.protocol or "TCP"), ()), family)
+    near = _near(found, node, zone)
     cluster: list[Target] = []
     local: list[Target] = []
     if not is_internally_local(service) or is_external(service):
-        near = _near(found, node, zone)
         cluster = _pick(found, node, lambda endpoint: is_ready(endpoint) and near(endpoint)) or _pick(
             found, node, _still_serves
         )
@@ -101,23 +121,15 @@ def _still_serves(endpoint: Endpoint) -> bool:
     return is_serving(endpoint) and is_terminating(endpoint)
 
 
-def _endpoints(port: ServicePort, slices: Iterable[EndpointSlice], family: int) -> list[tuple[Endpoint, int]]:
-    """Return the endpoints that have the port, each with its number of it; of two with one address, the ready one."""
+def _endpoints(offered: Iterable[tuple[int, EndpointSlice]], family: int) -> list[tuple[Endpoint, int]]:
+    """Return the endpoints that have a port, each with its number of it; of two with one address, the ready one."""
     by_address: dict[tuple[str, int], Endpoint] = {}
-    for one in slices:
-        if one.address_type != f"IPv{family}":
-            continue
-        numbers = [
-            offered.port
-            for offered in one.ports
-            if (offered.name or "") == port.name and (offered.protocol or "TCP") == (port.protocol or "TCP")
-        ]
-        for number in numbers:
-            for endpoint in one.endpoints if number else ():
-                address = endpoint.addresses[0]
-                key = (address, number or 0)
-                if _is_address(address, family) and (key not in by_address or is_ready(endpoint)):
-                    by_address[key] = endpoint
+    for number, one in offered:
+        for endpoint in one.endpoints:
+            address = endpoint.addresses[0]
+            key = (address, number)
+            if _is_address(address, family) and (key not in by_address or is_ready(endpoint)):
+                by_address[key] = endpoint
     return [(endpoint, number) for (_, number), endpoint in by_address.items()]
 
 

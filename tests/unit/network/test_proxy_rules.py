@@ -14,7 +14,7 @@ from podling.api.types.discovery_v1 import EndpointSlice
 from podling.network.proxy import chains as ch
 from podling.network.proxy.chains import Drop, External, ExternalLocal, Facts, Internal, Learn, Refuse, Spread
 from podling.network.proxy.claims import Changes, Claims
-from podling.network.proxy.rules import NOTHING, arranged, frontend_key, plan
+from podling.network.proxy.rules import MOST_ELEMENTS, NOTHING, arranged, frontend_key, plan
 from podling.reach.selection import Target
 
 FACTS = Facts(IPv4Network("10.244.0.0/16"), IPv4Address("10.244.0.1"), "pdx")
@@ -121,6 +121,20 @@ def test_one_endpoint_more_or_less_moves_at_most_one_other():
     after = made(web(), cut(*addresses[:50], *addresses[51:]), before=before)
     gone = {place for place, value in before.elements.items() if after.elements.get(place, 0) != value}
     assert len(gone) == 4  # its place, the last one's, its hairpin, and the way over so many
+
+
+def test_one_service_is_bounded():
+    """Ports times addresses times endpoints are more than anybody needs: what is too much is left out, and counted."""
+    ports = [{"name": f"p{n}", "port": n + 1, "protocol": "TCP"} for n in range(600)]
+    externals = [f"203.0.{n // 250}.{n % 250}" for n in range(500)]
+    endpoints = [{"addresses": [f"10.244.0.{n}"], "nodeName": "n1"} for n in range(2, 252)]
+    offered = [{"name": port["name"], "port": 8080, "protocol": "TCP"} for port in ports]
+    slices = [from_tree(EndpointSlice, {"addressType": "IPv4", "endpoints": endpoints, "ports": offered})]
+    rules = plan(web(ports=ports, externalIPs=externals), slices, "n1", FACTS)
+    assert len(rules.elements) < 4 * MOST_ELEMENTS
+    assert rules.passed_over > 0
+    assert at(rules, ch.SERVICES, port=600) == Internal(Spread(1))
+    assert made(web(), cut(*(f"10.244.0.{n}" for n in range(2, 252)))).passed_over == 0
 
 
 @given(st.lists(st.integers(1, 30), unique=True), st.lists(st.integers(1, 30), unique=True))

@@ -250,8 +250,12 @@ class Proxy:
         service = self._services.get(name, namespace)
         if service is None:
             return NOTHING
+        before = self._installed.of(key)
         slices = [self._slices.view(obj) for obj in self._slices.indexed("service", key)]
-        return plan(service, slices, self._context.node, self._facts, self._installed.of(key), zone=self._zone)
+        rules = plan(service, slices, self._context.node, self._facts, before, zone=self._zone)
+        if rules.passed_over and rules.passed_over != before.passed_over:
+            log.warning("Service %s is too large: %d endpoints or addresses are left out", key, rules.passed_over)
+        return rules
 
 
 def _service_of(obj: Encoded) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from podling.network.proxy import chains as ch
 from podling.network.proxy.chains import Drop, External, ExternalLocal, Internal, Learn, Refuse, Spread
-from podling.reach.selection import choose, is_externally_local, is_internally_local
+from podling.reach.selection import by_port, choose_among, is_externally_local, is_internally_local
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 PROTOCOLS: Final = {"TCP": 6, "UDP": 17, "SCTP": 132}
 _OTHERS_PROXY: Final = "service.kubernetes.io/service-proxy-name"
 _DEFAULT_AFFINITY: Final = 10800
+MOST_ELEMENTS: Final = 1 << 16
+"""The bound of what one Service may come to, its ports times its addresses times its endpoints."""
 
 Value: TypeAlias = "bytes | Chain | None"
 Elements: TypeAlias = "dict[tuple[str, bytes], Value]"
@@ -52,6 +54,8 @@ class ServiceRules:
     remembered: Mapping[bytes, Remembered] = field(default_factory=dict)
     health: tuple[int, int] | None = None
     """The health check's port, and how many local endpoints it has to tell of."""
+    passed_over: int = 0
+    """How many endpoints and addresses are left out, because one Service may have so many elements and no more."""
 
 
 NOTHING: Final = ServiceRules()
@@ -104,14 +108,15 @@ def plan(
     made = _Making(service, node, facts)
     for address in addresses:
         made.elements[ch.CLUSTER.name, IPv4Address(address).packed] = None
+    offers = by_port(slices)
     for port in spec.ports:
-        choice = choose(service, port, slices, node, zone=zone)
+        choice = choose_among(service, port, offers, node, zone=zone)
         made.port(port, choice, addresses, before)
     health = spec.health_check_node_port
     if not (health and spec.type == "LoadBalancer" and is_externally_local(service)):
-        return ServiceRules(made.elements, made.order, made.remembered)
+        return ServiceRules(made.elements, made.order, made.remembered, None, made.passed_over)
     local = {target.address for (_, here), order in made.order.items() if here for target in order}
-    return ServiceRules(made.elements, made.order, made.remembered, (health, len(local)))
+    return ServiceRules(made.elements, made.order, made.remembered, (health, len(local)), made.passed_over)
 
 
 def _is_ipv4(text: str) -> bool:
@@ -134,12 +139,20 @@ class _Making:
         spec = service.spec
         config = spec.session_affinity_config
         seconds = config.client_ip.timeout_seconds if config is not None and config.client_ip is not None else None
+        ports = max(len(spec.ports), 1)
+        self._balanced = list(dict.fromkeys(self._ingress()))
+        external = list(dict.fromkeys((*filter(_is_ipv4, spec.external_ips), *self._balanced)))
+        self._external_addresses = external[: MOST_ELEMENTS // ports]
+        faces = len(self._external_addresses) + 2
+        self._most = max(MOST_ELEMENTS // (ports * faces), 1)
+        self.passed_over = len(external) - len(self._external_addresses)
         self._affinity = (seconds or _DEFAULT_AFFINITY) if spec.session_affinity == "ClientIP" else 0
 
     def port(self, port: ServicePort, choice: Choice, addresses: Iterable[str], before: ServiceRules) -> None:
         """Add what one port of the Service is."""
         for local, wanted in ((False, choice.cluster), (True, choice.local)):
-            order = arranged(before.order.get((port.name, local), ()), wanted)
+            order = arranged(before.order.get((port.name, local), ()), wanted[: self._most])
+            self.passed_over += len(wanted) - len(order)
             if order:
                 self.order[port.name, local] = order
             for target in order:
@@ -148,15 +161,14 @@ class _Making:
         protocol = PROTOCOLS[port.protocol or "TCP"]
         for address in addresses:
             self._internal(port, choice, frontend_key(address, protocol, port.port))
-        balanced = list(self._balanced())
-        for address in dict.fromkeys((*filter(_is_ipv4, self._service.spec.external_ips), *balanced)):
+        for address in self._external_addresses:
             self._external(port, choice, frontend_key(address, protocol, port.port))
-        for address in balanced:
+        for address in self._balanced:
             self._fence(address, frontend_key(address, protocol, port.port))
         if port.node_port and self._service.spec.type in ("NodePort", "LoadBalancer"):
             self._external(port, choice, frontend_key("", protocol, port.node_port))
 
-    def _balanced(self) -> Iterator[str]:
+    def _ingress(self) -> Iterator[str]:
         balancer = self._service.status.load_balancer
         if self._service.spec.type == "LoadBalancer" and balancer is not None:
             for ingress in balancer.ingress:
