@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.scenario.node import OneNode, running
+from podling.runtime.sim.runtime import Fault
+from tests.scenario.node import OneNode, gone, running
 
 RULE = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}}
 
@@ -53,5 +54,47 @@ def test_the_whole_pod_begins_anew(run):
             reasons = [e.reason for e in await node.events()]
             assert reasons.count("Killing") == 1
             assert "FailedPreStopHook" not in reasons
+
+    run(main())
+
+
+def restarting(pod: Any) -> bool:
+    conditions = pod.status.conditions if pod is not None else ()
+    return any(c.type == "AllContainersRestarting" and c.status == "True" for c in conditions)
+
+
+def test_a_kubelet_that_was_killed_meanwhile_goes_on_with_it(run):
+    """Killed while containers die, and back a minute later: told all the while, gone through with, once."""
+
+    async def main():
+        async with OneNode() as node:
+            await node.create(**watched({"lasts": 10, "exitCode": 88}, {}))
+            await node.until(running)
+            node.runtime.faults["stop_container"] = Fault(1, 5.0, "Unavailable", "not now")
+            assert await node.until(restarting) == 12
+            state = await node.stop_kubelet()
+            await node.clock.advance(60)
+            assert restarting(await node.pod())
+            await node.start_kubelet(state)
+            await node.until(lambda pod: running(pod) and not restarting(pod), limit=10)
+            pod = await node.pod()
+            told_of = (*pod.status.init_container_statuses, *pod.status.container_statuses)
+            assert {told.name: told.restart_count for told in told_of} == {"setup": 1, "watcher": 1, "web": 1}
+
+    run(main())
+
+
+def test_a_pod_that_is_deleted_meanwhile_goes(run):
+    """Deletion goes before beginning anew, and has its hooks and grace again."""
+
+    async def main():
+        async with OneNode() as node:
+            await node.create(**watched({"lasts": 10, "exitCode": 88}, {}))
+            await node.until(running)
+            node.runtime.faults["stop_container"] = Fault(1, 5.0, "Unavailable", "not now")
+            await node.until(restarting)
+            await node.delete(grace=3)
+            assert await node.until(gone, limit=60) < 30
+            assert await node.runtime.list_sandboxes() == []
 
     run(main())
