@@ -1,8 +1,9 @@
 """Pods wired by CNI plugins, as their specification says, in place of our own wiring.
 
-Owns the calls (ADD, CHECK, DEL, VERSION: environment, standard input, chains with `prevResult`) and a record for each
-Pod, from which everything is taken back later: also after a restart, and when the configuration has changed meanwhile.
-What the plugins do in the kernel is theirs, and not looked into.
+Owns the calls (ADD, CHECK, DEL, STATUS, VERSION: environment, standard input, chains with `prevResult`) and a record
+for each Pod, from which everything is taken back later: also after a restart, and when the configuration has changed
+meanwhile. What the plugins do in the kernel is theirs, and not looked into. GC is not called: it would take back what
+another runtime of this machine has by the same network.
 
 Invariants: a record is on disk before the first plugin is called, and goes after the last has been told DEL; the chain
 is taken back in the reverse order; a chain that fails half way is taken back at once.
@@ -80,6 +81,11 @@ class CniPodNetwork:
                 raise BadConfiguration(str(failure)) from failure
             if network.version not in (answer.get("supportedVersions") or ()):
                 raise BadConfiguration(f'plugin {plugin["type"]} does not support config version "{network.version}"')
+            if network.knows_status:
+                try:
+                    await self._call("STATUS", plugin["type"], cni_config.request(network, plugin, {}, None), {})
+                except WiringFailed as failure:
+                    raise BadConfiguration(str(failure)) from failure
         self._records.mkdir(parents=True, exist_ok=True)
         self._network = network
 
@@ -196,7 +202,7 @@ class CniPodNetwork:
             raise WiringFailed(f"{where}: {error.strerror or error}") from error
         if done.code != 0:
             raise WiringFailed(f"{where}: {cni_config.complaint_of(done.stdout, done.stderr)}")
-        if command in {"DEL", "CHECK"}:
+        if command in {"DEL", "CHECK", "STATUS"}:
             return {}  # that it ended well is the answer
         try:
             answer = msgspec.json.decode(done.stdout)

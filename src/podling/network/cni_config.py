@@ -40,6 +40,11 @@ class Network:
     checked: bool = True
 
     @property
+    def knows_status(self) -> bool:
+        """Whether STATUS exists: since 1.1.0."""
+        return VERSIONS.index(self.version) >= VERSIONS.index("1.1.0")
+
+    @property
     def tells_results(self) -> bool:
         """Whether CHECK exists and DEL is told what ADD has returned: since 0.4.0."""
         return VERSIONS.index(self.version) >= VERSIONS.index("0.4.0")

@@ -26,7 +26,7 @@ asked=$(cat)
 printf '%s\\t%s\\t%s\\t%s\\t%s\\n' "$CNI_COMMAND" "$name" "$CNI_CONTAINERID" "$CNI_NETNS" "$asked" >> "$here/calls"
 if [ -e "$here/$name.$CNI_COMMAND.fails" ]; then cat "$here/$name.$CNI_COMMAND.fails"; exit 1; fi
 case $CNI_COMMAND in
-  VERSION) echo '{"cniVersion": "1.0.0", "supportedVersions": ["0.4.0", "1.0.0"]}' ;;
+  VERSION) echo '{"cniVersion": "1.0.0", "supportedVersions": ["0.4.0", "1.0.0", "1.1.0"]}' ;;
   ADD) echo '{"cniVersion": "1.0.0", "by": "'$name'", "interfaces": [{"name": "host"}, {"name": "eth0", "sandbox": "x"}],
        "ips": [{"address": "10.9.0.1/24", "interface": 0}, {"address": "10.9.0.7/24", "interface": 1}]}' ;;
 esac
@@ -150,6 +150,19 @@ def test_what_was_added_is_known_after_a_kill(tmp_path: Path) -> None:
     held(tmp_path, scenario)
 
 
+def test_newer_plugins_are_asked_how_they_are(tmp_path: Path) -> None:
+    """At the start, since 1.1.0: one that is not able to wire Pods says so before there is one."""
+
+    async def scenario(plugins: Plugins) -> None:
+        await plugins.again().start()
+        assert names(plugins.calls()) == ["VERSION first", "STATUS first", "VERSION second", "STATUS second"]
+        plugins.fail("second", "STATUS", '{"code": 50, "msg": "no daemon"}')
+        with pytest.raises(BadConfiguration, match=r"\(status\): no daemon"):
+            await plugins.again().start()
+
+    held(tmp_path, scenario, {**CHAIN, "cniVersion": "1.1.0"})
+
+
 @pytest.mark.parametrize("answer", ["", "[]", "nonsense", '{"ips": []}'])
 def test_an_answer_that_is_none_fails(tmp_path: Path, answer: str) -> None:
     """Whatever a plugin prints, the Pod is not taken for wired without an address."""
@@ -166,7 +179,7 @@ def test_an_answer_that_is_none_fails(tmp_path: Path, answer: str) -> None:
 @pytest.mark.parametrize(
     ("configuration", "words"),
     [
-        ({**CHAIN, "cniVersion": "1.1.0"}, 'does not support config version "1.1.0"'),
+        ({**CHAIN, "cniVersion": "0.3.1"}, 'does not support config version "0.3.1"'),
         ({**CHAIN, "plugins": [{"type": "absent"}]}, 'failed to find plugin "absent" in path'),
     ],
 )
