@@ -82,10 +82,6 @@ class Proxy:
 
     async def start(self) -> None:
         """Put all that is known into the rules; from then on follow."""
-        for name, value in SETTINGS.items():
-            await self._context.pods.set_sysctl(name, value)
-        if 0 < int(read_sysctl(_MOST_TRACKED) or 0) < _TRACKED:
-            await self._context.pods.set_sysctl(_MOST_TRACKED, str(_TRACKED))
         await self._services.wait_synced()
         await self._slices.wait_synced()
         await self._nodes.wait_synced()
@@ -93,9 +89,17 @@ class Proxy:
         self._services.on_change(self._service_changed)
         self._slices.on_change(self._slice_changed)
         await self._install()
+        await self._set_sysctls()
         self._context.supervisor.component(f"proxy {self._context.node}", self._run)
         self._context.supervisor.component(f"stale flows {self._context.node}", self._flush)
         self._context.supervisor.component(f"proxy's word {self._context.node}", self._programmed.tell)
+
+    async def _set_sysctls(self) -> None:
+        """Set what the rules need of the node; only once they are in force is 127.0.0.1 safe to be forwarded from."""
+        for name, value in SETTINGS.items():
+            await self._context.pods.set_sysctl(name, value)
+        if 0 < int(read_sysctl(_MOST_TRACKED) or 0) < _TRACKED:
+            await self._context.pods.set_sysctl(_MOST_TRACKED, str(_TRACKED))
 
     def forward(self, pod: str, rules: ServiceRules) -> None:
         """Have ports of the node lead to a Pod, by its uid, or no more."""
