@@ -32,8 +32,8 @@ async def _remove(data: DataDir) -> None:
     for node in data.further_nodes():
         await remove_node(data, node)
     await teardown(data.path, data.instance)
-    await proxy.teardown(data.instance)
     await podnetwork.teardown(data.path, data.instance)
+    await proxy.teardown(data.instance)  # it guards what a setting opens, which is put back by now
     await asyncio.to_thread(remove_table, data.instance)
 
 
