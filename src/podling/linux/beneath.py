@@ -71,6 +71,7 @@ def bind_to(descriptor: int, target: Path) -> None:
         there = None
     if there is not None:
         if (there.st_dev, there.st_ino) == (source.st_dev, source.st_ino):
+            mounts.only_follow(str(target))
             return
         release(target)
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -79,6 +80,7 @@ def bind_to(descriptor: int, target: Path) -> None:
     else:
         target.touch(mode=0o640)
     mounts.bind(f"/proc/self/fd/{descriptor}", str(target))
+    mounts.only_follow(str(target))
 
 
 def release(target: Path) -> None:

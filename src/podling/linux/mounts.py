@@ -83,6 +83,7 @@ def bind_mapped(source: str, target: str, users: str, *, recursive: bool = True)
     tree = _mapped(source, users, recursive=recursive)
     try:
         syscalls.move_mount(tree, target)
+        only_follow(target)
     finally:
         os.close(tree)
 
@@ -114,6 +115,14 @@ def share(path: str) -> None:
     if not any(point.target == path for point in table()):
         bind(path, path)
     syscalls.mount("", path, "", syscalls.MS_SHARED)
+
+
+def only_follow(target: str) -> None:
+    """Let what is mounted below a bind's source arrive at `target`, and nothing that is unmounted here go back.
+
+    A bind of a shared mount is its peer: to unmount what lies below the one unmounts it below the other.
+    """
+    syscalls.mount("", target, "", syscalls.MS_SLAVE)
 
 
 def tmpfs(target: str, *, size: int | None = None, mode: int = 0o1777, flags: int = 0) -> None:

@@ -109,6 +109,22 @@ def test_links_that_lead_out_are_refused(volume: Path, place: Path, wanted: str,
     assert not place.exists()
 
 
+@pytest.mark.root
+def test_to_end_a_part_unmounts_nothing_of_the_machine(volume: Path, place: Path) -> None:
+    """What somebody mounts below a shared source shows in its part, and stays where it is when the part goes."""
+    disk = volume / "part" / "disk"
+    disk.mkdir(parents=True)
+    place.parent.mkdir()
+    for folder in (volume, place.parent):
+        mounts.share(str(folder))
+    shown(volume, "part", place)
+    mounts.tmpfs(str(disk))
+    (disk / "file").write_text("")
+    assert (place / "disk" / "file").exists()
+    mounts.unmount_below(str(place.parent))
+    assert (disk / "file").exists()
+
+
 @contextmanager
 def attacker(*names: Path) -> Iterator[None]:
     """Exchanges what the first two names stand for, as fast as it can."""
