@@ -72,9 +72,9 @@ def test_a_holder_that_nobody_wrote_down_is_found_by_its_group(tmp_path: Path, u
     above = processes.parent(holder[0])
     assert above is not None
     held = group.child("holder").processes()
+    sandboxes.destroy(layout.pin("u-1", 0), group, None)
     assert holder[0] in held
     assert above[0] in held or not users
-    sandboxes.destroy(layout.pin("u-1", 0), group, None)
     for pid in (holder[0], *([above[0]] if users else [])):
         processes.reap(pid)
         assert processes.start_time(pid) is None
