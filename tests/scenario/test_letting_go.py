@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 
-from podling.api.resources import LEASES, PODS
+from podling.api.resources import ENDPOINT_SLICES, LEASES, PODS
 from podling.cluster.networks import PROXY
 from podling.kubelet.letting_go import LettingGo
+from podling.network.proxy.programmed import Programmed
 from podling.reach.selection import PROGRAMMED
 from podling.testing import SimulatedCluster
+from tests.scenario.test_endpoints import pod as stubborn
 from tests.scenario.test_endpoints import service
 
 EVER = str(10**12)
@@ -25,7 +30,8 @@ async def standing(cluster, *pods, **words):
     """Start the Pods on the first node, with proxies that have told these words; return how long a deletion takes."""
     informers = cluster._plane.informers(PROXY, cluster._supervisor)
     kubelet = cluster.nodes["node-0"].kubelet
-    kubelet._letting_go = LettingGo("node-0", informers, cluster.clock)
+    letting_go = LettingGo("node-0", informers, cluster.clock)
+    kubelet._shop = replace(kubelet._shop, letting_go=letting_go)
     await cluster.apply([*(pod(*words) for words in pods)])
     await cluster.advance(30)
     for node, word in words.items():
@@ -56,7 +62,7 @@ def test_it_goes_when_every_proxy_follows(run):
             assert await deletion("b") == 1.0
             assert await deletion("other") == 0
             assert await deletion("c") == 0
-            letting_go = cluster.nodes["node-0"].kubelet._letting_go
+            letting_go = cluster.nodes["node-0"].kubelet._shop.letting_go
             assert letting_go._following is None
             assert letting_go._waiting == {}
             assert cluster.failures == 0
@@ -87,5 +93,41 @@ def test_without_proxies_nobody_waits(run):
             await cluster.apply(service())
             deletion = await standing(cluster, ("a",), ("b",))
             assert await deletion("a") == 0
+
+    run(main())
+
+
+def test_a_proxy_tells_of_itself_once_and_then_while_somebody_goes(run):
+    """At rest nothing is written; the Lease need not be there yet at the start."""
+
+    async def main():
+        async with SimulatedCluster() as cluster:
+            await cluster.apply([service(), stubborn("a"), stubborn("b")])
+            plane, supervisor = cluster._plane, cluster._supervisor
+            slices = plane.informers(PROXY, supervisor).of(ENDPOINT_SLICES)
+            context = SimpleNamespace(client=plane.client(PROXY), node="node-0", clock=cluster.clock)
+            programmed = Programmed(context, slices)
+            supervisor.component("word", programmed.tell)
+
+            def told():
+                lease = cluster.get(LEASES, "node-0", "kube-node-lease")
+                return lease.metadata.annotations.get(PROGRAMMED) if lease is not None else None
+
+            programmed.reached(10)
+            await cluster.run_until(lambda: told() == "10")
+            await cluster.advance(30)
+            programmed.reached(11)
+            await cluster.advance(30)
+            assert told() == "10"
+            await cluster.client.delete(PODS, "a", "default")
+            await cluster.advance(1)
+            programmed.reached(12)
+            await cluster.advance(0)
+            assert told() == "12"
+            await cluster.advance(30)
+            programmed.reached(13)
+            await cluster.advance(1)
+            assert told() == "12"
+            assert cluster.failures == 0
 
     run(main())
