@@ -126,7 +126,7 @@ class RealNodes:
         """Have plugins wire the Pods of the one node there is; its address and what else its network does stay ours."""
         node = self._nodes[0]
         if len(self._nodes) > 1:
-            raise StartFailed("CNI plugins wire the Pods of one node only", "use --cni without --nodes")
+            raise StartFailed("CNI plugins wire the Pods of one node only", "use --cni with --nodes 1")
         if await node.network.attached():
             raise StartFailed("Pods of this cluster are wired already, and not by CNI plugins", "first: podling down")
         node.cni = CniPodNetwork(node.data, configuration.absolute(), node.host)
@@ -148,9 +148,8 @@ class RealNodes:
         folder = data.nodes / name
         for made in (folder, folder / "pods"):
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(
-            FileExistsError
-        ):  # credentials for registries are the cluster's, unless it has its own
+        # Credentials for registries are the cluster's, unless the node has its own.
+        with contextlib.suppress(FileExistsError):
             (folder / "config.json").symlink_to("../../config.json")
         await asyncio.to_thread(nodelink.ensure_namespaces, data.pin(name), name)
         network = RoutedPodNetwork(folder, data.instance, place=place)

@@ -7,14 +7,12 @@ They outlive Podling, as Pods do. The rules by which the machine takes from the 
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
 from typing import TYPE_CHECKING
 
 from podling.linux import namespaces
 from podling.linux.netlink import Netlink
 from podling.network.links import EVERYTHING, GATEWAY, UPLINK, mac, node_link_name
+from podling.network.wiring import ensure_veth
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address
@@ -34,7 +32,6 @@ def ensure_namespaces(pin: Path, node: str) -> None:
 def connect(instance: str, place: Place, machine: IPv4Address, mtu: int) -> None:
     """Link the node with the machine, whose address is `machine`; called again it mends what is missing."""
     link = node_link_name(instance, place.node)
-    outer, inner = mac(link, 0), mac(link, 1)
 
     def inside() -> bool:
         with Netlink() as node:
@@ -44,31 +41,13 @@ def connect(instance: str, place: Place, machine: IPv4Address, mtu: int) -> None
                 return False
             node.set_up(index)
             node.add_address(links["lo"], place.address)
-            node.add_neighbour(index, GATEWAY, outer)
+            node.add_neighbour(index, GATEWAY, mac(link, 0))
             node.add_route(EVERYTHING, interface=index, gateway=GATEWAY, source=place.address)
             return True
 
     with Netlink() as netlink:
-        try:
-            index = socket.if_nametoindex(link)
-        except OSError:
-            index = 0
-        if index and not namespaces.inside(place.namespace, inside):
-            # Its other end went with a namespace that is no more.
-            netlink.delete_link(link)
-            index = 0
-        if not index:
-            descriptor = os.open(place.namespace, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                netlink.create_veth(link, outer, UPLINK, inner, mtu=mtu, peer_namespace=descriptor)
-            finally:
-                os.close(descriptor)
-            index = socket.if_nametoindex(link)
-        with contextlib.suppress(ValueError):  # a kernel without IPv6
-            namespaces.write_sysctl(f"net/ipv6/conf/{link}/disable_ipv6", "1")
-        netlink.set_up(index)
-        namespaces.inside(place.namespace, inside)
-        netlink.add_neighbour(index, place.address, inner)
+        index = ensure_veth(netlink, link, place.namespace, mtu, inside)
+        netlink.add_neighbour(index, place.address, mac(link, 1))
         netlink.add_route(place.range, interface=index, gateway=place.address, source=machine)
 
 

@@ -1,9 +1,9 @@
 """The routed Pod network of one node: each Pod a /32 on a veth of its own, no bridge, no ARP.
 
-Owns the links, routes, neighbours and the nftables table `podling-<instance>` of one instance, in the network
-namespace of the node. The Pod's default route leads to 169.254.1.1, which no interface has: both ends know each other's
-link-layer address for good, so nobody asks. Every packet, also between two Pods of a node, passes the node's forward
-hook.
+Owns who has which link and address, the ranges, and the nftables table `podling-<instance>` of one instance, in the
+network namespace of the node; a single link is `wiring`'s. The Pod's default route leads to 169.254.1.1, which no
+interface has: both ends know each other's link-layer address for good, so nobody asks. Every packet, also between two
+Pods of a node, passes the node's forward hook.
 
 Invariants: a veth passes only the source address of its own Pod, or those of its own node's range, and nothing else
 comes in with an address of the instance's; an address is on disk before it is used; everything carries the instance's
@@ -15,10 +15,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -29,21 +27,19 @@ from podling.linux.nf_tables import Batch, Tables, TableWatch
 from podling.network import sources, sysctls
 from podling.network.addresses import OWN, Addresses
 from podling.network.links import (
-    EVERYTHING,
-    GATEWAY,
-    UPLINK,
     link_name,
     link_prefix,
-    mac,
     node_link_name,
     node_link_prefix,
     table_name,
 )
 from podling.network.ranges import DEFAULT, choose, part_of
 from podling.network.service_ranges import reserved
+from podling.network.wiring import wire_pod
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from ipaddress import IPv4Address, IPv4Network
 
     from podling.lifecycle.traffic import Traffic
 
@@ -252,56 +248,11 @@ class RoutedPodNetwork:
 
             def wire() -> None:
                 # Element and link are both there before any process of the Pod is.
-                self._wire(link, address, netns, traffic)
+                wire_pod(link, netns, address, self.gateway, self._mtu, traffic)
                 self._commit(batch)
 
             await self._there(wire)
         return [str(address)]
-
-    def _wire(self, link: str, address: IPv4Address, netns: str, traffic: Traffic) -> None:
-        outer, inner = mac(link, 0), mac(link, 1)
-
-        def inside() -> bool:
-            with Netlink() as pod:
-                found = next((item for item in pod.links() if item.name == UPLINK), None)
-                if found is None:
-                    return False
-                pod.set_up(found.index)
-                pod.add_address(found.index, address)
-                pod.add_neighbour(found.index, GATEWAY, outer)
-                pod.add_route(EVERYTHING, interface=found.index, gateway=GATEWAY)
-                if traffic.egress is not None:
-                    pod.shape(found.index, traffic.egress)
-                return True
-
-        with Netlink() as netlink:
-            try:
-                index = socket.if_nametoindex(link)
-            except OSError:
-                index = 0
-            if index and not namespaces.inside(netns, inside):
-                # A link whose other end is elsewhere belongs to a sandbox that is no more.
-                netlink.delete_link(link)
-                index = 0
-            if not index:
-                descriptor = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    netlink.create_veth(link, outer, UPLINK, inner, mtu=self._mtu, peer_namespace=descriptor)
-                finally:
-                    os.close(descriptor)
-                try:
-                    index = socket.if_nametoindex(link)
-                    with contextlib.suppress(ValueError):  # a kernel without IPv6
-                        namespaces.write_sysctl(f"net/ipv6/conf/{link}/disable_ipv6", "1")
-                    netlink.set_up(index)
-                    namespaces.inside(netns, inside)
-                except BaseException:
-                    netlink.delete_link(link)
-                    raise
-            if traffic.ingress is not None:
-                netlink.shape(index, traffic.ingress)
-            netlink.add_neighbour(index, address, inner)
-            netlink.add_route(IPv4Network((address, 32)), interface=index, source=self._addresses.gateway)
 
     async def detach(self, uid: str) -> None:
         """Take the link away and free the address."""

@@ -1,0 +1,80 @@
+"""A veth from a node to whoever is behind it, and the wiring of a Pod over one: links, addresses, routes, neighbours.
+
+Owns the netlink calls. Blocking, and in the network namespace of the thread that calls: the node's. Invariants: called
+again everything here mends what is missing and changes nothing else; a link is whole or not there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING
+
+from podling.linux import namespaces
+from podling.linux.netlink import Netlink
+from podling.network.links import EVERYTHING, GATEWAY, UPLINK, mac
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ipaddress import IPv4Address
+
+    from podling.lifecycle.traffic import Traffic
+
+
+def ensure_veth(netlink: Netlink, link: str, netns: str, mtu: int, configure: Callable[[], bool]) -> int:
+    """Return the index of `link`, whose other end is in the namespace pinned at `netns`; it is up.
+
+    `configure` is called in there: it sets the other end up, or says that there is none.
+    """
+    try:
+        index = socket.if_nametoindex(link)
+    except OSError:
+        index = 0
+    if index and not namespaces.inside(netns, configure):
+        # A link whose other end is elsewhere belongs to a sandbox or a node that is no more.
+        netlink.delete_link(link)
+        index = 0
+    if index:
+        netlink.set_up(index)
+        return index
+    descriptor = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        netlink.create_veth(link, mac(link, 0), UPLINK, mac(link, 1), mtu=mtu, peer_namespace=descriptor)
+    finally:
+        os.close(descriptor)
+    try:
+        index = socket.if_nametoindex(link)
+        with contextlib.suppress(ValueError):  # a kernel without IPv6
+            namespaces.write_sysctl(f"net/ipv6/conf/{link}/disable_ipv6", "1")
+        netlink.set_up(index)
+        namespaces.inside(netns, configure)
+    except BaseException:
+        netlink.delete_link(link)
+        raise
+    return index
+
+
+def wire_pod(link: str, netns: str, address: IPv4Address, node: IPv4Address, mtu: int, traffic: Traffic) -> None:
+    """Wire the Pod whose network namespace is pinned at `netns`; `node` is the node's own address."""
+
+    def inside() -> bool:
+        with Netlink() as pod:
+            found = next((item for item in pod.links() if item.name == UPLINK), None)
+            if found is None:
+                return False
+            pod.set_up(found.index)
+            pod.add_address(found.index, address)
+            pod.add_neighbour(found.index, GATEWAY, mac(link, 0))
+            pod.add_route(EVERYTHING, interface=found.index, gateway=GATEWAY)
+            if traffic.egress is not None:
+                pod.shape(found.index, traffic.egress)
+            return True
+
+    with Netlink() as netlink:
+        index = ensure_veth(netlink, link, netns, mtu, inside)
+        if traffic.ingress is not None:
+            netlink.shape(index, traffic.ingress)
+        netlink.add_neighbour(index, address, mac(link, 1))
+        netlink.add_route(IPv4Network((address, 32)), interface=index, source=node)
