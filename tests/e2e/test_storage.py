@@ -182,6 +182,7 @@ def test_ephemeral_volumes(cluster: RunningCluster) -> None:
     template = {"volumeClaimTemplate": {"spec": claim("x")["spec"]}}
     apply(cluster, pod("own", "echo scratch > /v/f; cat /v/f; sleep 3600", {"ephemeral": template}))
     cluster.wait_ready("own")
+    assert "Unable to attach or mount volumes" not in messages(cluster, "own")  # it is bound before its Pod is
     claimed = cluster.get("pvc", "own-v")
     assert claimed["metadata"]["ownerReferences"][0]["name"] == "own"
     made = claimed["spec"]["volumeName"]

@@ -14,7 +14,7 @@ from podling.api.resources import PERSISTENT_VOLUME_CLAIMS
 from podling.api.types.core_v1 import PersistentVolume, PersistentVolumeClaim, Pod
 from podling.kubelet.volumes.claims import ClaimFailure, ClaimVolumes, folder_of, give_to_group
 from tests.machine.placement.placed import node_of
-from tests.machine.stored import claim, volume
+from tests.machine.stored import COMPLETED, claim, volume
 
 NODE = node_of("n1", labels={"kubernetes.io/hostname": "n1"}).node
 WAITS = (
@@ -72,6 +72,9 @@ CASES: list[tuple[list[Any], bool, str]] = [
     ([claim(**BOUND), HELD], False, "v"),
     ([], False, f'{OF_DATA}failed to fetch PVC from API server: persistentvolumeclaims "data" not found'),
     ([claim()], False, f"{OF_DATA}PVC is not bound"),
+    ([claim(spec={"volumeName": "v"}), HELD], False, f"{OF_DATA}PVC is not bound"),
+    ([claim(spec={"volumeName": "v"}, annotations=COMPLETED), HELD], False, "v"),
+    ([claim(spec={"volumeName": "v"}, annotations=COMPLETED, phase="Lost"), HELD], False, f"{OF_DATA}PVC is not bound"),
     ([claim(meta=GOING, **BOUND), HELD], False, f"{OF_DATA}PVC is being deleted"),
     ([claim(**BOUND)], False, f'{OF_DATA}failed to fetch PV v from API server: persistentvolumes "v" not found'),
     ([claim(**BOUND), volume()], False, f"{OF_DATA}found PV object v with nil pvc.ClaimRef indicating it is not yet bound to the claim"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from podling.api.errors import StatusError
 from podling.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 from podling.placement.nodes import NodeInfo
-from podling.placement.volumes import claim_name, fits_node, is_made_for, not_made_for
+from podling.placement.volumes import claim_name, fits_node, is_bound, is_made_for, not_made_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,7 @@ class ClaimVolumes:
             raise _Unusable(f"{whose}: {not_made_for(claim, pod)}")
         if claim.metadata.deletion_timestamp is not None:
             raise _Unusable(f"{whose}: PVC is being deleted")
-        if claim.status.phase != "Bound" or not claim.spec.volume_name:
+        if not _is_usable(claim):
             raise _Unusable(f"{whose}: PVC is not bound")
         found = await self._fetch(claim, whose)
         mode = found.spec.volume_mode or "Filesystem"
@@ -114,6 +114,13 @@ class ClaimVolumes:
 
 class _Unusable(Exception):
     """Why a claim cannot be processed."""
+
+
+def _is_usable(claim: PersistentVolumeClaim) -> bool:
+    """Whether a claim has its volume; that its binding was completed is on it a moment before its phase says so."""
+    if claim.status.phase == "Bound":
+        return bool(claim.spec.volume_name)
+    return claim.status.phase in ("", "Pending") and is_bound(claim)
 
 
 def folder_of(volume: PersistentVolume) -> str:
