@@ -111,6 +111,11 @@ def test_a_secret_holds_a_token_for_as_long_as_it_lives(cluster: RunningCluster,
     cluster.kubectl("patch", "secret", name, "-p", changed)
     eventually(lambda: cluster.get("secret", name)["data"]["ca.crt"] == secret["data"]["ca.crt"])
     assert cluster.get("secret", name)["data"] == {**secret["data"], "mine": "eA=="}
+    cluster.kubectl("patch", "secret", name, "-p", json.dumps({"data": {"token": None}}))
+    fresh = base64.b64decode(filled()["data"]["token"]).decode()
+    assert UNAUTHORIZED in who(cluster, told["token"])["refused"]
+    assert "username" in who(cluster, fresh)
+    told["token"] = fresh
     cluster.kubectl("delete", "secret", name)
     assert UNAUTHORIZED in who(cluster, told["token"])["refused"]
     cluster.kubectl("create", "-f", "-", stdin=json.dumps(manifest))

@@ -1,8 +1,8 @@
 """Secrets of type `kubernetes.io/service-account-token` hold a token of the ServiceAccount that they name.
 
 Level: Secrets and ServiceAccounts. A Secret gets what it lacks: token, CA, namespace, the account's uid; one whose
-account is gone, or is another of that name, goes. The token is bound to its Secret and dies with it; it says that it
-ends after 136 years, which is as long as a TokenRequest can ask for.
+account is gone, or is another of that name, goes. The token is bound to its Secret and dies with it, or when it is
+taken out of it; it says that it ends after 136 years, which is as long as a TokenRequest can ask for.
 """
 
 from __future__ import annotations

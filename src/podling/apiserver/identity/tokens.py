@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -265,6 +266,8 @@ class TokenVerifier:
             found = self._lookup(_BOUND[plural], namespace, name)
             if found is None or (uid and found.uid != uid):
                 raise unauthorized()
+            if plural == "secrets" and not _still_holds(found, token):
+                raise unauthorized()
         wanted = audiences or self._audiences
         shared = tuple(audience for audience in wanted if audience in verified.audiences)
         if not shared:
@@ -285,6 +288,15 @@ class TokenVerifier:
         if header.get("alg") != "ES256" or not self._key.verifies(f"{parts[0]}.{parts[1]}".encode(), signature):
             raise unauthorized()
         return _verified(claims)
+
+
+def _still_holds(encoded: Encoded, token: str) -> bool:
+    """Whether a Secret that is there to hold a token holds this one: who takes it out of there takes it back."""
+    secret = encoded.view(resources.SECRETS.type)
+    if secret.type != "kubernetes.io/service-account-token":
+        return True
+    held = base64.b64encode(token.encode()).decode()
+    return hmac.compare_digest(secret.data.get("token", ""), held)
 
 
 def account_user(namespace: str, name: str, uid: str = "", extra: Mapping[str, tuple[str, ...]] | None = None) -> User:
