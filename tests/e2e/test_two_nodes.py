@@ -18,6 +18,7 @@ import pytest
 
 from podling.cli.admin import ask as ask_admin
 from podling.cluster.data_dir import DataDir
+from podling.kubelet.stats_machine import machine_cpu_nanoseconds
 from podling.lifecycle.traffic import EGRESS, INGRESS
 from podling.linux import mounts, namespaces
 from podling.linux.netlink import Netlink
@@ -411,6 +412,10 @@ def test_each_node_is_itself(two: TwoNodes) -> None:
     assert len({node["status"]["nodeInfo"]["machineID"] for node in nodes}) == 2
     memory = [int(node["status"]["capacity"]["memory"].removesuffix("Ki")) for node in nodes]
     assert sum(memory) * 1024 <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    told = [json.loads(two.cluster.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/stats/summary").stdout)["node"]
+            for node in two.nodes]  # fmt: skip
+    assert all(0 < stats["memory"]["workingSetBytes"] < 1024 * min(memory) for stats in told)
+    assert 0 < sum(stats["cpu"]["usageCoreNanoSeconds"] for stats in told) < machine_cpu_nanoseconds()
     for number in (1, 2):
         assert two.cluster.kubectl("exec", f"client-{number}", "--", "hostname").stdout.strip() == f"client-{number}"
     assert two.cluster.kubectl("exec", "host-2", "--", "hostname").stdout.strip() == two.nodes[1]

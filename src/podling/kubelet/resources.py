@@ -74,6 +74,10 @@ class NodeCgroups:
         """Return the bytes of memory that all Pods together hold."""
         return self._group.usage().memory_working_set
 
+    def cpu_nanoseconds(self) -> int:
+        """Return the CPU time that all Pods together have used, those that are gone included."""
+        return self._group.usage().cpu_nanoseconds
+
     def pod_working_set(self, pod: Pod) -> int:
         """Return the bytes of memory that a Pod holds, what outlived its containers included."""
         return self._hierarchies.group(cgroup_parent(pod, self._root)).usage().memory_working_set

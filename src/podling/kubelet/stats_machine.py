@@ -1,7 +1,7 @@
 """What a real node uses: the kernel's counters, the file systems, and Pods' files where they are asked for.
 
-Owns where each number is read. Knows nobody who asks. A node that was given less memory than the machine has counts
-what its own Pods use against it; else the machine's use counts, as upstream reckons it: memory that is not free, less
+Owns where each number is read. Knows nobody who asks. A node that was given a part of the machine counts what its own
+Pods use of memory and processors; else the machine's use counts, as upstream reckons it: memory that is not free, less
 the part of the file cache that is inactive.
 """
 
@@ -71,7 +71,7 @@ class MachineStats:
         return seen
 
     async def cpu_nanoseconds(self) -> int:
-        return machine_cpu_nanoseconds()
+        return self._cgroups.cpu_nanoseconds() if self._shared else machine_cpu_nanoseconds()
 
     async def images(self) -> FileSystem:
         return file_system(self._images)
