@@ -1,7 +1,8 @@
 """DNS messages as bytes: questions read, answers written. Pure.
 
 Owns the form of messages (RFC 1035, and of RFC 6891 what a small server needs). Everything that is read is hostile: a
-message that cannot be read is a `Malformed`, whatever it is made of, and no name is followed in circles.
+message that cannot be read is a `Malformed`, whatever it is made of; no name is followed in circles, and none is work
+beyond its own length.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ _PAIR: Final = struct.Struct("!HH")
 _SRV: Final = struct.Struct("!HHH")
 _SOA: Final = struct.Struct("!IIIII")
 _POINTER: Final = 0xC0
+_MOST_POINTERS: Final = 32
+"""In one name: a chain of more is made to be followed, not to save room."""
+_MOST_ADDITIONAL: Final = 8
+"""Records behind a question: OPT, a signature, and some that nobody has thought of yet."""
 QUESTION_AT: Final = 12
 
 
@@ -90,6 +95,8 @@ def read_query(packet: bytes) -> Query:
     id_, flags, questions, answers, authorities, additional = header(packet)
     if questions != 1 or answers or authorities:
         raise Malformed("not one question")
+    if additional > _MOST_ADDITIONAL:
+        raise Malformed("more records than a question has")
     name, at = read_name(packet, QUESTION_AT, pointers=False)
     if at + 4 > len(packet):
         raise Malformed("the question is cut off")
@@ -143,7 +150,7 @@ def read_name(packet: bytes, at: int, *, pointers: bool = True) -> tuple[str, in
     labels: list[str] = []
     end = 0
     lowest = at
-    total = 0
+    total = pointers_followed = 0
     try:
         while length := packet[at]:
             if length >= _POINTER:
@@ -151,8 +158,9 @@ def read_name(packet: bytes, at: int, *, pointers: bool = True) -> tuple[str, in
                     raise Malformed("a pointer in a question")
                 end = end or at + 2
                 at = ((length & 0x3F) << 8) | packet[at + 1]
-                if at >= lowest:
-                    raise Malformed("a pointer that does not lead back")
+                pointers_followed += 1
+                if at >= lowest or pointers_followed > _MOST_POINTERS:
+                    raise Malformed("a pointer that does not lead back, or one too many")
                 lowest = at
                 continue
             if length > 63:

@@ -265,6 +265,45 @@ def test_what_is_no_question(packet, code):
         assert len(answer) <= max(len(packet), 12) + 11
 
 
+class Counted(bytes):
+    """Bytes that know how often they were looked at."""
+
+    looks = 0
+
+    def __getitem__(self, at):
+        self.looks += 1
+        return super().__getitem__(at)
+
+
+def _chain(question, counts, limit):
+    """Return a packet whose names all lead through as many pointers as it has room for."""
+    at = 12 + len(question) + 11
+    steps = min(limit // 2, 0x3F00 - at) // 2
+    chain = b"\0\0" + b"".join(struct.pack("!H", 0xC000 | max(at + 2 * step, at)) for step in range(steps))
+    last = struct.pack("!H", 0xC000 | at + 2 * steps)
+    packet = _header(counts[0], counts[1:]) + question + b"\0" + wire.RECORD.pack(99, 1, 0, len(chain)) + chain
+    record = last + wire.RECORD.pack(99, 1, 0, 0)
+    return Counted(packet + record * ((limit - len(packet)) // len(record)))
+
+
+@pytest.mark.parametrize("additional", [2, 8, 4000])
+def test_a_packet_is_no_more_work_than_it_is_long(additional):
+    """Anybody can send 64 KiB over TCP: names that lead through pointers to pointers hold the loop for no second."""
+    packet = _chain(QUESTION, (0x0100, 1, 0, 0, additional), 65535)
+    assert len(packet) > 60_000
+    with pytest.raises(wire.Malformed):
+        wire.read_query(packet)
+    assert packet.looks < 1000
+    assert dns.message.from_wire(made().answer(bytes(packet))).rcode() == dns.rcode.FORMERR
+
+
+def test_nor_is_an_answer():
+    packet = _chain(QUESTION, (0x8180, 1, 900, 0, 0), 65535)
+    with pytest.raises(wire.Malformed):
+        read_reply(packet, QUESTION)
+    assert packet.looks < 1000
+
+
 _FUZZ = settings(max_examples=400, deadline=None)
 
 
