@@ -31,7 +31,11 @@ _LONGEST: Final = 30
 _FAILURE: Final = 1
 """Seconds for which it is remembered that nobody answered."""
 _IN_FLIGHT: Final = 512
-_REMEMBERED: Final = 4096
+_REMEMBERED: Final = 4 << 20
+"""Bytes of questions and answers: what somebody else's server says can be as long as it likes."""
+_OVERHEAD: Final = 1000
+"""Bytes that each costs beside what is in it, and beside its records."""
+_OF_RECORD: Final = 200
 _LENGTH: Final = struct.Struct("!H")
 
 _Key = tuple[bytes, bool, bool, bool]
@@ -49,6 +53,7 @@ class Forwarder:
         self._resolvers = resolvers
         self._port = port
         self._known: dict[_Key, tuple[float, float, Reply | None]] = {}
+        self._size = 0
         self._asked: dict[_Key, asyncio.Future[Reply | None]] = {}
 
     def known(self, forward: Forward, *, stream: bool = False) -> tuple[Reply | None, int] | None:
@@ -59,7 +64,7 @@ class Forwarder:
         said, until, reply = held
         now = self._clock.monotonic()
         if now >= until:
-            del self._known[_key(forward, stream=stream)]
+            self._forget(_key(forward, stream=stream))
             return None
         return reply, int(now - said)
 
@@ -93,10 +98,17 @@ class Forwarder:
             return
         if seconds:
             now = self._clock.monotonic()
-            while len(self._known) >= _REMEMBERED:
-                del self._known[next(iter(self._known))]
-            self._known.pop(key, None)
+            self._forget(key)
+            size = _size(key, reply)
+            while self._known and self._size + size > _REMEMBERED:
+                self._forget(next(iter(self._known)))
             self._known[key] = (now, now + seconds, reply)
+            self._size += size
+
+    def _forget(self, key: _Key) -> None:
+        held = self._known.pop(key, None)
+        if held is not None:
+            self._size -= _size(key, held[2])
 
     async def _ask(self, forward: Forward, *, stream: bool) -> Reply | None:
         servers = list(self._resolvers())
@@ -135,6 +147,13 @@ class Forwarder:
                 return await reader.readexactly(length)
             finally:
                 writer.close()
+
+
+def _size(key: _Key, reply: Reply | None) -> int:
+    """Return how many bytes it takes to remember a reply, about."""
+    if reply is None:
+        return len(key[0]) + _OVERHEAD
+    return len(key[0]) + len(reply.packet) * 2 + (len(reply.ttls) + len(reply.records)) * _OF_RECORD + _OVERHEAD
 
 
 def _key(forward: Forward, *, stream: bool) -> _Key:

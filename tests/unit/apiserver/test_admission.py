@@ -151,6 +151,16 @@ def test_nodes_change_only_what_is_theirs(run):
                 with pytest.raises(StatusError) as refused:
                     await node.call(call)
                 assert why in refused.value.message
+            gone = '[{"apiVersion":"v1","kind":"Pod","name":"x","uid":"0"}]'
+            body = f'{{"metadata":{{"ownerReferences":{gone}}}}}'.encode()
+            with pytest.raises(StatusError) as refused:
+                await node.call(
+                    Call("PATCH", "/api/v1/nodes/n", body=body, content_type="application/merge-patch+json")
+                )
+            assert 'node "n" is not allowed to modify ownerReferences' in refused.value.message
+            call = Call("PATCH", "/api/v1/nodes/n/status", body=body, content_type="application/merge-patch+json")
+            await node.call(call)
+            assert "ownerReferences" not in (await api.get("/api/v1/nodes/n"))["metadata"]
             lease = b'{"metadata":{"name":"m"},"spec":{}}'
             with pytest.raises(StatusError) as refused:
                 await node.call(

@@ -140,6 +140,24 @@ def test_what_is_not_ours_is_asked_for_once_and_remembered(run):
     run(main())
 
 
+def test_what_others_say_is_remembered_in_so_many_bytes(run, monkeypatch):
+    """Whoever has a server of their own can have it say as much as a packet holds, for as many names as they like."""
+    monkeypatch.setattr(forwarding, "_REMEMBERED", 200_000)
+
+    async def body():
+        async with running(saying(*(f"192.0.2.{n}" for n in range(100)))) as (server, other):
+            held = server._forwarder
+            for number in range(30):
+                await tcp(server, f"n{number}.example.com")
+                assert held._size <= 200_000
+                assert sum(len(reply.packet) for _, _, reply in held._known.values()) < held._size
+            assert 0 < len(held._known) < 10
+            await tcp(server, "n29.example.com")
+            assert len(other.asked) == 30
+
+    run(body())
+
+
 def test_a_large_answer_of_others_comes_over_tcp(run):
     async def main():
         many = [f"192.0.2.{n}" for n in range(1, 200)]

@@ -132,6 +132,9 @@ class NodeRestriction:
                     operation, f'node "{node}" is not allowed to set the following labels: {", ".join(foreign)}'
                 )
             return
+        # One whose owner is nobody is collected, and made anew without its taints and the labels it may not change.
+        if _owners(operation.tree) != _owners(old):
+            raise _refuse(operation, f'node "{node}" is not allowed to modify ownerReferences')
         if operation.tree.get("spec", {}).get("taints") != old.get("spec", {}).get("taints"):
             raise _refuse(operation, f'node "{node}" is not allowed to modify taints')
         new_labels, old_labels = _labels(operation.tree), _labels(old)
@@ -163,6 +166,11 @@ class NodeRestriction:
 def _labels(tree: dict[str, Any]) -> dict[str, str]:
     labels: dict[str, str] = tree.get("metadata", {}).get("labels") or {}
     return labels
+
+
+def _owners(tree: dict[str, Any]) -> list[Any]:
+    owners: list[Any] = tree.get("metadata", {}).get("ownerReferences") or []
+    return owners
 
 
 def _own(key: str) -> bool:
