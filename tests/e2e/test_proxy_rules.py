@@ -309,6 +309,22 @@ def test_a_pod_opens_so_many_connections_and_no_more(tmp_path: Path) -> None:
     on_a_node(tmp_path, scenario, most_connections=20)
 
 
+def test_a_kernel_that_cannot_count_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Services are served all the same; the bound is not, and the log says so."""
+    from podling.linux import nf_expressions as nf
+
+    learn = nf.learn
+    unknown = lambda *words, **more: learn(*words, **more).replace(b"connlimit", b"connlimix")  # noqa: E731
+    monkeypatch.setattr(nf, "learn", unknown)
+
+    async def scenario(node: Node) -> None:
+        await node.pod("a")
+        node.service("a")
+        assert node.ask("", VIP, 80).startswith("a ")
+
+    on_a_node(tmp_path, scenario, most_connections=20)
+
+
 def test_loopback_addresses_of_the_node_are_not_reached_from_outside(tmp_path: Path) -> None:
     """Though the node forwards its own 127.0.0.1, nobody else gets there, with whatever route."""
 

@@ -7,6 +7,8 @@ thing to do is `install`; it replaces the table at once, so that no packet sees 
 
 from __future__ import annotations
 
+import errno
+import logging
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     from podling.network.proxy.chains import Chain, Facts
     from podling.network.proxy.rules import ServiceRules, Value
+
+log = logging.getLogger("podling.proxy")
 
 
 class Installed:
@@ -58,6 +62,16 @@ class Installed:
 
     def install(self, wanted: Mapping[str, ServiceRules]) -> None:
         """Replace the table by one that holds what is wanted; who was sent where is remembered."""
+        try:
+            self._install(wanted)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EOPNOTSUPP) or not self._facts.most_connections:
+                raise
+            log.warning("this kernel cannot count a Pod's connections, which are not bounded therefore: %s", error)
+            self._facts = replace(self._facts, most_connections=0)
+            self._install(wanted)
+
+    def _install(self, wanted: Mapping[str, ServiceRules]) -> None:
         changes = Changes()
         self._claims, self._chains, self._rules = Claims(), {}, {}
         self._take(wanted, changes)
