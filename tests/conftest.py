@@ -58,6 +58,12 @@ def missing_for_containers() -> str:
     return ""
 
 
+def pytest_collection_finish() -> None:
+    """Set aside what is loaded by now: whoever looks for what a test left behind need not walk it each time."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     why = missing_for_containers()
     if why:
