@@ -7,10 +7,12 @@ import math
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from podling.linux.conntrack import UDP, Conntrack
 from podling.linux.spawn import run_and_wait
 from tests.e2e.proxied import Node
 
@@ -217,6 +219,29 @@ def test_a_client_that_goes_on_sending_is_led_anew(tmp_path: Path) -> None:
         for pods, expected in ((["a"], "a"), (["b"], "b"), ([], "ECONNREFUSED"), (["a"], "a"), (["a", "b"], "a")):
             node.service(*pods, **spec)
             assert answers() == [expected, expected], pods
+
+    on_a_node(tmp_path, scenario)
+
+
+def test_what_others_say_on_a_port_of_that_number_goes_on(tmp_path: Path) -> None:
+    """A port of the node is the node's: a connection from it, or through it, to elsewhere is nobody's to forget."""
+
+    async def scenario(node: Node) -> None:
+        for name in ("a", "b"):
+            await node.pod(name)
+        await node.pod("client", serves=0)
+        node.serve("far", 31084, "outside")
+        spec = {"type": "NodePort", "ports": [{"name": "p", "port": 80, "protocol": "UDP", "nodePort": 31084}]}
+        node.service("a", **spec)
+        for caller in ("client", ""):
+            assert node.ask(caller, node.caller, 31084, udp=True, bind=23460).startswith("far ")
+        assert node.ask("outside", node.address, 31084, udp=True, bind=23461).split()[0] == "a"
+        with closing(Conntrack()) as table:
+            before = {entry.id for entry in table.towards(UDP, 31084, str(node.caller))}
+            node.service("b", **spec)
+            assert len(before) == 2
+            assert {entry.id for entry in table.towards(UDP, 31084, str(node.caller))} == before
+            assert list(table.towards(UDP, 31084, str(node.address))) == []
 
     on_a_node(tmp_path, scenario)
 

@@ -24,6 +24,7 @@ _DELLINK: Final = 17
 _GETLINK: Final = 18
 _NEWADDR: Final = 20
 _DELADDR: Final = 21
+_GETADDR: Final = 22
 _NEWROUTE: Final = 24
 _DELROUTE: Final = 25
 _GETROUTE: Final = 26
@@ -167,6 +168,12 @@ class Netlink:
                 )
             )
         return routes
+
+    def addresses(self) -> frozenset[IPv4Address]:
+        """Return the IPv4 addresses of the namespace's own links."""
+        payload = _ADDRESS.pack(socket.AF_INET, 0, 0, 0, 0)
+        found = [dict(attributes(body[_ADDRESS.size :])) for _, body in self._ask(_GETADDR, _DUMP, payload, "list")]
+        return frozenset(IPv4Address(each[2]) for each in found if len(each.get(2, b"")) == 4)
 
     def create_veth(self, name: str, mac: bytes, peer: str, peer_mac: bytes, *, mtu: int, peer_namespace: int) -> None:
         """Create a veth pair, both down, whose `peer` is born in the namespace of descriptor `peer_namespace`."""

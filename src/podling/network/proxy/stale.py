@@ -2,15 +2,19 @@
 
 Owns which frontends to look at after a change, and the looking. A client that goes on sending from one port would else
 go on being sent where it was sent first: to an endpoint that is gone, or past a Service that was not there yet.
-Invariant: a connection that leads to an endpoint still chosen is left alone.
+Invariants: a connection that leads to an endpoint still chosen is left alone, and so is one that is to no address of
+the Service's: a port of the node is one of the node's own addresses, and nobody else's of that number.
 """
 
 from __future__ import annotations
 
 import socket
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Final
 
+from podling.linux import namespaces
 from podling.linux.conntrack import UDP, Conntrack
+from podling.linux.netlink import Netlink
 from podling.network.proxy.chains import ANY_ADDRESS
 from podling.network.proxy.rules import frontend_key
 
@@ -42,7 +46,8 @@ def forget(namespace: str, frontends: Mapping[bytes, frozenset[bytes]]) -> int:
     """Delete the connections to frontends that lead to none of their endpoints; return how many there were. Blocks."""
     table = Conntrack(namespace)
     try:
-        stale = [entry for entry in _candidates(table, frontends) if _is_stale(entry, frontends)]
+        own = namespaces.inside(namespace, _own_addresses)
+        stale = [entry for entry in _candidates(table, frontends) if is_stale(entry, frontends, own)]
         return sum(table.delete(entry) for entry in stale)
     finally:
         table.close()
@@ -57,10 +62,19 @@ def _candidates(table: Conntrack, frontends: Mapping[bytes, frozenset[bytes]]) -
         yield from table.towards(UDP, int.from_bytes(key[8:10], "big"), address)
 
 
-def _is_stale(entry: Entry, frontends: Mapping[bytes, frozenset[bytes]]) -> bool:
+def _own_addresses() -> frozenset[IPv4Address]:
+    with Netlink() as netlink:
+        return netlink.addresses()
+
+
+def is_stale(entry: Entry, frontends: Mapping[bytes, frozenset[bytes]], own: frozenset[IPv4Address]) -> bool:
+    """Whether a connection is to one of `frontends`, and to none of its endpoints; `own` are the node's addresses."""
     asked = entry.original
     key = frontend_key(asked.destination, UDP, asked.destination_port)
-    targets = frontends.get(key, frontends.get(ANY_ADDRESS + key[4:]))
+    targets = frontends.get(key)
+    if targets is None and ANY_ADDRESS + key[4:] in frontends:
+        address = IPv4Address(asked.destination)
+        targets = frontends[ANY_ADDRESS + key[4:]] if address in own or address.is_loopback else None
     return targets is not None and _answering(entry.reply) not in targets
 
 
