@@ -7,6 +7,7 @@ container's work: it is read as a file of its volume alone, and no further than 
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,13 @@ _BAD: Final = "invalid environment variable format"
 
 class BadEnvFile(ValueError):
     """A file that is not of the format."""
+
+
+async def value_aside(selector: FileKeySelector, volumes: Mapping[str, str]) -> str | None:
+    """Return what `value_in_file` does: a thread reads, for a long file takes long, and many variables may name it."""
+    if not volumes.get(selector.volume_name):
+        return value_in_file(selector, volumes)  # it refuses
+    return await asyncio.to_thread(value_in_file, selector, volumes)
 
 
 def value_in_file(selector: FileKeySelector, volumes: Mapping[str, str]) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from podling.kubelet.downward import field_value, resource_value
-from podling.kubelet.env_files import value_in_file
+from podling.kubelet.env_files import value_aside
 from podling.kubelet.objects import MissingReference, secret_content
 from podling.lifecycle.environment import expand
 
@@ -53,7 +53,7 @@ class EnvironmentBuilder:
         own: dict[str, str] = {}
         for variable in container.env:
             if variable.value_from is not None and variable.value_from.file_key_ref is not None:
-                value = value_in_file(variable.value_from.file_key_ref, volumes)
+                value = await value_aside(variable.value_from.file_key_ref, volumes)
             else:
                 value = await self._value(pod, container, variable, addresses, {**variables, **own})
             if value is not None:

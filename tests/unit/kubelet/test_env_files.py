@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podling.api.types.core_v1 import FileKeySelector
-from podling.kubelet.env_files import BadEnvFile, parse_env, value_in_file
+from podling.kubelet import env_files
+from podling.kubelet.env_files import BadEnvFile, parse_env, value_aside, value_in_file
 from podling.kubelet.objects import MissingReference
 
 READ = [
@@ -98,3 +100,20 @@ def test_files_are_found_in_their_volume_only(tmp_path: Path) -> None:
             read("good", key)
     with pytest.raises(MissingReference, match='cannot find the volume "w" referenced by FileKeyRef'):
         read("good", volume="w")
+
+
+def test_a_long_file_does_not_hold_the_loop(tmp_path: Path, run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container may have written a mebibyte, and hundreds of variables may name it: a thread reads."""
+    (tmp_path / "f").write_text("A='1'")
+    readers: list[threading.Thread] = []
+
+    def parse(text: str, key: str) -> str:
+        readers.append(threading.current_thread())
+        return parse_env(text, key)
+
+    monkeypatch.setattr(env_files, "parse_env", parse)
+    selector = FileKeySelector(volume_name="v", path="f", key="A")
+    assert run(value_aside(selector, {"v": str(tmp_path)})) == "1"
+    assert readers and threading.main_thread() not in readers
+    with pytest.raises(MissingReference, match="cannot find the volume"):
+        run(value_aside(selector, {"v": ""}))
