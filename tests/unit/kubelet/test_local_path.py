@@ -33,6 +33,27 @@ def test_made_once_for_everybody(folders, run):
     run(main())
 
 
+def test_one_that_was_killed_half_way_is_made_whole(folders, run, monkeypatch):
+    """Between the folder and its mode there is no moment at which it stands where it is looked for."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill(self, mode):
+        raise Killed
+
+    async def main():
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(Path, "chmod", kill)
+            await folders.make(NAME)
+        assert await folders.volumes() == []
+        await folders.make(NAME)
+        assert Path(folders.path(NAME)).stat().st_mode & 0o7777 == 0o777
+        assert await folders.volumes() == [NAME]
+
+    run(main())
+
+
 def test_removal_follows_no_link(folders, run, tmp_path):
     """Links in a volume, and a link in its place, are removed; what they lead to stays. Neighbours stay."""
     outside = tmp_path / "outside"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -38,11 +39,13 @@ class DiskFolders:
         """Make a volume's folder; one that is there stays as it is."""
         self._folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         path = self._folder / _checked(volume)
-        try:
-            path.mkdir()
-        except FileExistsError:
+        if os.path.lexists(path):
             return
-        path.chmod(_MODE)
+        # Whole or not at all: what is there is never looked at again.
+        fresh = self._folder / f".{volume}"
+        fresh.mkdir(exist_ok=True)
+        fresh.chmod(_MODE)
+        fresh.rename(path)
 
     async def remove(self, volume: str) -> None:
         """Remove a volume's folder with all that is in it; nothing happens where nothing is."""
