@@ -183,11 +183,16 @@ def give_to_group(directory: Path | str, group: int, mode_of: Callable[[int], in
 
 
 def _give(name: str, directory: int, group: int, mode_of: Callable[[int], int]) -> None:
-    descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     try:
-        mode = os.fstat(descriptor).st_mode
-        os.chown(name, -1, group, dir_fd=directory, follow_symlinks=False)
+        descriptor = syscalls.openat2(directory, name, os.O_PATH | os.O_NOFOLLOW, _INSIDE)
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            return  # something is mounted there
+        raise
+    try:
+        mode, held = os.fstat(descriptor).st_mode, f"/proc/self/fd/{descriptor}"
+        os.chown(held, -1, group)  # of a link the link itself: what is held is not resolved once more
         if not stat.S_ISLNK(mode):
-            os.chmod(f"/proc/self/fd/{descriptor}", stat.S_IMODE(mode_of(mode)))  # noqa: PTH101
+            os.chmod(held, stat.S_IMODE(mode_of(mode)))  # noqa: PTH101
     finally:
         os.close(descriptor)

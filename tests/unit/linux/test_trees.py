@@ -57,6 +57,7 @@ def test_what_is_mounted_in_a_tree_is_no_part_of_it(tmp_path: Path) -> None:
     treasure = tmp_path / "treasure"
     treasure.mkdir()
     (treasure / "gold").write_text("x")
+    treasure.chmod(0o700)
     for place in ("t/mounted", "u/a/b/mounted"):
         target = tmp_path / place
         target.mkdir(parents=True)
@@ -64,11 +65,12 @@ def test_what_is_mounted_in_a_tree_is_no_part_of_it(tmp_path: Path) -> None:
         try:
             with pytest.raises(OSError, match="still mounted"):
                 trees.remove_tree(tmp_path / place.partition("/")[0])
-            trees.give_to_group(tmp_path / place.partition("/")[0], 4711, lambda mode: mode)
+            trees.give_to_group(tmp_path / place.partition("/")[0], 4711, lambda mode: mode | 0o770)
         finally:
             mounts.unmount_below(str(tmp_path))
     assert (treasure / "gold").read_text() == "x"
     assert (treasure / "gold").stat().st_gid == os.getgid()
+    assert (treasure.stat().st_gid, stat.S_IMODE(treasure.stat().st_mode)) == (os.getgid(), 0o700)
     trees.remove_tree(tmp_path / "u")
 
 
