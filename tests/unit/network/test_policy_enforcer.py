@@ -278,6 +278,8 @@ def test_the_blocked_are_named(tmp_path: Path) -> None:
         await asyncio.sleep(0.1)
         node.policies.blocked.seen(seen)
         node.policies.blocked.seen(Packet("Ingress", 1, "10.9.9.9", address))
+        for word in ("", "somebody else's rule"):
+            node.policies.blocked.seen(Packet(word, 6, "10.9.9.9", address, 4000, 80))
         assert [block.policy for block in node.sink.blocks] == ["default/deny", ""]
         assert node.sink.blocks[0] == Block("here", "TCP", "10.9.9.9", address, 80, "default/deny", "Ingress")
         assert await node.policies.untold() == 0

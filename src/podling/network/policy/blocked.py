@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("podling.policy")
 
 _GROUPS: Final = 16
+_WORDS: Final = frozenset(direction.value for direction in Direction)
 _NAMES: Final = {number: name for name, number in PROTOCOLS.items()}
 
 
@@ -71,9 +72,9 @@ class BlockedPackets:
         self._untold = 0
 
     def seen(self, packet: Packet) -> None:
-        """Tell of one packet; what has no ports is no call."""
+        """Tell of one packet; what has no ports is no call, and others' rules may tell our group whatever they like."""
         protocol = _NAMES.get(packet.protocol)
-        if protocol is None:
+        if protocol is None or packet.word not in _WORDS:
             return
         direction = Direction(packet.word)
         subject = packet.destination if direction is Direction.INGRESS else packet.source
