@@ -271,3 +271,15 @@ def test_questions_to_the_clusters_dns_are_calls(cluster: RunningCluster) -> Non
         if "kube-system/kube-dns" in line and "default/caller" in line
     ]
     assert row.split()[:4] == ["default/caller", "kube-system/kube-dns", "kube-system/kube-dns", "53/UDP"]
+
+
+def test_calls_to_a_service_without_endpoints_are_refused_calls(cluster: RunningCluster) -> None:
+    """Nobody answers for it, and the caller is known all the same: each attempt counts once."""
+    spec = {"selector": {"app": "nobody"}, "ports": [{"port": 80}]}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "empty"}, "spec": spec}
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(service))
+    address = cluster.get("service", "empty")["spec"]["clusterIP"]
+    attempts = f"for i in 1 2 3; do nc -w 1 {address} 80 </dev/null && exit 1; done; true"
+    cluster.kubectl("exec", "caller", "--", "sh", "-c", attempts)
+    (seen,) = eventually(lambda: calls(cluster, callee="Nobody", port=80))
+    assert (seen["calls"], seen["refused"]) == (3, 3)

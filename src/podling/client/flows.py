@@ -54,6 +54,17 @@ class Block:
     """Ingress or Egress: at whose end it was stopped."""
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A call to a Service without endpoints, which the rules refused: it never became a flow."""
+
+    node: str
+    protocol: str
+    caller: str
+    called: str
+    port: int
+
+
 class FlowSink(Protocol):
     """Takes what nodes saw. Called on the loop; must return at once."""
 
@@ -64,6 +75,8 @@ class FlowSink(Protocol):
     def blocked(self, block: Block, count: int) -> None:
         """`count` attempts, of which at least one was seen whole."""
         ...
+
+    def refused(self, refusal: Refusal) -> None: ...
 
     def alive(self, node: str, flows: list[tuple[Flow, float]], *, since: bool) -> None:
         """The flows of a node that are alive now; what is held alive and not among them has ended unseen.

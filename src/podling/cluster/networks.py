@@ -72,7 +72,7 @@ async def start(
     """
     # In this order: the proxy (Services), then policies, then flows. Each adds itself here.
     context.supervisor.component(f"rules of the Pod network {context.node}", context.pods.keep_rules)
-    proxy = Proxy(context)
+    proxy = Proxy(context, flows)
     closing.callback(proxy.close)
     if wiring is context.pods:  # CNI plugins see to host ports themselves
         wiring = forwarding = HostPorts(context.pods, proxy, context.data)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from podling.api.encoded import Encoded
     from podling.api.types.insight_v1alpha1 import Call
     from podling.client.client import Client
-    from podling.client.flows import Block, Flow, Outcome
+    from podling.client.flows import Block, Flow, Outcome, Refusal
     from podling.client.informer import Informers
     from podling.insight.directory import Edge
     from podling.insight.ledger import Shortfall, Tally
@@ -135,6 +135,15 @@ class CallGraph:
             self._wake.set()
 
         self._attribute((block.caller, block.callee), add)
+
+    def refused(self, refusal: Refusal) -> None:
+        now = self._clock.time()
+
+        def add() -> None:
+            self._ledger.refused(self._directory.refused_edge(refusal), now)
+            self._wake.set()
+
+        self._attribute((refusal.caller, refusal.caller), add)
 
     def alive(self, node: str, flows: list[tuple[Flow, float]], *, since: bool) -> None:
         self._ledger.only(node, [flow for flow, _ in flows])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from podling.api.types.core_v1 import Node, Pod, Service
-    from podling.client.flows import Block, Flow
+    from podling.client.flows import Block, Flow, Refusal
     from podling.reach.policy import Party as ReachParty
 
 
@@ -50,8 +50,8 @@ class Edge:
 
     @property
     def namespace(self) -> str:
-        """Where its `Call` lives; empty for calls between what is no Pod, which are nobody's."""
-        return self.caller.namespace or self.callee.namespace
+        """Where its `Call` lives: the caller's, else the callee's, else the Service's namespace; empty for nobody's."""
+        return self.caller.namespace or self.callee.namespace or self.service.partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +170,11 @@ class Directory:
     def blocked_edge(self, block: Block) -> Edge:
         """Return what a stopped attempt counts for: policies are asked when the Service is no longer visible."""
         return Edge(self.party(block.caller), self.party(block.callee), "", block.port, block.protocol)
+
+    def refused_edge(self, refusal: Refusal) -> Edge:
+        """Return what a call counts for that no endpoint was there for."""
+        service = self.service(refusal.called, refusal.protocol, refusal.port)
+        return Edge(self.party(refusal.caller), NOBODY, service, refusal.port, refusal.protocol)
 
 
 def _fronts(service: Service) -> Iterator[str]:

@@ -114,6 +114,11 @@ class Ledger:
         tally.saw(when)
         self._changed[edge] = None
 
+    def refused(self, edge: Edge, when: float) -> None:
+        """Count a call that was refused before it was a flow."""
+        self._count(edge, when)
+        self._tally(edge).refused += 1
+
     def only(self, node: str, flows: Sequence[Flow]) -> None:
         """Forget flows of `node` that are held alive and are not."""
         present = frozenset(flows)

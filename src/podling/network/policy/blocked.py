@@ -7,13 +7,10 @@ was told is told, too, a second later.
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import logging
 from typing import TYPE_CHECKING, Final
 
 from podling.client.flows import Block
-from podling.linux.nflog import LogListener
+from podling.network.log_groups import take_group
 from podling.network.policy.policies import PROTOCOLS
 from podling.reach.policy import Direction
 
@@ -21,13 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from podling.client.flows import FlowSink
-    from podling.linux.nflog import Packet
+    from podling.linux.nflog import LogListener, Packet
     from podling.network.context import NetworkContext
     from podling.reach.policy import PolicyKey
 
-log = logging.getLogger("podling.policy")
-
-_GROUPS: Final = 16
 _WORDS: Final = frozenset(direction.value for direction in Direction)
 _NAMES: Final = {number: name for name, number in PROTOCOLS.items()}
 
@@ -53,19 +47,12 @@ class BlockedPackets:
 
     def listen(self) -> int | None:
         """Take a log group and return it; `None` where the kernel has no such thing, or none is free."""
-        first = int.from_bytes(hashlib.sha256(self._context.instance.encode()).digest()[:2], "big")
-        for step in range(_GROUPS):
-            group = 1 + (first + step) % 0xFFFE
-            try:
-                self._listener = LogListener(self._context.host.network_namespace, group, self.seen)
-            except OSError as error:
-                if error.errno == errno.EBUSY:
-                    continue
-                log.warning("what policies block will not be told of: %s", error)
-                return None
-            return group
-        log.warning("what policies block will not be told of: no log group is free")
-        return None
+        namespace, instance = self._context.host.network_namespace, self._context.instance
+        taken = take_group(namespace, instance, "what policies block", self.seen)
+        if taken is None:
+            return None
+        group, self._listener = taken
+        return group
 
     def begin_anew(self) -> None:
         """The rules' counters begin at nothing again."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from podling.linux import nf_expressions as nf
 from podling.linux.nf_tables import DYNAMIC, INTERVAL, TIMEOUT, NamedSet
+from podling.linux.nflog import LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,6 +46,8 @@ SETS: Final = (
     CONNECTIONS,
 )  # fmt: skip
 
+_TOLD: Final = 100
+"""Refused calls that are told of in a second."""
 ANY_ADDRESS: Final = bytes(4)
 """Stands in keys for every address that is the node's own."""
 
@@ -65,6 +68,8 @@ class Facts:
     """How many connections one Pod may have open; 0 for no bound."""
     own: IPv4Network | None = None
     """The range of this node's Pods; all of `pods` where there is but one node."""
+    refusals: int = 0
+    """The log group that refused calls are handed to; 0 for none."""
 
 
 def within(network: IPv4Network) -> Sequence[bytes]:
@@ -222,7 +227,8 @@ class Refuse:
         return "refuse"
 
     def rules(self, facts: Facts) -> Iterator[Rule]:
-        del facts
+        if facts.refusals:
+            yield nf.limited(_TOLD, 2 * _TOLD), nf.logged(facts.refusals, "refused", LENGTH)
         yield nf.protocol(), nf.equal(b"\6"), nf.reject_tcp()
         yield (nf.reject(),)
 

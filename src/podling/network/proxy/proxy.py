@@ -20,6 +20,7 @@ from podling.network.proxy.chains import Facts
 from podling.network.proxy.health import HealthChecks
 from podling.network.proxy.installed import Installed, remove
 from podling.network.proxy.programmed import Programmed
+from podling.network.proxy.refused import RefusedCalls
 from podling.network.proxy.rules import NOTHING, ServiceRules, plan
 from podling.network.proxy.stale import forget, to_look_at
 from podling.network.proxy.table import table_name
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from podling.api.encoded import Encoded
+    from podling.client.flows import FlowSink
     from podling.network.context import NetworkContext
 
 SETTINGS: Final = {
@@ -51,8 +53,10 @@ log = logging.getLogger("podling.proxy")
 class Proxy:
     """Services in the rules of one node."""
 
-    def __init__(self, context: NetworkContext) -> None:
+    def __init__(self, context: NetworkContext, flows: FlowSink) -> None:
+        """`flows` is told of calls that the rules refuse."""
         self._context = context
+        self._refused = RefusedCalls(context, flows)
         self._facts = facts = Facts(
             context.pods.cluster_range,
             context.pods.gateway,
@@ -60,6 +64,7 @@ class Proxy:
             context.service_range,
             context.most_connections,
             context.pods.pod_range,
+            self._refused.group,
         )
         self._services = context.informers.of(SERVICES)
         self._slices = context.informers.of(ENDPOINT_SLICES)
@@ -118,6 +123,7 @@ class Proxy:
 
     def close(self) -> None:
         """Let go; the rules stay."""
+        self._refused.close()
         if self._watch is not None:
             self._watch.close()
         self._health.close()
