@@ -46,6 +46,8 @@ SETS: Final = (
     CONNECTIONS,
 )  # fmt: skip
 
+REFUSED: Final = "refused"
+"""What the rule says of a call that it hands to the log."""
 _TOLD: Final = 100
 """Refused calls that are told of in a second."""
 ANY_ADDRESS: Final = bytes(4)
@@ -228,7 +230,7 @@ class Refuse:
 
     def rules(self, facts: Facts) -> Iterator[Rule]:
         if facts.refusals:
-            yield nf.limited(_TOLD, 2 * _TOLD), nf.logged(facts.refusals, "refused", LENGTH)
+            yield nf.limited(_TOLD, 2 * _TOLD), nf.logged(facts.refusals, REFUSED, LENGTH)
         yield nf.protocol(), nf.equal(b"\6"), nf.reject_tcp()
         yield (nf.reject(),)
 

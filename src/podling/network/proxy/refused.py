@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Final
 from podling.client.flows import Refusal
 from podling.linux.conntrack import SCTP, TCP, UDP
 from podling.network.log_groups import take_group
+from podling.network.proxy.chains import REFUSED
 
 if TYPE_CHECKING:
     from podling.client.flows import FlowSink
     from podling.linux.nflog import LogListener, Packet
     from podling.network.context import NetworkContext
 
-WORD: Final = "refused"
-"""What the rule says of a packet that it hands over."""
 _PROTOCOLS: Final = {TCP: "TCP", UDP: "UDP", SCTP: "SCTP"}
 
 
@@ -37,7 +36,7 @@ class RefusedCalls:
 
     def _seen(self, packet: Packet) -> None:
         protocol = _PROTOCOLS.get(packet.protocol)
-        if protocol is not None and packet.word == WORD:  # groups are anybody's to log to
+        if protocol is not None and packet.word == REFUSED:  # groups are anybody's to log to
             port = packet.destination_port
             self._flows.refused(Refusal(self._node, protocol, packet.source, packet.destination, port))
 
