@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +68,18 @@ def busybox_archive(folder: Path) -> Path:
 
     build_busybox(folder / "busybox.tar", IMAGE)
     return folder / "busybox.tar"
+
+
+@contextmanager
+def started(folder: Path, *words: str) -> Iterator[RunningCluster]:
+    """Yield a cluster in `folder`, up with the busybox image loaded; whatever happens, it is taken down again."""
+    cluster = RunningCluster(folder / "data", free_port(), "oci")
+    try:
+        cluster.up(*words)
+        cluster.podling("image", "load", str(busybox_archive(folder)))
+        yield cluster
+    finally:
+        cluster.podling("down", check=False)
 
 
 def pod_manifest(name: str, *command: str, **spec: object) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import missing_for_containers
-from tests.running import RunningCluster, busybox_archive, free_port, pod_manifest
+from tests.running import RunningCluster, pod_manifest, started
 
 
 @pytest.fixture(scope="session")
@@ -18,14 +18,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster
     why = missing_for_containers()
     if why:
         pytest.skip(f"the clients are tried on real containers: {why}")
-    data = tmp_path_factory.mktemp("clients") / "data"
-    running = RunningCluster(data, free_port(), "oci")
-    try:
-        running.up()
-        running.podling("image", "load", str(busybox_archive(data.parent)))
+    with started(tmp_path_factory.mktemp("clients")) as running:
         yield running
-    finally:
-        running.podling("down", check=False)
 
 
 @pytest.fixture(scope="session")

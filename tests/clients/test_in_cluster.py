@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import sysconfig
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.running import RunningCluster, busybox_archive, eventually, free_port, pod_manifest
+from tests.running import RunningCluster, eventually, pod_manifest
 
 pytestmark = pytest.mark.root
 
@@ -36,18 +35,6 @@ for what, ask in (
         found[what] = refusal.status
 print(json.dumps(found))
 """
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
-    data = tmp_path_factory.mktemp("inside") / "data"
-    running = RunningCluster(data, free_port(), "oci")
-    try:
-        running.up()
-        running.podling("image", "load", str(busybox_archive(data.parent)))
-        yield running
-    finally:
-        running.podling("down", check=False)
 
 
 def python_pod(name: str, script: str) -> str:

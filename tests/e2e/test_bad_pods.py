@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import missing_for_containers
-from tests.running import RunningCluster, busybox_archive, eventually, free_port, pod_manifest
+from tests.running import RunningCluster, eventually, pod_manifest, started
 
 pytestmark = pytest.mark.root
 
@@ -23,14 +23,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster
     why = missing_for_containers()
     if why:
         pytest.skip(why)
-    data = tmp_path_factory.mktemp("bad") / "data"
-    running = RunningCluster(data, free_port(), "oci")
-    try:
-        running.up()
-        running.podling("image", "load", str(busybox_archive(data.parent)))
+    with started(tmp_path_factory.mktemp("bad")) as running:
         yield running
-    finally:
-        running.podling("down", check=False)
 
 
 def changed(name: str, *command: str, container: dict | None = None, **spec: object) -> dict:

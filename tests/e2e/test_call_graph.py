@@ -19,7 +19,7 @@ import pytest
 
 from podling.cluster.data_dir import DataDir
 from podling.linux import namespaces
-from tests.running import RunningCluster, busybox_archive, eventually, free_port, pod_manifest
+from tests.running import RunningCluster, eventually, pod_manifest, started
 
 pytestmark = pytest.mark.root
 
@@ -28,17 +28,11 @@ SERVER = "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 8080 -h /ww
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
-    data = tmp_path_factory.mktemp("calls") / "data"
-    running = RunningCluster(data, free_port(), "oci")
-    try:
-        running.up()
-        running.podling("image", "load", str(busybox_archive(data.parent)))
+    with started(tmp_path_factory.mktemp("calls")) as running:
         running.kubectl("apply", "-f", "-", stdin=pod_manifest("server", "sh", "-c", SERVER))
         running.kubectl("apply", "-f", "-", stdin=pod_manifest("caller"))
         running.wait_ready("server", "caller")
         yield running
-    finally:
-        running.podling("down", check=False)
 
 
 def address(cluster: RunningCluster, pod: str) -> str:

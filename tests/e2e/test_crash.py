@@ -12,21 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import RunningCluster, busybox_archive, eventually, free_port, pod_manifest
+from tests.running import RunningCluster, eventually, pod_manifest, started
 
 pytestmark = pytest.mark.root
 
 
 @pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
-    data = tmp_path_factory.mktemp("crash") / "data"
-    running = RunningCluster(data, free_port(), "oci")
-    try:
-        running.up()
-        running.podling("image", "load", str(busybox_archive(data.parent)))
+    with started(tmp_path_factory.mktemp("crash")) as running:
         yield running
-    finally:
-        running.podling("down", check=False)
 
 
 def kill(cluster: RunningCluster) -> None:

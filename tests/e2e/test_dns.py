@@ -19,7 +19,7 @@ import kubernetes
 import pytest
 from kubernetes.watch import Watch
 
-from tests.running import IMAGE, RunningCluster, busybox_archive, eventually, free_port
+from tests.running import IMAGE, RunningCluster, eventually, started
 
 pytestmark = pytest.mark.root
 
@@ -28,11 +28,7 @@ ZONE = "default.svc.cluster.local"
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
-    data = tmp_path_factory.mktemp("dns") / "data"
-    running = RunningCluster(data, free_port(), "oci")
-    try:
-        running.up()
-        running.podling("image", "load", str(busybox_archive(data.parent)))
+    with started(tmp_path_factory.mktemp("dns")) as running:
         create(running, pod("web-0", "httpd -f -p 8080 -h /www", subdomain="heads", hostname="web-0"))
         create(running, pod("client", "sleep 1000"))
         ports = [{"name": "http", "port": 80, "targetPort": 8080}]
@@ -41,8 +37,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster
         create(running, service("outside", type="ExternalName", externalName=f"web.{ZONE}"))
         running.wait_ready("web-0", "client")
         yield running
-    finally:
-        running.podling("down", check=False)
 
 
 def create(cluster: RunningCluster, tree: dict) -> None:

@@ -17,7 +17,7 @@ import pytest
 from podling.linux import cgroup
 from podling.runtime.oci.layout import instance_id
 from tests.conftest import missing_for_containers
-from tests.running import IMAGE, RunningCluster, busybox_archive, eventually, free_port
+from tests.running import IMAGE, RunningCluster, eventually, started
 
 pytestmark = pytest.mark.root
 
@@ -254,11 +254,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster
     why = missing_for_containers()
     if why:
         pytest.skip(why)
-    data = tmp_path_factory.mktemp("given") / "data"
-    running = RunningCluster(data, free_port(), "oci")
-    try:
-        running.up()
-        running.podling("image", "load", str(busybox_archive(data.parent)))
+    with started(tmp_path_factory.mktemp("given")) as running:
         create(
             running,
             {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "conf"}, "data": CONFIG},
@@ -289,8 +285,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster
         told = [pod(f"message-{name}", script, container=more) for name, script, more, _ in MESSAGES]
         create(running, *(manifest for _, manifest, _ in GIVEN), *told)
         yield running
-    finally:
-        running.podling("down", check=False)
 
 
 def create(cluster: RunningCluster, *items: dict) -> None:

@@ -10,21 +10,15 @@ from typing import Any
 
 import pytest
 
-from tests.running import IMAGE, RunningCluster, busybox_archive, eventually, free_port, pod_manifest
+from tests.running import IMAGE, RunningCluster, eventually, pod_manifest, started
 
 pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
-    data = tmp_path_factory.mktemp("life") / "data"
-    running = RunningCluster(data, free_port(), "oci")
-    try:
-        running.up()
-        running.podling("image", "load", str(busybox_archive(data.parent)))
+    with started(tmp_path_factory.mktemp("life")) as running:
         yield running
-    finally:
-        running.podling("down", check=False)
 
 
 def container(name: str, script: str, **more: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.running import RunningCluster, busybox_archive, eventually, free_port, pod_manifest
+from tests.running import RunningCluster, eventually, free_port, pod_manifest, started
 
 pytestmark = pytest.mark.root
 
@@ -27,14 +27,8 @@ httpd -f -p 8080 -h /www & wait"""
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
-    data = tmp_path_factory.mktemp("services") / "data"
-    running = RunningCluster(data, free_port(), "oci")
-    try:
-        running.up()
-        running.podling("image", "load", str(busybox_archive(data.parent)))
+    with started(tmp_path_factory.mktemp("services")) as running:
         yield running
-    finally:
-        running.podling("down", check=False)
 
 
 def web(cluster: RunningCluster, name: str, app: str, **more: object) -> None:

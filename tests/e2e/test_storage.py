@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import missing_for_containers
-from tests.running import IMAGE, RunningCluster, busybox_archive, eventually, free_port
+from tests.running import IMAGE, RunningCluster, eventually, started
 
 pytestmark = pytest.mark.root
 
@@ -20,14 +20,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster
     why = missing_for_containers()
     if why:
         pytest.skip(f"volumes are tried on real containers: {why}")
-    data = tmp_path_factory.mktemp("storage") / "data"
-    running = RunningCluster(data, free_port(), "oci")
-    try:
-        running.up()
-        running.podling("image", "load", str(busybox_archive(data.parent)))
+    with started(tmp_path_factory.mktemp("storage")) as running:
         yield running
-    finally:
-        running.podling("down", check=False)
 
 
 def claim(name: str, **spec: object) -> dict:

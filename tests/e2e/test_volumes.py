@@ -14,7 +14,7 @@ import pytest
 
 from podling.linux import mounts
 from tests.conftest import missing_for_containers
-from tests.running import IMAGE, RunningCluster, busybox_archive, eventually, free_port
+from tests.running import IMAGE, RunningCluster, eventually, started
 
 pytestmark = pytest.mark.root
 
@@ -24,14 +24,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster
     why = missing_for_containers()
     if why:
         pytest.skip(why)
-    data = tmp_path_factory.mktemp("volumes") / "data"
-    running = RunningCluster(data, free_port(), "oci")
-    try:
-        running.up()
-        running.podling("image", "load", str(busybox_archive(data.parent)))
+    with started(tmp_path_factory.mktemp("volumes")) as running:
         yield running
-    finally:
-        running.podling("down", check=False)
 
 
 def container(name: str, script: str, mounts: dict[str, str] | None = None, **more: object) -> dict:
