@@ -112,7 +112,7 @@ class Exec:
 
     async def run(self, command: Sequence[str], timeout: float, limit: int) -> ExecResult:
         """Run a command to its end; stdout and stderr come as one, in the order in which they were written."""
-        self.scratch.mkdir(parents=True)
+        self.scratch.mkdir(mode=0o700, parents=True)  # what is in it tells the container's environment
         read, write = os.pipe2(os.O_CLOEXEC)
         output = PipeReader(read)
         kept = bytearray()
@@ -155,7 +155,7 @@ class Exec:
 
     async def open(self, command: Sequence[str], *, stdin: bool, tty: bool) -> ExecSession:
         """Start a command and return its streams."""
-        self.scratch.mkdir(parents=True)
+        self.scratch.mkdir(mode=0o700, parents=True)
         try:
             if tty and self._low_level.choice.name == "runc":
                 return await self._open_proxied_terminal(command)
