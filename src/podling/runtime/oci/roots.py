@@ -1,7 +1,7 @@
 """Where a container's file systems are mounted: its root, the images it mounts, what it sees of the node.
 
 Owns the mounts below a bundle, and for a container in a user namespace those below `<run>/roots/<id>`, where the
-namespace's root, who is nobody on the node, can find them: nothing above is closed to others. There everything is
+namespace's root, who is nobody on the node, can find them and no other user of the node can. There everything is
 mounted with its owners shifted, so that files on disk have the owners that the container sees, whatever ids its Pod was
 given. Only the writable layer holds the node's ids, and it goes with its container. Runs in threads.
 """
@@ -72,8 +72,9 @@ class Mapped:
         self._owner = owner
         (bundle / _LINK).symlink_to(place)
         place.mkdir(parents=True)
-        for folder in (place.parent, place):
-            folder.chmod(0o711)
+        place.parent.chmod(0o711)
+        os.chown(place, -1, owner)
+        place.chmod(0o710)
 
     def mount_root(self, layers: Sequence[str]) -> Path:
         upper = self._bundle / "upper"

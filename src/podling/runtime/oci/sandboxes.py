@@ -84,6 +84,9 @@ def create(config: SandboxConfig, layout: Layout, hierarchies: cgroup.Hierarchie
         hostname = config.hostname[:64]
         ids = [(mapping.container, mapping.host, mapping.length) for mapping in config.user_mappings]
         namespaces.create(pin, kinds, hostname=hostname, sysctls=config.sysctls, ids=ids)
+        # Its root, who is nobody on the node, must find what is in there; no other user of the node may.
+        os.chown(pin, -1, root_of(config))
+        pin.chmod(0o710)
         if ids:
             mounts.check_mappable(str(layout.images), str(pin / "user"))
         (pin / "hostname").write_text(f"{hostname}\n", encoding="utf-8")

@@ -44,6 +44,23 @@ def test_what_a_pod_shares_belongs_to_its_users(tmp_path: Path) -> None:
     assert processes.start_time(above[0]) is None
 
 
+@pytest.mark.parametrize(("users", "group"), [(True, 9 << 16), (False, 0)])
+def test_other_users_of_the_machine_do_not_get_in(tmp_path: Path, users: bool, group: int) -> None:
+    """A sandbox's /dev/shm is open to everybody in the Pod; who may enter its folder is the Pod's root alone."""
+    layout = Layout(tmp_path, f"userns{os.getpid()}", tmp_path / "run")
+    layout.images.mkdir()
+    wanted = config(tmp_path) if users else replace(config(tmp_path), user_mappings=())
+    sandboxes.create(wanted, layout, cgroup.detect())
+    pin = layout.pin("u-1", 0)
+    try:
+        assert (pin / "shm").stat().st_mode & 0o777 == 0o777
+        assert (pin.stat().st_uid, pin.stat().st_gid, pin.stat().st_mode & 0o777) == (0, group, 0o710)
+    finally:
+        of_pod = sandboxes.group(cgroup.detect(), layout, wanted)
+        sandboxes.destroy(pin, of_pod, None)
+        of_pod.parent.remove()
+
+
 def test_a_file_system_that_cannot_shift_owners_refuses_the_sandbox(tmp_path: Path) -> None:
     """FailedCreatePodSandBox says which, and nothing of the sandbox stays."""
     layout = Layout(tmp_path, f"userns{os.getpid()}", tmp_path / "run")
