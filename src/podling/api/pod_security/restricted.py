@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from podling.api.types.core_v1 import Volume
 
 _VOLUMES: Final = (
-    "config_map", "csi", "downward_api", "empty_dir", "ephemeral", "persistent_volume_claim", "projected", "secret",
+    "config_map", "csi", "downward_api", "empty_dir", "ephemeral", "image", "persistent_volume_claim", "projected",
+    "secret",
 )  # fmt: skip
 _OTHER_VOLUMES: Final = {
     "host_path": "hostPath", "gce_persistent_disk": "gcePersistentDisk",
@@ -62,7 +63,7 @@ def capabilities(subject: Subject, minor: int) -> Violation | None:
 
 
 def volumes(subject: Subject, minor: int) -> Violation | None:
-    """Allow what comes from the API or a claim."""
+    """Allow what comes from the API, an image or a claim."""
     del minor
     bad = [each for each in subject.spec.volumes if all(getattr(each, kind) is None for kind in _VOLUMES)]
     if not bad:
