@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from podling.api.pods import HostPort
 from podling.linux.conntrack import UDP, Conntrack
 from podling.linux.spawn import run_and_wait
+from podling.network.proxy import hostports
 from tests.e2e.proxied import Node
 
 pytestmark = pytest.mark.root
@@ -219,6 +221,22 @@ def test_a_client_that_goes_on_sending_is_led_anew(tmp_path: Path) -> None:
         for pods, expected in ((["a"], "a"), (["b"], "b"), ([], "ECONNREFUSED"), (["a"], "a"), (["a", "b"], "a")):
             node.service(*pods, **spec)
             assert answers() == [expected, expected], pods
+
+    on_a_node(tmp_path, scenario)
+
+
+def test_a_host_port_takes_no_address_but_the_nodes(tmp_path: Path) -> None:
+    """Whoever may make Pods may name any `hostIP`: what is not the node's goes where it went."""
+
+    async def scenario(node: Node) -> None:
+        address = await node.pod("a")
+        await node.pod("client", serves=0)
+        node.serve("far", 31085, "outside")
+        for named, heard in ((node.caller, "far"), (node.address, "a")):
+            rules = hostports.plan(address, [HostPort(31085, 8080, "TCP", str(named))])
+            node.installed.change({"~uid": rules})
+            for caller in ("client", ""):
+                assert node.ask(caller, named, 31085).split()[0] == heard, (caller, named)
 
     on_a_node(tmp_path, scenario)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 from hypothesis import given
@@ -52,6 +53,16 @@ def test_a_cluster_address():
     hairpins = [key for name, key in rules.elements if name == ch.HAIRPINS.name]
     assert hairpins == [2 * socket.inet_aton("10.244.0.5")]
     assert (ch.CLUSTER.name, socket.inet_aton("10.96.0.9")) in rules.elements
+
+
+def test_external_addresses_are_outside():
+    """Whoever may make Services may not have what goes to another Service, to a Pod or to the cluster's DNS."""
+    facts = replace(FACTS, services=IPv4Network("10.96.0.0/16"))
+    theirs = ["10.96.0.10", "10.244.0.2", "10.244.3.4", "192.0.2.1"]
+    rules = plan(web(externalIPs=theirs), [cut("10.244.0.5")], "n1", facts)
+    fronts = {socket.inet_ntoa(key[:4]) for name, key in rules.elements if name == ch.SERVICES.name}
+    assert fronts == {"10.96.0.9", "192.0.2.1"}
+    assert rules.passed_over == 0
 
 
 def test_nobody_there():

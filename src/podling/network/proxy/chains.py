@@ -73,6 +73,10 @@ class Facts:
     refusals: int = 0
     """The log group that refused calls are handed to; 0 for none."""
 
+    def is_own(self, address: IPv4Address) -> bool:
+        """Whether an address is of a range that the cluster gives to Pods, nodes or Services."""
+        return address in self.pods or (self.services is not None and address in self.services)
+
 
 def within(network: IPv4Network) -> Sequence[bytes]:
     """Go on if the address in the first register is of a network."""
@@ -83,9 +87,9 @@ def beyond(network: IPv4Network) -> Sequence[bytes]:
     return nf.masked(network.netmask.packed), nf.equal(network.network_address.packed, inverted=True)
 
 
-def is_local(*, source: bool = False) -> Sequence[bytes]:
-    """Go on if the destination (or the source) is the node's own address."""
-    return nf.address_type(of_source=source), nf.equal(struct.pack("=I", nf.LOCAL))
+def is_local(*, source: bool = False, inverted: bool = False) -> Sequence[bytes]:
+    """Go on if the destination (or the source) is the node's own address, or if it is not."""
+    return nf.address_type(of_source=source), nf.equal(struct.pack("=I", nf.LOCAL), inverted=inverted)
 
 
 def ask_masquerade() -> Sequence[bytes]:
@@ -187,7 +191,10 @@ class ExternalLocal:
 
 @dataclass(frozen=True, slots=True)
 class HostPort:
-    """For a port of the node that one Pod asked for: callers keep their address, but for the node itself."""
+    """For a port of the node that one Pod asked for: callers keep their address, but for the node itself.
+
+    Whatever address the Pod has named: only where that is the node's is it the Pod's to have.
+    """
 
     to: Spread
 
@@ -197,6 +204,7 @@ class HostPort:
 
     def rules(self, facts: Facts) -> Iterator[Rule]:
         del facts
+        yield (*is_local(inverted=True), nf.verdict(nf.Verdict(nf.RETURN)))
         yield (*is_local(source=True), *ask_masquerade())
         yield (nf.verdict(nf.goto(self.to.name)),)
 

@@ -141,7 +141,9 @@ class _Making:
         seconds = config.client_ip.timeout_seconds if config is not None and config.client_ip is not None else None
         ports = max(len(spec.ports), 1)
         self._balanced = list(dict.fromkeys(self._ingress()))
-        external = list(dict.fromkeys((*filter(_is_ipv4, spec.external_ips), *self._balanced)))
+        # What is the cluster's own is nobody's to have from outside: another Service's address, or a Pod's.
+        outside = [text for text in spec.external_ips if _is_ipv4(text) and not facts.is_own(IPv4Address(text))]
+        external = list(dict.fromkeys((*outside, *self._balanced)))
         self._external_addresses = external[: MOST_ELEMENTS // ports]
         faces = len(self._external_addresses) + 2
         self._most = max(MOST_ELEMENTS // (ports * faces), 1)
