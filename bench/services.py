@@ -79,6 +79,13 @@ async def _fill(plane: ControlPlane, count: int) -> None:
         await asyncio.gather(*(create(number) for number in range(start, min(start + 100, count))))
 
 
+class Unheard:
+    """Whom calls that the rules refuse are told to: nobody makes any here."""
+
+    def refused(self, refusal: object) -> None:
+        raise AssertionError(refusal)
+
+
 async def _measure(count: int, folder: Path, space: str) -> Figures:
     clock, chance = SystemClock(), Chance()
     store = open_store("sqlite", folder / f"store-{count}", clock)
@@ -96,7 +103,7 @@ async def _measure(count: int, folder: Path, space: str) -> Figures:
             "one", f"bench{count}", folder, plane.client(PROXY), plane.informers(PROXY, supervisor), clock, supervisor,
             host, cast("Any", pods),
         )  # fmt: skip
-        proxy = Proxy(context)
+        proxy = Proxy(context, Unheard())
         began = time.perf_counter()
         await proxy.start()
         install = time.perf_counter() - began
