@@ -77,7 +77,7 @@ def test_a_mirror_that_nobody_wrote_a_manifest_for_is_removed(cluster):
     forged["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
     cluster.kubectl("create", "-f", "-", stdin=json.dumps(forged))
     eventually(lambda: set(pods(cluster)) == {kept})
-    cluster.podling("down")
+    cluster.podling("down", "--keep-pods")  # the ranges, too: another cluster could take them meanwhile
     cluster.up()
     cluster.wait_ready(kept)
     assert pods(cluster)[kept]["metadata"]["uid"] == before["metadata"]["uid"]
