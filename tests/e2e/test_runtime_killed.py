@@ -134,3 +134,38 @@ def test_killed_while_starting(tmp_path: Path, low_level: str, after: float) -> 
     assert not cgroup.detect().group(f"podling-{instance}").exists()
     assert not [point for point in mounts.table() if instance in point.target or str(tmp_path) in point.target]
     assert not Path(f"/run/podling/{instance}").exists()
+
+
+@pytest.mark.parametrize("low_level", ["crun", "runc"])
+def test_what_was_begun_too_late_is_in_nobodys_way(tmp_path: Path, low_level: str) -> None:
+    """A low-level runtime that a killed Podling had started made its container after all was looked for: begun anew."""
+    from podling.runtime.oci import teardown
+    from podling.runtime.oci.runtime import OciRuntime
+    from podling.runtime.protocol import ContainerConfig, SandboxConfig
+
+    if shutil.which(low_level) is None:
+        pytest.skip(f"{low_level} is not installed")
+    data, instance = tmp_path / "data", f"t{Chance().hex(7)}"
+    prepare(data, instance, tmp_path)
+
+    async def main() -> None:
+        runtime = OciRuntime(data, instance=instance, low_level=low_level)
+        await runtime.start()
+        image = (await runtime.images.list())[0].id
+        config = SandboxConfig("pod", "d", "pod", 0, "pod", data / "logs", "/kubepods/pod")
+        sandbox = await runtime.run_sandbox(config)
+        command = ("sh", "-c", "trap 'exit 7' TERM; sleep 100 & wait; exit 7")
+        container = await runtime.create_container(
+            sandbox.id, ContainerConfig("main", 0, image, "busybox", command=command, log_path="main.log")
+        )
+        (runtime.layout.low_level / container).mkdir(parents=True)
+        await runtime.start_container(container)
+        held = await runtime.container(container)
+        assert held is not None and held.state is ContainerState.RUNNING
+        await runtime.stop_container(container, 10)
+        await runtime.close()
+
+    try:
+        asyncio.run(main())
+    finally:
+        asyncio.run(teardown(data, instance))

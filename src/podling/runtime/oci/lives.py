@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import signal
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,8 @@ log = logging.getLogger("podling.runtime.oci")
 # How long a killed process may take to be gone before the verb says so: the kernel may be writing out its memory.
 _DEATH = 60.0
 _QUICK_DEATH = 0.5
+_EXISTS = re.compile("already exists|exists already")
+"""How low-level runtimes speak of a container whose id is taken."""
 
 
 class Lives:
@@ -124,7 +127,7 @@ class Lives:
     async def _start(self, live: Live, holder: conmon.Conmon) -> None:
         record = live.record
         try:
-            pid = await holder.create(record, live.bundle)
+            pid = await self._create(live, holder)
             live.adopt(pid)
             live.save()
             await self._release(live)
@@ -156,6 +159,18 @@ class Lives:
             self._watch(live)
             # It may have ended before anybody watched.
             self._look(live)
+
+    async def _create(self, live: Live, holder: conmon.Conmon) -> int:
+        """Make the container, whose first process waits; return its pid."""
+        try:
+            return await holder.create(live.record, live.bundle)
+        except conmon.CreationFailed as failed:
+            if not _EXISTS.search(str(failed)):
+                raise
+            # What a killed Podling had begun may come to be only after it was looked for. It never ran: a container
+            # waits for its release, and nobody but this record's holder gives it.
+            await self._undo(live)
+            return await holder.create(live.record, live.bundle)
 
     async def _release(self, live: Live) -> None:
         """Let the waiting first process go on to the container's program."""
