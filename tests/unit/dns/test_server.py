@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import struct
 from contextlib import asynccontextmanager
@@ -30,6 +31,17 @@ from podling.reach.names import Zone
 WEB = "web.default.svc.cluster.local"
 
 
+async def on_one_port(start):
+    """Start what wants one number for UDP and TCP: somebody else may have either of a number that was free."""
+    for _ in range(20):
+        try:
+            return await start()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+    raise AssertionError("no number is free for both")
+
+
 class Resolver(asyncio.DatagramProtocol):
     """Another resolver, which says what a test wants."""
 
@@ -38,10 +50,18 @@ class Resolver(asyncio.DatagramProtocol):
         self.asked = []
 
     async def start(self):
+        await on_one_port(self._start)
+
+    async def _start(self):
         loop = asyncio.get_running_loop()
-        self.transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", 0))
-        self.port = self.transport.get_extra_info("sockname")[1]
-        self.streams = await asyncio.start_server(self.stream, "127.0.0.1", self.port)
+        self.streams = await asyncio.start_server(self.stream, "127.0.0.1", 0)
+        self.port = self.streams.sockets[0].getsockname()[1]
+        try:
+            local = ("127.0.0.1", self.port)
+            self.transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=local)
+        except OSError:
+            self.streams.close()
+            raise
 
     def datagram_received(self, data, sender):
         query = dns.message.from_wire(data)
@@ -89,7 +109,7 @@ async def running(say=lambda query, stream: [], resolvers=None):
             host, clock, Chance(1), lambda: ["127.0.0.1"] if resolvers is None else resolvers, port=other.port
         )
         server = DnsServer(host, Answers(zone), asked, clock, supervisor)
-        server.port = await server.start("127.0.0.1", 0)
+        server.port = await on_one_port(lambda: server.start("127.0.0.1", 0))
         server.zone, server.supervisor = zone, supervisor
         try:
             yield server, other
