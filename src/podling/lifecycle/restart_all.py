@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from podling.api.pods import RESTART_ALL, may_restart_all
+from podling.api.pods import RESTART_ALL, TERMINAL_PHASES, may_restart_all
 from podling.api.types.core_v1 import PodCondition
 from podling.lifecycle.restart import action_on_exit
 from podling.lifecycle.specs import container_named
@@ -56,7 +56,7 @@ def restart_all_conditions(view: PodView, phase: str) -> tuple[PodCondition, ...
     """Return the condition of a Pod that has such a rule; no other Pod has one."""
     if not may_restart_all(view.pod):
         return ()
-    if phase in ("Succeeded", "Failed"):
+    if phase in TERMINAL_PHASES:
         reason = "PodCompleted" if phase == "Succeeded" else "PodFailed"
         return (PodCondition(type=ALL_RESTARTING, status="False", reason=reason),)
     if not is_restarting_all(view):

@@ -12,7 +12,8 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from podling.client.flows import Flow, Outcome
-from podling.linux.conntrack import SCTP, TCP, UDP, Conntrack, Entry, Follower
+from podling.linux.conntrack import Conntrack, Entry, Follower
+from podling.network.protocols import PROTOCOL_NAMES
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from podling.client.flows import FlowSink
     from podling.network.context import NetworkContext
 
-_PROTOCOLS: Final = {TCP: "TCP", UDP: "UDP", SCTP: "SCTP"}
 SETTINGS: Final = {
     "net.netfilter.nf_conntrack_acct": "1",
     "net.netfilter.nf_conntrack_timestamp": "1",
@@ -86,7 +86,7 @@ class FlowReader:
             self._sink.ended(self._flow(entry), entry.started, outcome)
 
     def _concerns(self, entry: Entry) -> bool:
-        return entry.original.protocol in _PROTOCOLS and (
+        return entry.original.protocol in PROTOCOL_NAMES and (
             self._inside(entry.original.source) or self._inside(entry.reply.source)
         )
 
@@ -100,7 +100,7 @@ class FlowReader:
         return Flow(
             self._context.node,
             entry.id,
-            _PROTOCOLS[asked.protocol],
+            PROTOCOL_NAMES[asked.protocol],
             asked.source,
             asked.source_port,
             asked.destination,

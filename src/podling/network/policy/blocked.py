@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from podling.client.flows import Block
 from podling.network.log_groups import take_group
-from podling.network.policy.policies import PROTOCOLS
+from podling.network.protocols import PROTOCOL_NAMES
 from podling.reach.policy import Direction
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from podling.reach.policy import PolicyKey
 
 _WORDS: Final = frozenset(direction.value for direction in Direction)
-_NAMES: Final = {number: name for name, number in PROTOCOLS.items()}
 
 
 class BlockedPackets:
@@ -60,7 +59,7 @@ class BlockedPackets:
 
     def seen(self, packet: Packet) -> None:
         """Tell of one packet; what has no ports is no call, and others' rules may tell our group whatever they like."""
-        protocol = _NAMES.get(packet.protocol)
+        protocol = PROTOCOL_NAMES.get(packet.protocol)
         if protocol is None or packet.word not in _WORDS:
             return
         direction = Direction(packet.word)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from podling.linux import nf_expressions as nf
 from podling.linux.nf_tables import INTERVAL, Element, NamedSet
+from podling.network.protocols import PROTOCOLS
 from podling.reach.policy import Direction
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 DIRECTIONS: Final = (Direction.EGRESS, Direction.INGRESS)
 """As packets meet them."""
-PROTOCOLS: Final = {"TCP": 6, "UDP": 17, "SCTP": 132}
 _LAST_PORT: Final = 65535
 _PEERS, _BLOCKS, _NAMED = "peers", "blocks", "named"
 _IPV4: Final = 4

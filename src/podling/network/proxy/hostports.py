@@ -14,10 +14,10 @@ import msgspec
 from podling.api.pods import HostPort  # noqa: TC001  # msgspec decodes it
 from podling.lifecycle.traffic import UNBOUNDED
 from podling.linux import files
+from podling.network.protocols import PROTOCOLS
 from podling.network.proxy import chains as ch
 from podling.network.proxy.rules import (
     NOTHING,
-    PROTOCOLS,
     Elements,
     Remembered,
     ServiceRules,

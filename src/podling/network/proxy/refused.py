@@ -6,19 +6,17 @@ Such a call never becomes a flow. Owns the log group; the rule that hands packet
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from podling.client.flows import Refusal
-from podling.linux.conntrack import SCTP, TCP, UDP
 from podling.network.log_groups import take_group
+from podling.network.protocols import PROTOCOL_NAMES
 from podling.network.proxy.chains import REFUSED
 
 if TYPE_CHECKING:
     from podling.client.flows import FlowSink
     from podling.linux.nflog import LogListener, Packet
     from podling.network.context import NetworkContext
-
-_PROTOCOLS: Final = {TCP: "TCP", UDP: "UDP", SCTP: "SCTP"}
 
 
 class RefusedCalls:
@@ -35,7 +33,7 @@ class RefusedCalls:
             self.group, self._listener = taken
 
     def _seen(self, packet: Packet) -> None:
-        protocol = _PROTOCOLS.get(packet.protocol)
+        protocol = PROTOCOL_NAMES.get(packet.protocol)
         if protocol is not None and packet.word == REFUSED:  # groups are anybody's to log to
             port = packet.destination_port
             self._flows.refused(Refusal(self._node, protocol, packet.source, packet.destination, port))

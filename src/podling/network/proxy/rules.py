@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses, ip_address
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from podling.network.protocols import PROTOCOLS
 from podling.network.proxy import chains as ch
 from podling.network.proxy.chains import Drop, External, ExternalLocal, Internal, Learn, Refuse, Spread
 from podling.reach.selection import by_port, choose_among, is_externally_local, is_internally_local
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from podling.network.proxy.chains import Chain, Facts
     from podling.reach.selection import Choice, Target
 
-PROTOCOLS: Final = {"TCP": 6, "UDP": 17, "SCTP": 132}
 _OTHERS_PROXY: Final = "service.kubernetes.io/service-proxy-name"
 _DEFAULT_AFFINITY: Final = 10800
 MOST_ELEMENTS: Final = 1 << 16
