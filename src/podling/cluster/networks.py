@@ -7,7 +7,6 @@ it holds beside them, it hands to `closing`, which is closed after those, the la
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 from podling.apiserver.record import User
@@ -49,10 +48,9 @@ def network_context(
     """Return what the network components of `node` are built from; they call as upstream's proxy does."""
     client = plane.client(PROXY)
     informers = plane.informers(PROXY, supervisor)
-    services = plane.server.addresses.network
-    service_range = services if isinstance(services, IPv4Network) else None
+    services = (plane.server.addresses.network,)
     return NetworkContext(
-        node, instance, data, client, informers, clock, supervisor, host, pods, service_range, most_connections
+        node, instance, data, client, informers, clock, supervisor, host, pods, services, most_connections
     )
 
 

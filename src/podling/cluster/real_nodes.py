@@ -38,7 +38,6 @@ from podling.runtime.oci.runtime import OciRuntime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from ipaddress import IPv4Network
     from pathlib import Path
 
     from podling.aio.chance import Chance
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from podling.cluster.data_dir import DataDir
     from podling.cluster.options import Options
     from podling.kubelet.settings import Settings
+    from podling.linux.families import Network
     from podling.network.policy.enforcer import PolicyEnforcer
     from podling.network.service_ranges import ServiceRanges
     from podling.reach.policy import Party
@@ -182,7 +182,7 @@ class RealNodes:
         return self._nodes[0].name
 
     @property
-    def pods(self) -> IPv4Network:
+    def pods(self) -> Network:
         """The range of all Pod addresses."""
         return self._nodes[0].network.cluster_range
 

@@ -22,7 +22,6 @@ from podling.insight.render import graphviz, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from ipaddress import IPv4Network
 
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from podling.client.informer import Informers
     from podling.insight.directory import Edge
     from podling.insight.ledger import Shortfall, Tally
+    from podling.linux.families import Network
     from podling.reach.policy import Party
 
 _PERIOD: Final = 1.0
@@ -51,7 +51,7 @@ class CallGraph:
         client: Client,
         informers: Informers,
         clock: Clock,
-        pods: IPv4Network,
+        pods: Network,
         first_node: str,
         ledger: Ledger | None = None,
     ) -> None:

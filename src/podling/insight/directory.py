@@ -8,7 +8,7 @@ Knows no time and no client.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from podling.api.pods import is_terminal
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from podling.api.types.core_v1 import Node, Pod, Service
     from podling.client.flows import Block, Flow, Refusal
+    from podling.linux.families import Network
     from podling.reach.policy import Party as ReachParty
 
 
@@ -65,7 +66,7 @@ class _Home:
 class Directory:
     """Who is where. Told of objects as they come and go; asked about addresses."""
 
-    def __init__(self, pods: IPv4Network, first_node: str = "") -> None:
+    def __init__(self, pods: Network, first_node: str = "") -> None:
         """`pods` is the range of Pod addresses; `first_node` sees what comes from outside before any other does."""
         self._range = pods
         self._first = first_node
@@ -153,7 +154,7 @@ class Directory:
         return NOBODY if self._is_inside(address) else OUTSIDE
 
     def _is_inside(self, address: str) -> bool:
-        return IPv4Address(address) in self._range if ":" not in address else False
+        return ip_address(address) in self._range if ":" not in address else False
 
     def service(self, address: str, protocol: str, port: int) -> str:
         """Return the Service that an address and port belong to, its node ports included; empty where none does."""

@@ -12,12 +12,16 @@ import os
 import socket
 import struct
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final, Self
+
+from podling.linux.families import FAMILIES, IPV4, Family, family_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
+
+    from podling.linux.families import Address, Network
 
 _NEWLINK: Final = 16
 _DELLINK: Final = 17
@@ -46,6 +50,8 @@ _IFF_UP: Final = 1
 _ONLINK: Final = 4
 _UNREACHABLE: Final = 7
 _PERMANENT: Final = 0x80
+_NO_DETECTION: Final = 0x02
+"""Of an IPv6 address: no detection of duplicates."""
 _SCOPE_LINK: Final = 253
 _SCOPE_HOST: Final = 254
 _BURSTS_A_SECOND: Final = 50
@@ -69,11 +75,11 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An IPv4 route of the main table."""
+    """A route of the main table."""
 
-    destination: IPv4Network
+    destination: Network
     interface: int
-    gateway: IPv4Address | None
+    gateway: Address | None
     protocol: int
     metric: int
 
@@ -149,31 +155,32 @@ class Netlink:
             links.append(Link(index, name, mtu, found.get(1, b""), bool(flags & _IFF_UP)))
         return links
 
-    def routes(self) -> Sequence[Route]:
-        """Return the IPv4 routes of the main table."""
-        routes = []
-        payload = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+    def routes(self, family: Family | None = None) -> Sequence[Route]:
+        """Return the routes of the main table, of one family or of both."""
+        return [route for each in ([family] if family is not None else FAMILIES) for route in self._routes(each)]
+
+    def _routes(self, family: Family) -> Iterator[Route]:
+        payload = _ROUTE.pack(family.number, 0, 0, 0, 0, 0, 0, 0, 0)
         for _, body in self._ask(_GETROUTE, _DUMP, payload, "list routes"):
-            family, length, _, _, table, protocol, _, _, _ = _ROUTE.unpack_from(body)
-            if family != socket.AF_INET or table != 254:
+            number, length, _, _, table, protocol, _, _, _ = _ROUTE.unpack_from(body)
+            if number != family.number or table != 254:
                 continue
             found = dict(attributes(body[_ROUTE.size :]))
-            routes.append(
-                Route(
-                    IPv4Network((found.get(1, b"\0\0\0\0"), length)),
-                    struct.unpack("=i", found[4])[0] if 4 in found else 0,
-                    IPv4Address(found[5]) if 5 in found else None,
-                    protocol,
-                    struct.unpack("=I", found[6])[0] if 6 in found else 0,
-                )
+            gateway = found.get(5, b"")
+            yield Route(
+                ip_network((found.get(1, bytes(family.size)), length)),
+                struct.unpack("=i", found[4])[0] if 4 in found else 0,
+                ip_address(gateway) if len(gateway) == family.size else None,
+                protocol,
+                struct.unpack("=I", found[6])[0] if 6 in found else 0,
             )
-        return routes
 
-    def addresses(self) -> frozenset[IPv4Address]:
-        """Return the IPv4 addresses of the namespace's own links."""
-        payload = _ADDRESS.pack(socket.AF_INET, 0, 0, 0, 0)
+    def addresses(self, family: Family = IPV4) -> frozenset[Address]:
+        """Return the addresses of a family that the namespace's own links have."""
+        payload = _ADDRESS.pack(family.number, 0, 0, 0, 0)
         found = [dict(attributes(body[_ADDRESS.size :])) for _, body in self._ask(_GETADDR, _DUMP, payload, "list")]
-        return frozenset(IPv4Address(each[2]) for each in found if len(each.get(2, b"")) == 4)
+        # The local one, where a link between two has one for each end.
+        return frozenset(ip_address(own) for each in found if len(own := each.get(2, each.get(1, b""))) == family.size)
 
     def create_veth(self, name: str, mac: bytes, peer: str, peer_mac: bytes, *, mtu: int, peer_namespace: int) -> None:
         """Create a veth pair, both down, whose `peer` is born in the namespace of descriptor `peer_namespace`."""
@@ -229,26 +236,30 @@ class Netlink:
             raise
         return True
 
-    def add_address(self, index: int, address: IPv4Address, *, prefix: int = 32) -> None:
-        """Give a link an address; it may have it already."""
+    def add_address(self, index: int, address: Address, *, prefix: int | None = None) -> None:
+        """Give a link an address, with no network around it unless `prefix` says so; it may have it already.
+
+        An IPv6 one may be used at once: nobody else on the link is asked whether it has it too.
+        """
         payload = (
-            _ADDRESS.pack(socket.AF_INET, prefix, 0, 0, index)
+            _ADDRESS.pack(family_of(address).number, prefix or address.max_prefixlen, _NO_DETECTION, 0, index)
             + _attribute(2, address.packed)
             + _attribute(1, address.packed)
         )
         with _ignoring(errno.EEXIST):
             self._ask(_NEWADDR, _CREATE | _REPLACE, payload, f"add address {address}")
 
-    def delete_address(self, index: int, address: IPv4Address, *, prefix: int = 32) -> None:
+    def delete_address(self, index: int, address: Address, *, prefix: int | None = None) -> None:
         """Take an address from a link; it need not have it."""
-        payload = _ADDRESS.pack(socket.AF_INET, prefix, 0, 0, index) + _attribute(2, address.packed)
+        head = _ADDRESS.pack(family_of(address).number, prefix or address.max_prefixlen, 0, 0, index)
+        payload = head + _attribute(2, address.packed)
         with _ignoring(errno.EADDRNOTAVAIL, errno.ENODEV):
             self._ask(_DELADDR, 0, payload, f"delete address {address}")
 
-    def add_neighbour(self, index: int, address: IPv4Address, mac: bytes) -> None:
+    def add_neighbour(self, index: int, address: Address, mac: bytes) -> None:
         """Fix the link-layer address of a neighbour for good, so that nobody has to ask."""
         payload = (
-            _NEIGHBOUR.pack(socket.AF_INET, index, _PERMANENT, 0, 0)
+            _NEIGHBOUR.pack(family_of(address).number, index, _PERMANENT, 0, 0)
             + _attribute(1, address.packed)
             + _attribute(2, mac)
         )
@@ -256,18 +267,18 @@ class Netlink:
 
     def add_route(
         self,
-        destination: IPv4Network,
+        destination: Network,
         *,
         interface: int = 0,
-        gateway: IPv4Address | None = None,
-        source: IPv4Address | None = None,
+        gateway: Address | None = None,
+        source: Address | None = None,
         unreachable: bool = False,
         metric: int = 0,
     ) -> None:
         """Add or replace a route: through `gateway` (taken to be on the link), onto the link, or to nowhere."""
         scope = 0 if gateway is not None else _SCOPE_HOST if unreachable else _SCOPE_LINK
         payload = _ROUTE.pack(
-            socket.AF_INET,
+            family_of(destination).number,
             destination.prefixlen,
             0,
             0,
@@ -289,9 +300,9 @@ class Netlink:
             payload += _attribute(6, struct.pack("=I", metric))
         self._ask(_NEWROUTE, _CREATE | _REPLACE, payload, f"add route {destination}")
 
-    def delete_route(self, destination: IPv4Network, *, metric: int = 0) -> None:
+    def delete_route(self, destination: Network, *, metric: int = 0) -> None:
         """Delete a route of Podling's; it need not be there."""
-        payload = _ROUTE.pack(socket.AF_INET, destination.prefixlen, 0, 0, 254, PROTOCOL, 255, 0, 0)
+        payload = _ROUTE.pack(family_of(destination).number, destination.prefixlen, 0, 0, 254, PROTOCOL, 255, 0, 0)
         payload += _attribute(1, destination.network_address.packed)
         if metric:
             payload += _attribute(6, struct.pack("=I", metric))

@@ -11,6 +11,8 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
+from podling.linux.families import IPV4, Family
+
 REGISTERS: Final = range(8, 24)
 DROP, ACCEPT, JUMP, GOTO, RETURN = 0, 1, -3, -4, -5
 ESTABLISHED, RELATED, NEW = 2, 4, 8
@@ -67,14 +69,14 @@ def _payload(base: int, offset: int, length: int, register: int) -> bytes:
     return _expression("payload", number(1, register), number(2, base), number(3, offset), number(4, length))
 
 
-def source(register: int = 8) -> bytes:
-    """Load the IPv4 source address."""
-    return _payload(1, 12, 4, register)
+def source(register: int = 8, family: Family = IPV4) -> bytes:
+    """Load the source address of a packet of a family, into as many registers as it takes."""
+    return _payload(1, family.source_at, family.size, register)
 
 
-def destination(register: int = 8) -> bytes:
-    """Load the IPv4 destination address."""
-    return _payload(1, 16, 4, register)
+def destination(register: int = 8, family: Family = IPV4) -> bytes:
+    """Load the destination address of a packet of a family."""
+    return _payload(1, family.destination_at, family.size, register)
 
 
 def destination_port(register: int = 8) -> bytes:
@@ -103,8 +105,9 @@ def output_link(register: int = 8) -> bytes:
     return _meta(7, register)
 
 
-def family(register: int = 8) -> bytes:
-    return _meta(15, register)
+def of_family(family: Family, *, inverted: bool = False) -> bytes:
+    """Go on only if the packet is of a family; uses the first register."""
+    return _meta(15, 8) + equal(bytes((family.number,)), inverted=inverted)
 
 
 def protocol(register: int = 8) -> bytes:
@@ -123,14 +126,14 @@ def _original(key: int, register: int) -> bytes:
     return _expression("ct", number(1, register), number(2, key), attribute(3, b"\0"))
 
 
-def original_source(register: int = 8) -> bytes:
+def original_source(register: int = 8, family: Family = IPV4) -> bytes:
     """Load who made the connection, whatever was rewritten since."""
-    return _original(19, register)
+    return _original(19 if family is IPV4 else 21, register)
 
 
-def original_destination(register: int = 8) -> bytes:
+def original_destination(register: int = 8, family: Family = IPV4) -> bytes:
     """Load whom the caller asked for."""
-    return _original(20, register)
+    return _original(20 if family is IPV4 else 22, register)
 
 
 def original_port(register: int = 8) -> bytes:
@@ -206,17 +209,18 @@ def verdict(what: Verdict) -> bytes:
     return _expression("immediate", number(1, 0), nested(2, what.encoded()))
 
 
-def destination_nat(register: int = 8) -> bytes:
+def destination_nat(register: int = 8, family: Family = IPV4) -> bytes:
     """Send the connection to the address and port that stand from `register` on; ends the chain."""
-    return _expression("nat", number(1, 1), number(2, 2), number(3, register), number(5, register + 1))
+    port = register + family.registers
+    return _expression("nat", number(1, 1), number(2, family.number), number(3, register), number(5, port))
 
 
 _RANDOM_PORTS: Final = 1 << 4
 
 
-def source_nat(register: int = 8) -> bytes:
+def source_nat(register: int = 8, family: Family = IPV4) -> bytes:
     """Let the connection come from the address in `register`, from any port; ends the chain."""
-    return _expression("nat", number(1, 0), number(2, 2), number(3, register), number(7, _RANDOM_PORTS))
+    return _expression("nat", number(1, 0), number(2, family.number), number(3, register), number(7, _RANDOM_PORTS))
 
 
 def masquerade() -> bytes:

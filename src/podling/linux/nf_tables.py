@@ -41,7 +41,9 @@ _INET: Final = 1
 _MOST: Final = 48 << 10
 """Bytes of elements in one message: an attribute's length is sixteen bits."""
 
-_TYPES: Final = {"address": (7, 4), "protocol": (12, 1), "port": (13, 2), "number": (19, 4), "link": (41, 16)}
+_TYPES: Final = {
+    "address": (7, 4), "address6": (8, 16), "protocol": (12, 1), "port": (13, 2), "number": (19, 4), "link": (41, 16),
+}  # fmt: skip
 """By the name of a field: nft's number for it, for who lists the table, and its bytes."""
 _VERDICTS: Final = 0xFFFFFF00
 INTERVAL, MAP, TIMEOUT, DYNAMIC, _CONCATENATION = 4, 8, 0x10, 0x20, 0x80

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from podling.linux import namespaces
+from podling.linux.families import FAMILIES
 from podling.linux.netlink import attributes
 from podling.linux.nf_expressions import attribute
 
@@ -32,13 +33,16 @@ _COPY_PACKET: Final = 2
 _COMMAND, _MODE = 1, 2
 _PAYLOAD, _PREFIX = 9, 10
 _BATCH: Final = 64
+_BY_VERSION: Final = {family.version: family for family in FAMILIES}
+_SHORTEST: Final = {4: 20, 6: 40}
+"""By version, the bytes of a header without options."""
 LENGTH: Final = 64
-"""Bytes of a packet that tell who called whom: an IPv4 header with options, and ports."""
+"""Bytes of a packet that tell who called whom: a header of either family, an IPv4 one with options, and ports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """The headers of an IPv4 packet, and the word of the rule that told of it."""
+    """The headers of a packet, and the word of the rule that told of it."""
 
     word: str
     protocol: int
@@ -49,18 +53,25 @@ class Packet:
 
 
 def parse(message: bytes) -> Packet | None:
-    """Return the packet that a message (behind its netlink header) tells of; `None` for what is no IPv4."""
+    """Return the packet that a message (behind its netlink header) tells of; `None` for what is of neither family.
+
+    Of an IPv6 packet with extension headers the first of those counts as its protocol: calls begin without any.
+    """
     found = dict(attributes(message[_FAMILY.size :]))
     data = found.get(_PAYLOAD, b"")
-    if len(data) < 20 or data[0] >> 4 != 4:
+    family = _BY_VERSION.get(data[0] >> 4) if data else None
+    if family is None or len(data) < _SHORTEST[family.version]:
         return None
     word = found.get(_PREFIX, b"").rstrip(b"\0").decode(errors="replace")
-    source, destination = socket.inet_ntoa(data[12:16]), socket.inet_ntoa(data[16:20])
-    header = (data[0] & 15) * 4
+    source, destination = (
+        socket.inet_ntop(family.number, data[begin : begin + family.size])
+        for begin in (family.source_at, family.destination_at)
+    )
+    header, protocol = ((data[0] & 15) * 4, data[9]) if family.version == 4 else (_SHORTEST[6], data[6])
     if len(data) < header + 4:
-        return Packet(word, data[9], source, destination)
+        return Packet(word, protocol, source, destination)
     ports = struct.unpack_from(">HH", data, header)
-    return Packet(word, data[9], source, destination, *ports)
+    return Packet(word, protocol, source, destination, *ports)
 
 
 class LogListener:

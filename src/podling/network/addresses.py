@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,6 +21,8 @@ from podling.linux import files
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from podling.linux.families import Address, Network
 
 
 DNS = "kube-dns"
@@ -74,26 +76,26 @@ class Addresses:
                 state.addresses[uid] = state.cursor = place
 
     @property
-    def range(self) -> IPv4Network | None:
+    def range(self) -> Network | None:
         """The node's range, once one was set."""
-        return IPv4Network(self._state.range) if self._state is not None else None
+        return ip_network(self._state.range) if self._state is not None else None
 
     @property
-    def cluster(self) -> IPv4Network | None:
+    def cluster(self) -> Network | None:
         """The range that the nodes' ranges are parts of, once one was set."""
-        return IPv4Network(self._state.cluster or self._state.range) if self._state is not None else None
+        return ip_network(self._state.cluster or self._state.range) if self._state is not None else None
 
     @property
-    def gateway(self) -> IPv4Address:
+    def gateway(self) -> Address:
         """The node's own address in the range: its first."""
         return self._known().network_address + 1
 
-    def _known(self) -> IPv4Network:
+    def _known(self) -> Network:
         if self._state is None:
             raise RuntimeError("no range was set")
-        return IPv4Network(self._state.range)
+        return ip_network(self._state.range)
 
-    def set_range(self, network: IPv4Network, cluster: IPv4Network | None = None) -> None:
+    def set_range(self, network: Network, cluster: Network | None = None) -> None:
         """Begin with a range, a part of the `cluster`'s; what was given out of another is forgotten."""
         whole = str(cluster or network)
         if self._state is None or self._state.range != str(network):
@@ -103,7 +105,7 @@ class Addresses:
             self._state.cluster = whole
             self._save()
 
-    def narrow(self, network: IPv4Network) -> bool:
+    def narrow(self, network: Network) -> bool:
         """Keep only `network`, which the range begins with; say whether all that is given out lies in it.
 
         If not, nothing changes: addresses of running Pods are not taken away.
@@ -118,14 +120,14 @@ class Addresses:
         self._save()
         return True
 
-    def held(self) -> Mapping[str, IPv4Address]:
+    def held(self) -> Mapping[str, Address]:
         """Return the addresses given out, by Pod uid."""
         if self._state is None:
             return {}
         base = self._known().network_address
         return {uid: base + place for uid, place in self._state.addresses.items()}
 
-    def allocate(self, uid: str) -> IPv4Address:
+    def allocate(self, uid: str) -> Address:
         """Return the Pod's address, the same one whenever it asks."""
         network = self._known()
         state = self._state

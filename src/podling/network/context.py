@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Network
+    from collections.abc import Sequence
     from pathlib import Path
 
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
     from podling.client.client import Client
     from podling.client.informer import Informers
+    from podling.linux.families import Family, Network
     from podling.linux.host import Host
     from podling.network.podnetwork import RoutedPodNetwork
 
@@ -35,7 +36,11 @@ class NetworkContext:
     supervisor: Supervisor
     host: Host
     pods: RoutedPodNetwork
-    service_range: IPv4Network | None = None
-    """The range of cluster addresses, where it is of this family."""
+    service_ranges: Sequence[Network] = ()
+    """The ranges of cluster addresses: one, or one of each family."""
     most_connections: int = 0
     """How many connections one Pod may have open; 0 for no bound."""
+
+    def services_of(self, family: Family) -> Network | None:
+        """Return the range of cluster addresses of a family, where there is one."""
+        return next((each for each in self.service_ranges if each.version == family.version), None)

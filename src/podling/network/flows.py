@@ -16,9 +16,8 @@ from podling.linux.conntrack import Conntrack, Entry, Follower
 from podling.network.protocols import PROTOCOL_NAMES
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Network
-
     from podling.client.flows import FlowSink
+    from podling.linux.families import Network
     from podling.network.context import NetworkContext
 
 SETTINGS: Final = {
@@ -32,7 +31,7 @@ _LOST_AGAIN: Final = 0.5
 class FlowReader:
     """Reads one node's flows."""
 
-    def __init__(self, context: NetworkContext, pods: IPv4Network, sink: FlowSink) -> None:
+    def __init__(self, context: NetworkContext, pods: Network, sink: FlowSink) -> None:
         """`pods` is the whole cluster's range of Pod addresses."""
         self._context = context
         self._sink = sink

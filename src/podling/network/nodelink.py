@@ -15,9 +15,9 @@ from podling.network.links import EVERYTHING, GATEWAY, UPLINK, mac, node_link_na
 from podling.network.wiring import ensure_veth
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Address
     from pathlib import Path
 
+    from podling.linux.families import Address
     from podling.network.podnetwork import Place
 
 
@@ -29,7 +29,7 @@ def ensure_namespaces(pin: Path, node: str) -> None:
     namespaces.create(pin, ("net", "uts"), hostname=node, sysctls={})
 
 
-def connect(instance: str, place: Place, machine: IPv4Address, mtu: int) -> None:
+def connect(instance: str, place: Place, machine: Address, mtu: int) -> None:
     """Link the node with the machine, whose address is `machine`; called again it mends what is missing."""
     link = node_link_name(instance, place.node)
 

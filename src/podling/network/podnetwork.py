@@ -33,15 +33,15 @@ from podling.network.links import (
     node_link_prefix,
     table_name,
 )
-from podling.network.ranges import DEFAULT, choose, part_of
+from podling.network.ranges import DEFAULT, NodeRange, choose, is_part, overlap, part_of
 from podling.network.service_ranges import reserved
 from podling.network.wiring import wire_pod
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from ipaddress import IPv4Address, IPv4Network
 
     from podling.lifecycle.traffic import Traffic
+    from podling.linux.families import Address, Network
 
 _Result = TypeVar("_Result")
 
@@ -62,11 +62,11 @@ class Place:
 
     node: str
     namespace: str
-    range: IPv4Network
-    cluster: IPv4Network
+    range: Network
+    cluster: Network
 
     @property
-    def address(self) -> IPv4Address:
+    def address(self) -> Address:
         """The node's own: the first of its range."""
         return self.range.network_address + 1
 
@@ -79,7 +79,7 @@ class RoutedPodNetwork:
         data: Path,
         instance: str,
         *,
-        preferred: IPv4Network = DEFAULT,
+        preferred: Network = DEFAULT,
         run_root: Path = _RUN,
         further: Sequence[str] = (),
         place: Place | None = None,
@@ -106,7 +106,12 @@ class RoutedPodNetwork:
         return table_name(self._instance)
 
     @property
-    def pod_range(self) -> IPv4Network:
+    def ranges(self) -> Sequence[NodeRange]:
+        """The node's addresses, family by family, the primary one first; after `start`."""
+        return (NodeRange(self.cluster_range, self.pod_range),)
+
+    @property
+    def pod_range(self) -> Network:
         """The node's Pod range, after `start`."""
         found = self._addresses.range
         if found is None:
@@ -114,7 +119,7 @@ class RoutedPodNetwork:
         return found
 
     @property
-    def cluster_range(self) -> IPv4Network:
+    def cluster_range(self) -> Network:
         """The range of all Pods and nodes of the instance, after `start`."""
         found = self._addresses.cluster
         if found is None:
@@ -122,7 +127,7 @@ class RoutedPodNetwork:
         return found
 
     @property
-    def gateway(self) -> IPv4Address:
+    def gateway(self) -> Address:
         """The node's own address in the Pod range: Pods reach the node there, and it calls them from there."""
         return self._addresses.gateway
 
@@ -197,10 +202,10 @@ class RoutedPodNetwork:
             others = [
                 route.destination
                 for route in netlink.routes()
-                if not (mine is not None and route.protocol == PROTOCOL and route.destination.subnet_of(mine))
+                if not (mine is not None and route.protocol == PROTOCOL and is_part(route.destination, mine))
             ]
             others += reserved(self._run_root)
-            if mine is None or any(mine.overlaps(other) for other in others if other.prefixlen):
+            if mine is None or any(overlap(mine, other) for other in others if other.prefixlen):
                 mine = choose(others, self._preferred)
                 addresses.set_range(part_of(mine, 0), mine)
             elif addresses.range == mine and not addresses.narrow(part_of(mine, 0)) and self._further:
@@ -275,7 +280,7 @@ class RoutedPodNetwork:
     async def attached(self) -> Mapping[str, Sequence[str]]:
         return {uid: [str(address)] for uid, address in self._addresses.held().items() if uid not in OWN}
 
-    async def own_address(self, name: str) -> IPv4Address:
+    async def own_address(self, name: str) -> Address:
         """Return the address of one of `OWN`, the same one whenever asked, which the node then answers on."""
         async with self._lock:
             address = self._addresses.allocate(name)
@@ -289,7 +294,7 @@ class RoutedPodNetwork:
             self._tables = None
 
 
-def _add_to_loopback(address: IPv4Address) -> None:
+def _add_to_loopback(address: Address) -> None:
     with Netlink() as netlink:
         netlink.add_address(socket.if_nametoindex("lo"), address)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from podling.linux import files
+from podling.linux.families import IPV4
 from podling.linux.netlink import Netlink
 from podling.network.ranges import choose
 
@@ -87,4 +88,4 @@ def reserved(run_root: Path, *, but: str = "") -> list[IPv4Network]:
 
 def _routes() -> list[IPv4Network]:
     with Netlink() as netlink:
-        return [route.destination for route in netlink.routes() if route.destination.prefixlen]
+        return [route.destination for route in netlink.routes(IPV4) if isinstance(route.destination, IPv4Network)]

@@ -15,19 +15,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from podling.linux import nf_expressions as nf
+from podling.linux.families import IPV4
 from podling.linux.nf_tables import Element, NamedSet
 from podling.network.links import UPLINK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from ipaddress import IPv4Address, IPv4Network
 
+    from podling.linux.families import Address, Network
     from podling.linux.nf_tables import Batch
 
 LINKS: Final = NamedSet("links", ("link", "address"))
 """Which address comes from which Pod's link."""
 _NAME_BYTES: Final = 16
-_IPV4: Final = b"\2"
 _ACCEPT: Final = nf.verdict(nf.Verdict(nf.ACCEPT))
 _DROP: Final = nf.verdict(nf.Verdict(nf.DROP))
 
@@ -36,15 +36,15 @@ _DROP: Final = nf.verdict(nf.Verdict(nf.DROP))
 class Surroundings:
     """Who sends to a node, by which links."""
 
-    cluster: IPv4Network
+    cluster: Network
     """The range of all Pods and nodes."""
-    own: IPv4Network
+    own: Network
     """The node's part of it."""
     links: str
     """What the names of links to Pods begin with."""
     node_links: str = ""
     """The same of links to further nodes; empty on those, whose only neighbour is the machine."""
-    nodes: Mapping[str, IPv4Network] | None = None
+    nodes: Mapping[str, Network] | None = None
     """By its link, the range of each further node."""
 
 
@@ -60,7 +60,7 @@ def lay_down(batch: Batch, around: Surroundings) -> None:
         batch.add_rule("outside", *_to_the_world(around))
 
 
-def element(link: str, address: IPv4Address) -> Element:
+def element(link: str, address: Address) -> Element:
     """Return what lets a Pod's link pass its address."""
     return Element(_exactly(link) + address.packed)
 
@@ -68,7 +68,7 @@ def element(link: str, address: IPv4Address) -> Element:
 def _sources(around: Surroundings) -> Iterator[Sequence[bytes]]:
     from_pods = (nf.input_link(), nf.equal(around.links.encode()))
     from_nodes = (nf.input_link(), nf.equal(around.node_links.encode()))
-    other_family = (nf.family(), nf.equal(_IPV4, inverted=True))
+    other_family = (nf.of_family(IPV4, inverted=True),)
     yield *other_family, *from_pods, _DROP
     if around.node_links:
         yield *other_family, *from_nodes, _DROP
@@ -89,7 +89,7 @@ def _sources(around: Surroundings) -> Iterator[Sequence[bytes]]:
 
 def _to_the_world(around: Surroundings) -> Sequence[bytes]:
     return (
-        nf.family(), nf.equal(_IPV4),
+        nf.of_family(IPV4),
         nf.source(), *_within(around.cluster),
         nf.destination(), *_within(around.cluster, inverted=True),
         nf.output_link(), nf.equal(around.links.encode(), inverted=True),
@@ -98,7 +98,7 @@ def _to_the_world(around: Surroundings) -> Sequence[bytes]:
     )  # fmt: skip
 
 
-def _within(network: IPv4Network, *, inverted: bool = False) -> Sequence[bytes]:
+def _within(network: Network, *, inverted: bool = False) -> Sequence[bytes]:
     return nf.masked(network.netmask.packed), nf.equal(network.network_address.packed, inverted=inverted)
 
 

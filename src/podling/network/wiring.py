@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from ipaddress import IPv4Network
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from podling.linux import namespaces
@@ -18,9 +18,9 @@ from podling.network.links import EVERYTHING, GATEWAY, UPLINK, mac
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from ipaddress import IPv4Address
 
     from podling.lifecycle.traffic import Traffic
+    from podling.linux.families import Address
 
 
 def ensure_veth(netlink: Netlink, link: str, netns: str, mtu: int, configure: Callable[[], bool]) -> int:
@@ -56,7 +56,7 @@ def ensure_veth(netlink: Netlink, link: str, netns: str, mtu: int, configure: Ca
     return index
 
 
-def wire_pod(link: str, netns: str, address: IPv4Address, node: IPv4Address, mtu: int, traffic: Traffic) -> None:
+def wire_pod(link: str, netns: str, address: Address, node: Address, mtu: int, traffic: Traffic) -> None:
     """Wire the Pod whose network namespace is pinned at `netns`; `node` is the node's own address."""
 
     def inside() -> bool:
@@ -77,4 +77,4 @@ def wire_pod(link: str, netns: str, address: IPv4Address, node: IPv4Address, mtu
         if traffic.ingress is not None:
             netlink.shape(index, traffic.ingress)
         netlink.add_neighbour(index, address, mac(link, 1))
-        netlink.add_route(IPv4Network((address, 32)), interface=index, source=node)
+        netlink.add_route(ip_network((address, 32)), interface=index, source=node)

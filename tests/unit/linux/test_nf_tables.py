@@ -12,6 +12,7 @@ import pytest
 
 from podling.linux import namespaces
 from podling.linux import nf_expressions as nf
+from podling.linux.families import IPV4, IPV6
 from podling.linux.nf_tables import DYNAMIC, TIMEOUT, Batch, Element, NamedSet, Tables, TableWatch
 from podling.linux.spawn import run_and_wait
 
@@ -50,7 +51,7 @@ def test_what_nft_shows_of_it(space: str) -> None:
     batch.add_set(NamedSet("seen", ("address",), ("address", "port"), TIMEOUT | DYNAMIC, 99))
     batch.add_chain("in", "nat", "prerouting", -100)
     batch.add_chain("way")
-    batch.add_rule("in", nf.family(), nf.equal(b"\2"), nf.source(), nf.lookup("from", inverted=True),
+    batch.add_rule("in", nf.of_family(IPV4), nf.source(), nf.lookup("from", inverted=True),
                    nf.verdict(nf.Verdict(nf.DROP)))  # fmt: skip
     batch.add_rule("way", nf.destination(), nf.protocol(9), nf.destination_port(10), nf.random(5, 11, offset=7),
                    nf.lookup("to", into=8), nf.destination_nat())  # fmt: skip
@@ -65,6 +66,28 @@ def test_what_nft_shows_of_it(space: str) -> None:
     assert "ip saddr != @from drop" in shown
     assert [element.key for element in tables.elements("t", "to")] == [key("10.0.0.1", 80, 7)]
     assert tables.elements("t", "none") == [] == tables.elements("none", "to")
+    tables.close()
+
+
+def test_what_nft_shows_of_the_other_family(space: str) -> None:
+    """The same holds for IPv6, whose addresses take four registers."""
+    tables, batch = Tables(space), Batch("t")
+    batch.replace_table()
+    batch.add_set(NamedSet("to", ("address6", "protocol", "port", "number"), ("address6", "port")))
+    batch.add_set(NamedSet("from", ("address6",)))
+    batch.add_chain("way", "nat", "prerouting", -100)
+    batch.add_rule("way", nf.of_family(IPV6), nf.source(family=IPV6), nf.lookup("from", inverted=True),
+                   nf.verdict(nf.Verdict(nf.DROP)))  # fmt: skip
+    batch.add_rule("way", nf.of_family(IPV6), nf.destination(family=IPV6), nf.protocol(12), nf.destination_port(13),
+                   nf.random(5, 14), nf.lookup("to", into=8), nf.destination_nat(family=IPV6))  # fmt: skip
+    service, endpoint = (socket.inet_pton(socket.AF_INET6, text) for text in ("fd00::1", "fd00::2"))
+    sought = service + b"\6\0\0\0" + b"\0\x50\0\0" + (3).to_bytes(4, "little")
+    batch.add_elements("to", [Element(sought, endpoint + b"\x1f\x90\0\0")])
+    tables.commit(batch)
+    shown = nft(space, "list", "table", "inet", "t")
+    assert "fd00::1 . tcp . 80 . 0x00000003 : fd00::2 . 8080" in shown
+    assert "ip6 saddr != @from drop" in shown
+    assert "dnat ip6 to ip6 daddr . meta l4proto . th dport . numgen random mod 5 map @to" in shown
     tables.close()
 
 

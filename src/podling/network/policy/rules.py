@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from podling.linux import nf_expressions as nf
+from podling.linux.families import IPV4
 from podling.linux.nf_tables import Batch, Element, NamedSet, Tables
 from podling.linux.nflog import LENGTH
 from podling.network.policy import policies as written
@@ -34,7 +35,7 @@ BURST: Final = 200
 BLOCKED, LOGGED = "blocked", "logged"
 _SELF, _HERE = "self", "cluster-addresses"
 _PRIORITY: Final = {"Egress": 0, "Ingress": 1}
-_IPV4: Final = nf.family(), nf.equal(b"\2")
+_IPV4: Final = (nf.of_family(IPV4),)
 _ACCEPT: Final = nf.verdict(nf.Verdict(nf.ACCEPT))
 
 _Profile = tuple["Direction", tuple["PolicyKey", ...]]

@@ -21,7 +21,8 @@ from podling.linux.nflog import LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from ipaddress import IPv4Address, IPv4Network
+
+    from podling.linux.families import Address, Network
 
     Rule: TypeAlias = tuple[bytes, ...]
 
@@ -58,32 +59,32 @@ ANY_ADDRESS: Final = bytes(4)
 class Facts:
     """What the rules of a node take for given."""
 
-    pods: IPv4Network
+    pods: Network
     """The range of all Pods of the cluster."""
-    gateway: IPv4Address
+    gateway: Address
     """The node's own address in it: who is masqueraded towards a Pod comes from there."""
     links: str
     """What the names of the node's Pod links begin with."""
-    services: IPv4Network | None = None
+    services: Network | None = None
     """The range of cluster addresses."""
     most_connections: int = 0
     """How many connections one Pod may have open; 0 for no bound."""
-    own: IPv4Network | None = None
+    own: Network | None = None
     """The range of this node's Pods; all of `pods` where there is but one node."""
     refusals: int = 0
     """The log group that refused calls are handed to; 0 for none."""
 
-    def is_own(self, address: IPv4Address) -> bool:
+    def is_own(self, address: Address) -> bool:
         """Whether an address is of a range that the cluster gives to Pods, nodes or Services."""
         return address in self.pods or (self.services is not None and address in self.services)
 
 
-def within(network: IPv4Network) -> Sequence[bytes]:
+def within(network: Network) -> Sequence[bytes]:
     """Go on if the address in the first register is of a network."""
     return nf.masked(network.netmask.packed), nf.equal(network.network_address.packed)
 
 
-def beyond(network: IPv4Network) -> Sequence[bytes]:
+def beyond(network: Network) -> Sequence[bytes]:
     return nf.masked(network.netmask.packed), nf.equal(network.network_address.packed, inverted=True)
 
 

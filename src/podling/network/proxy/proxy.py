@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from podling.api.resources import ENDPOINT_SLICES, NODES, SERVICES
 from podling.client.transport import Selection
+from podling.linux.families import IPV4
 from podling.linux.namespaces import read_sysctl
 from podling.linux.nf_tables import TableWatch
 from podling.network.proxy.chains import Facts
@@ -61,7 +62,7 @@ class Proxy:
             context.pods.cluster_range,
             context.pods.gateway,
             context.pods.link_prefix,
-            context.service_range,
+            context.services_of(IPV4),
             context.most_connections,
             context.pods.pod_range,
             self._refused.group,

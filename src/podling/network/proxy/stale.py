@@ -9,7 +9,7 @@ the Service's: a port of the node is one of the node's own addresses, and nobody
 from __future__ import annotations
 
 import socket
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from podling.linux import namespaces
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from podling.linux.conntrack import Entry, Tuple
+    from podling.linux.families import Address
     from podling.network.proxy.rules import ServiceRules
 
 _FEW: Final = 8
@@ -62,18 +63,18 @@ def _candidates(table: Conntrack, frontends: Mapping[bytes, frozenset[bytes]]) -
         yield from table.towards(UDP, int.from_bytes(key[8:10], "big"), address)
 
 
-def _own_addresses() -> frozenset[IPv4Address]:
+def _own_addresses() -> frozenset[Address]:
     with Netlink() as netlink:
         return netlink.addresses()
 
 
-def is_stale(entry: Entry, frontends: Mapping[bytes, frozenset[bytes]], own: frozenset[IPv4Address]) -> bool:
+def is_stale(entry: Entry, frontends: Mapping[bytes, frozenset[bytes]], own: frozenset[Address]) -> bool:
     """Whether a connection is to one of `frontends`, and to none of its endpoints; `own` are the node's addresses."""
     asked = entry.original
     key = frontend_key(asked.destination, UDP, asked.destination_port)
     targets = frontends.get(key)
     if targets is None and ANY_ADDRESS + key[4:] in frontends:
-        address = IPv4Address(asked.destination)
+        address = ip_address(asked.destination)
         targets = frontends[ANY_ADDRESS + key[4:]] if address in own or address.is_loopback else None
     return targets is not None and _answering(entry.reply) not in targets
 

@@ -15,6 +15,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from podling.linux import nf_expressions as nf
+from podling.linux.families import IPV4
 from podling.linux.nf_expressions import DROP, JUMP, RETURN, Verdict, goto, verdict
 from podling.network.links import NODE_LINKS
 from podling.network.proxy import chains as ch
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from podling.linux.nf_tables import Batch, NamedSet
     from podling.network.proxy.chains import Facts
 
-_IPV4: Final = b"\2"
 _LOOPBACK: Final = struct.pack("16s", b"lo")
 
 
@@ -61,7 +61,7 @@ def _jump(chain: str) -> bytes:
 
 
 def _base_chains(batch: Batch, facts: Facts) -> None:
-    other_families = (nf.family(), nf.equal(_IPV4, inverted=True), verdict(Verdict(RETURN)))
+    other_families = (nf.of_family(IPV4, inverted=True), verdict(Verdict(RETURN)))
     known_already = (nf.connection_state(), nf.bits(nf.NEW), nf.equal(bytes(4)), verdict(Verdict(RETURN)))
     batch.add_chain("martians", "filter", "prerouting", -300)
     batch.add_rule("martians", *other_families)
