@@ -74,13 +74,16 @@ class ApiServer:
         chance: Chance,
         authorizer: Authorizer | None = None,
         *,
-        service_cidr: str = SERVICE_RANGE,
+        service_cidrs: Sequence[str] = (SERVICE_RANGE,),
         event_limits: EventLimits | None = None,
         extensions: Sequence[Extension] = (),
     ) -> None:
-        """Without an `authorizer`, the Node authorizer and RBAC decide, over this server's own cache."""
+        """Without an `authorizer`, the Node authorizer and RBAC decide, over this server's own cache.
+
+        `service_cidrs` has one range, or one of each family, the primary one first.
+        """
         self.clock = clock
-        self.addresses = ServiceAddresses(service_cidr, chance)
+        self.addresses = ServiceAddresses(service_cidrs, chance)
         self.records: tuple[Record, ...] = records(self.addresses)
         self.routes = Routes(self.records)
         stored = [record for record in self.records if record.stored_as is None]
@@ -149,8 +152,9 @@ class ApiServer:
 
         That is the tenth of the range, unless the Service had another already or somebody's has that one.
         """
-        wanted = str(self.addresses.network[_DNS_PLACE])
-        service = bootstrap.dns_service(wanted if self.addresses.is_free(wanted) else "")
+        primary = self.addresses.ranges[0]
+        wanted = str(primary.network[_DNS_PLACE])
+        service = bootstrap.dns_service(wanted if primary.is_free(wanted) else "")
         await bootstrap.ensure(self.registry, service)
         await bootstrap.publish_dns(self.registry, address)
         held = self.registry.find(r.SERVICES, "kube-system", "kube-dns")

@@ -1,8 +1,9 @@
 """Which cluster addresses and node ports Services hold, and which are free.
 
-Owns a bitmap of each range. It is rebuilt from the cache and follows it, so that it can never disagree with what is
-stored for longer than one write; what a write under way has taken is reserved until that write is over. Knows nothing
-of requests. The first addresses of the range are left to those who ask for one by name, as upstream does.
+Owns what is held of each range: addresses of one family or of both, and ports. It is rebuilt from the cache and follows
+it, so that it can never disagree with what is stored for longer than one write; what a write under way has taken is
+reserved until that write is over. Knows nothing of requests. The first addresses of a range are left to those who ask
+for one by name, as upstream does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from podling.api.validation.addresses import Network, parse
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from podling.aio.chance import Chance
     from podling.api.encoded import Encoded
 
@@ -84,17 +89,15 @@ def _reserved(size: int) -> int:
     return min(max(16, size // 16), 256) if size > 16 else 0
 
 
-class ServiceAddresses:
-    """The Service address range and the node port range of one cluster."""
+class AddressRange:
+    """The addresses of one range that Services hold."""
 
     def __init__(self, cidr: str, chance: Chance) -> None:
         self.network = ipaddress.ip_network(cidr)
         self._base = int(self.network.network_address) + 1
         # Neither the network's own address nor, for IPv4, the broadcast address is ever given out.
         self._size = self.network.num_addresses - (2 if self.network.version == 4 else 1)
-        self._addresses = Numbers(self._size, _reserved(self._size), chance)
-        size = len(NODE_PORTS)
-        self._ports = Numbers(size, min(max(16, size // 32), 128), chance)
+        self._numbers = Numbers(self._size, _reserved(self._size), chance)
 
     @property
     def family(self) -> str:
@@ -102,46 +105,88 @@ class ServiceAddresses:
 
     @property
     def first(self) -> str:
-        """The address of the `kubernetes` Service."""
-        return str(ipaddress.ip_address(self._base))
+        return str(self.network[1])
 
-    def replace(self, old: Encoded | None, new: Encoded | None) -> None:
-        """Follow one change of a stored Service."""
-        if new is not None:
-            for address, ports in [_holdings(new)]:
-                for text in address:
-                    self._count(text, 1)
-                for port in ports:
-                    self._ports.hold(port - NODE_PORTS.start)
-        if old is not None:
-            for address, ports in [_holdings(old)]:
-                for text in address:
-                    self._count(text, -1)
-                for port in ports:
-                    self._ports.release(port - NODE_PORTS.start)
-
-    def take_address(self, wanted: str = "") -> str:
-        """Hold an address, the one wanted or any, until `give_address`."""
+    def take(self, wanted: str = "") -> str:
+        """Hold an address, the one wanted or any, until `release`; wanted ones are returned as they were written."""
         if not wanted:
-            return str(ipaddress.ip_address(self._base + self._addresses.draw()))
-        address = ipaddress.ip_address(wanted)
-        number = int(address) - self._base
-        if address not in self.network or not 0 <= number < self._size:
+            return str(self.network[1 + self._numbers.draw()])
+        number = self._number(wanted)
+        if number is None:
             raise Refused(
                 f"failed to allocate IP {wanted}: the provided IP ({wanted}) is not in the valid range. "
                 f"The range of valid IPs is {self.network}"
             )
-        if number in self._addresses:
+        if number in self._numbers:
             raise Refused(f"failed to allocate IP {wanted}: provided IP is already allocated")
-        self._addresses.hold(number)
-        return str(address)
+        self._numbers.hold(number)
+        return wanted
 
     def is_free(self, address: str) -> bool:
-        """Whether nobody holds an address of the range."""
-        return int(ipaddress.ip_address(address)) - self._base not in self._addresses
+        """Whether an address is of the range and nobody holds it."""
+        number = self._number(address)
+        return number is not None and number not in self._numbers
 
-    def give_address(self, address: str) -> None:
-        self._count(address, -1)
+    def hold(self, address: str) -> None:
+        if (number := self._number(address)) is not None:
+            self._numbers.hold(number)
+
+    def release(self, address: str) -> None:
+        if (number := self._number(address)) is not None:
+            self._numbers.release(number)
+
+    def _number(self, text: str) -> int | None:
+        """Where in the range an address is; None where it is not of it."""
+        address = parse(text)
+        if address is None or address.version != self.network.version:
+            return None
+        number = int(address) - self._base
+        return number if 0 <= number < self._size else None
+
+
+class ServiceAddresses:
+    """The Service address ranges, one or one of each family, and the node port range of one cluster."""
+
+    def __init__(self, cidrs: Sequence[str], chance: Chance) -> None:
+        """Take the primary family's range first."""
+        self.ranges = tuple(AddressRange(cidr, chance) for cidr in cidrs)
+        size = len(NODE_PORTS)
+        self._ports = Numbers(size, min(max(16, size // 32), 128), chance)
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        return tuple(each.network for each in self.ranges)
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Which a Service can have here, the primary one first."""
+        return tuple(each.family for each in self.ranges)
+
+    @property
+    def first(self) -> str:
+        """The address of the `kubernetes` Service."""
+        return self.ranges[0].first
+
+    def range_of(self, family: str) -> AddressRange:
+        """Return the range of a family that the cluster has."""
+        return next(each for each in self.ranges if each.family == family)
+
+    def replace(self, old: Encoded | None, new: Encoded | None) -> None:
+        """Follow one change of a stored Service."""
+        if new is not None:
+            addresses, ports = _holdings(new)
+            for address in addresses:
+                for each in self.ranges:
+                    each.hold(address)
+            for port in ports:
+                self._ports.hold(port - NODE_PORTS.start)
+        if old is not None:
+            addresses, ports = _holdings(old)
+            for address in addresses:
+                for each in self.ranges:
+                    each.release(address)
+            for port in ports:
+                self._ports.release(port - NODE_PORTS.start)
 
     def take_port(self, wanted: int = 0) -> int:
         """Hold a node port, the one wanted or any, until `give_port`."""
@@ -159,14 +204,6 @@ class ServiceAddresses:
 
     def give_port(self, port: int) -> None:
         self._ports.release(port - NODE_PORTS.start)
-
-    def _count(self, address: str, by: int) -> None:
-        number = int(ipaddress.ip_address(address)) - self._base
-        if 0 <= number < self._size:
-            if by > 0:
-                self._addresses.hold(number)
-            else:
-                self._addresses.release(number)
 
 
 def _holdings(encoded: Encoded) -> tuple[list[str], list[int]]:

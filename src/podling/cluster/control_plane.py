@@ -18,6 +18,8 @@ from podling.controllers.node_folders import NodeFolders
 from podling.scheduler.scheduler import Scheduler
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from podling.aio.chance import Chance
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
@@ -54,7 +56,7 @@ class ControlPlane:
         chance: Chance,
         supervisor: Supervisor,
         event_limits: EventLimits | None = None,
-        service_range: str = SERVICE_RANGE,
+        service_ranges: Sequence[str] = (SERVICE_RANGE,),
     ) -> None:
         self._clock = clock
         self._chance = chance
@@ -63,7 +65,7 @@ class ControlPlane:
         """What controllers are told at their start; upstream's defaults unless set before."""
         self.folders = NodeFolders()
         """Where volumes can be made; a node's maker enters its own."""
-        self.server = ApiServer(store, clock, chance, event_limits=event_limits, service_cidr=service_range)
+        self.server = ApiServer(store, clock, chance, event_limits=event_limits, service_cidrs=service_ranges)
 
     async def start(self, supervisor: Supervisor | None = None) -> None:
         """Load what is stored and make what must be there; after this the server answers.

@@ -81,7 +81,7 @@ async def start(
     """Start the DNS on the first node, whose `network` and `host` these are."""
     address = str(await network.own_address(DNS))
     zone = Zone(domain, address)
-    ranges = [IPv4Network(plane.server.addresses.network), network.cluster_range]
+    ranges = [IPv4Network(plane.server.addresses.networks[0]), network.cluster_range]
     resolvers = NodeResolvers()
     forwarder = Forwarder(host, clock, chance, resolvers)
     server = DnsServer(host, Answers(zone, ranges), forwarder, clock, supervisor)

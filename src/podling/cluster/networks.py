@@ -48,9 +48,18 @@ def network_context(
     """Return what the network components of `node` are built from; they call as upstream's proxy does."""
     client = plane.client(PROXY)
     informers = plane.informers(PROXY, supervisor)
-    services = (plane.server.addresses.network,)
     return NetworkContext(
-        node, instance, data, client, informers, clock, supervisor, host, pods, services, most_connections
+        node,
+        instance,
+        data,
+        client,
+        informers,
+        clock,
+        supervisor,
+        host,
+        pods,
+        plane.server.addresses.networks,
+        most_connections,
     )
 
 

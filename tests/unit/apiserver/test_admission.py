@@ -19,7 +19,7 @@ NODE = User("system:node:n", ("system:nodes", "system:authenticated"))
 
 def test_keys_are_upstreams():
     """Objects stand under upstream's keys, the exceptions included, and every resource has a record."""
-    found = {it.resource: it for it in records(ServiceAddresses("10.96.0.0/16", Chance(1)))}
+    found = {it.resource: it for it in records(ServiceAddresses(["10.96.0.0/16"], Chance(1)))}
     assert set(found) == {*STORED, EVENTS_V1}
     keys = {f"{it.resource.plural}.{it.resource.group}": it.key_prefix for it in found.values()}
     assert keys["nodes."] == "/registry/minions/"
@@ -35,7 +35,7 @@ def test_keys_are_upstreams():
 
 def test_stored_values_are_what_upstream_reads():
     """A stored value is JSON with kind and apiVersion and without a resourceVersion."""
-    record = next(it for it in records(ServiceAddresses("10.96.0.0/16", Chance(1))) if it.resource.plural == "pods")
+    record = next(it for it in records(ServiceAddresses(["10.96.0.0/16"], Chance(1))) if it.resource.plural == "pods")
     tree = {
         "spec": {"nodeName": "n"},
         "metadata": {"name": "a", "namespace": "b", "resourceVersion": "7", "managedFields": []},

@@ -7,7 +7,7 @@ from tests.served import Served
 
 from podling.aio.chance import Chance
 from podling.api.errors import StatusError
-from podling.apiserver.service_addresses import Full, ServiceAddresses
+from podling.apiserver.service_addresses import AddressRange, Full
 
 PATH = "/api/v1/namespaces/default/services"
 
@@ -184,13 +184,14 @@ def test_whoever_asks_for_endpoints_is_warned(run):
 
 def test_a_full_range_says_so(run):
     """In upstream's words, for addresses and for ports; one that is given back can be had again."""
-    small = ServiceAddresses("10.96.0.0/29", Chance(1))
-    held = [small.take_address() for _ in range(6)]
-    assert len(set(held)) == 6
-    with pytest.raises(Full):
-        small.take_address()
-    small.give_address(held[2])
-    assert small.take_address() == held[2]
+    for cidr, size in (("10.96.0.0/29", 6), ("fd00:10:96::/125", 7)):
+        small = AddressRange(cidr, Chance(1))
+        held = [small.take() for _ in range(size)]
+        assert len(set(held)) == size
+        with pytest.raises(Full):
+            small.take()
+        small.release(held[2])
+        assert small.take() == held[2]
 
     async def main():
         async with Served() as api:
@@ -198,12 +199,13 @@ def test_a_full_range_says_so(run):
             def full(*_):
                 raise Full
 
-            api.server.addresses.take_address = full
+            primary = api.server.addresses.ranges[0]
+            primary.take = full
             with pytest.raises(StatusError) as refused:
                 await api.post(PATH, body())
             assert refused.value.code == 500
             assert refused.value.message == "Internal error occurred: failed to allocate a serviceIP: range is full"
-            del api.server.addresses.take_address
+            del primary.take
             api.server.addresses.take_port = full
             with pytest.raises(StatusError) as refused:
                 await api.post(PATH, body(type="NodePort"))

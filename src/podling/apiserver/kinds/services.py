@@ -64,20 +64,20 @@ class ServiceStrategy(Plain):
             spec["clusterIP"] = "None"
         if any(text != "None" and not _is_address(text) for text in spec.get("clusterIPs") or ()):
             return  # validation names it
-        if wrong := service_families.choose(spec, before, self._addresses.family):
+        if wrong := service_families.choose(spec, before, self._addresses.families[0]):
             raise invalid("", "Service", tree["metadata"].get("name", ""), wrong)
         if wanted == "None" or wanted in (before.get("clusterIPs") or ()):
             return
         if wanted and spec["clusterIPs"][0] != wanted:
             return  # validation names it
         try:
-            address = self._addresses.take_address(wanted)
+            address = self._addresses.ranges[0].take(wanted)
         except Refused as refusal:
             value = f'["{wanted}"]'
             raise _invalid(tree, "spec.clusterIPs", f"Invalid value: {value}: {refusal}") from None
         except Full:
             raise internal("failed to allocate a serviceIP: range is full") from None
-        context.afterwards.append(lambda: self._addresses.give_address(address))
+        context.afterwards.append(lambda: self._addresses.ranges[0].release(address))
         spec["clusterIP"] = address
         if not spec.get("clusterIPs"):
             spec["clusterIPs"] = [address]
