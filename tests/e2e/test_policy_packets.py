@@ -17,7 +17,7 @@ import pytest
 
 from podling.linux import namespaces
 from podling.linux.nf_tables import Tables
-from podling.network.policy.rules import PolicyRules, remove_table
+from podling.network.policy.rules import PolicyRules, remove_tables
 from podling.reach.policy import Party
 from podling.reach.policy_index import PolicyIndex
 from tests.e2e.test_podnetwork import Wired, held
@@ -213,7 +213,7 @@ def test_arbitrary_policies_as_a_plain_reading_has_them(tmp_path: Path, capsys: 
         finally:
             ends.close()
             tables.close()
-            remove_table(wired.instance)
+            remove_tables(wired.instance)
             with capsys.disabled():
                 told = ", ".join(ends.kinds)
                 print(f"\n{told} in {rounds} rounds: {counts[True]} calls got through, {counts[False]} did not")

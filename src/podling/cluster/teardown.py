@@ -24,7 +24,7 @@ def remove_all(data: DataDir) -> None:
 
 async def _remove(data: DataDir) -> None:
     from podling.network import podnetwork
-    from podling.network.policy.rules import remove_table
+    from podling.network.policy.rules import remove_tables
     from podling.network.proxy import proxy
     from podling.runtime.oci.teardown import teardown
 
@@ -34,7 +34,7 @@ async def _remove(data: DataDir) -> None:
     await teardown(data.path, data.instance)
     await podnetwork.teardown(data.path, data.instance)
     await proxy.teardown(data.instance)  # it guards what a setting opens, which is put back by now
-    await asyncio.to_thread(remove_table, data.instance)
+    await asyncio.to_thread(remove_tables, data.instance)
 
 
 async def _remove_cni(data: DataDir) -> None:

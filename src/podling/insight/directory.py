@@ -94,8 +94,9 @@ class Directory:
         return changed
 
     def place_stand_in(self, party: ReachParty) -> None:
-        """Take an address that counts as a Pod though there is none: the cluster's DNS."""
-        self._pods[party.address] = _Home(Party("Pod", party.namespace, party.pod), party.node, 0.0)
+        """Take the addresses of what counts as a Pod though there is none: the cluster's DNS."""
+        home = _Home(Party("Pod", party.namespace, party.pod), party.node, 0.0)
+        self._pods.update(dict.fromkeys(party.addresses, home))
 
     def place_node(self, node: Node) -> None:
         for address in node.status.addresses:

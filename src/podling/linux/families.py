@@ -44,6 +44,13 @@ class Family:
     def bits(self) -> int:
         return self.size * 8
 
+    def packed(self, text: str) -> bytes | None:
+        """Return an address of the family as packets have it; `None` for what is none of it."""
+        try:
+            return socket.inet_pton(self.number, text)
+        except OSError:
+            return None
+
 
 IPV4: Final = Family(4, socket.AF_INET, 4, 12, 16, "address")
 IPV6: Final = Family(6, socket.AF_INET6, 16, 8, 24, "address6")

@@ -1,22 +1,24 @@
 """What NetworkPolicies make of two ends of a call: whether it passes, and which policy and rule say so.
 
 Owns the reading of a policy (`compile_policy`) and the judgement (`judge`). A policy that selects a Pod for a direction
-isolates it there: what no rule of such policies lets through is refused; policies only ever add. Both ends are asked,
-the caller about egress and the called about ingress. Knows neither kernel nor cluster: what follows a cluster's changes
-is `policy_index`. Invariants: a Pod always reaches itself; a node and the Pods on it always reach each other; Pods on
-the host's network are no Pods here, they are their node; what cannot be read selects nobody and opens nothing.
+isolates it there, in both address families: what no rule of such policies lets through is refused; policies only ever
+add. Both ends are asked, the caller about egress and the called about ingress. Knows neither kernel nor cluster: what
+follows a cluster's changes is `policy_index`. Invariants: a Pod always reaches itself; a node and the Pods on it always
+reach each other; Pods on the host's network are no Pods here, they are their node; what cannot be read selects nobody
+and opens nothing; a block of one family says nothing of the other's addresses.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from podling.api.pods import is_terminal
 from podling.api.selectors import EVERYTHING, NOTHING, Selector, from_label_selector
-from podling.api.validation.addresses import parse, parse_network
+from podling.api.validation.addresses import family, parse, parse_network
+from podling.reach.endpoints import addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -44,6 +46,7 @@ class Party:
     """One end of a call: a Pod, a node, or whoever has an address."""
 
     address: str
+    """The one that it is called at, or calls from: its primary one, unless `at` has chosen."""
     pod: str = ""
     """Its name, where it is a Pod."""
     namespace: str = ""
@@ -52,6 +55,25 @@ class Party:
     """Named ports: (protocol, name, number), in the order of the containers."""
     node: str = ""
     """Where the Pod runs; of what is no Pod, the node that it is."""
+    further: tuple[str, ...] = ()
+    """What addresses it has beside that one: the other family's."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All that it has."""
+        return (self.address, *self.further)
+
+    def at(self, address: str) -> Party:
+        """Return the same party by another of its addresses."""
+        if address == self.address:
+            return self
+        rest = tuple(one for one in self.addresses if one != address)
+        return replace(self, address=address, further=rest)
+
+    def facing(self, address: str) -> Party:
+        """Return the same party by its address of the family of `address`; as it is, where it has none."""
+        wanted = family(address)
+        return next((self.at(own) for own in self.addresses if family(own) == wanted), self)
 
     def number(self, protocol: str, name: str) -> int | None:
         """Return the number that this Pod's containers give a named port; the first one counts."""
@@ -185,7 +207,11 @@ def judge(
     protocol: str,
     port: int,
 ) -> Verdict:
-    """Return whether `source` may begin a call to a port of `destination`, after any translation of addresses."""
+    """Return whether `source` may begin a call to a port of `destination`, after any translation of addresses.
+
+    `destination` is called at its `address`; `source` calls from its own of the same family.
+    """
+    source = source.facing(destination.address)
     every = sorted(policies, key=lambda policy: policy.key)
     together = (source.pod, source.namespace) == (destination.pod, destination.namespace) and bool(source.pod)
     at_home = bool(source.node) and source.node == destination.node and not (source.pod and destination.pod)
@@ -209,15 +235,15 @@ def judge(
 _LAST_PORT: Final = 65535
 
 
-def party_of(pod: Pod, address: str = "") -> Party | None:
+def party_of(pod: Pod, given: Sequence[str] = ()) -> Party | None:
     """Return a Pod as an end of calls; `None` while it has no address, once it is over, and on the host's network.
 
-    An `address` that is known before the Pod's status tells it takes precedence.
+    Addresses that are known to be `given` to it before its status tells them take precedence.
     """
     if pod.spec.host_network or is_terminal(pod):
         return None
-    known = parse(address or pod.status.pod_ip)
-    if known is None:
+    known = [str(address) for address in map(parse, given or addresses(pod)) if address is not None]
+    if not known:
         return None
     ports = tuple(
         (port.protocol or "TCP", port.name, port.container_port)
@@ -227,13 +253,14 @@ def party_of(pod: Pod, address: str = "") -> Party | None:
     )
     meta = pod.metadata
     labels = tuple(sorted(meta.labels.items()))
-    return Party(str(known), meta.name, meta.namespace, labels, ports, pod.spec.node_name)
+    return Party(known[0], meta.name, meta.namespace, labels, ports, pod.spec.node_name, tuple(known[1:]))
 
 
-def dns_party(address: str, node: str) -> Party:
+def dns_party(held: tuple[str, ...], node: str) -> Party:
     """Return the cluster's DNS as the Pod that it counts as, so that policies written for other clusters hold here."""
+    first, *further = held
     ports = (("UDP", "dns", 53), ("TCP", "dns-tcp", 53))
-    return Party(address, "kube-dns", "kube-system", (("k8s-app", "kube-dns"),), ports, node)
+    return Party(first, "kube-dns", "kube-system", (("k8s-app", "kube-dns"),), ports, node, tuple(further))
 
 
 def compile_policy(policy: NetworkPolicy) -> Policy:

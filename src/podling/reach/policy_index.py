@@ -41,9 +41,9 @@ _BOTH = (Direction.INGRESS, Direction.EGRESS)
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """A Pod's address, and the policies that isolate it, by direction and in order; none leave it open."""
+    """A Pod's addresses, and the policies that isolate it, by direction and in order; none leave it open."""
 
-    address: str
+    addresses: tuple[str, ...]
     ingress: tuple[PolicyKey, ...]
     egress: tuple[PolicyKey, ...]
 
@@ -119,7 +119,7 @@ class PolicyIndex:
         for place in _places_of(pod):
             self._pods_at.setdefault(place, {})[key] = None
         self._bind(key)
-        if old is None or old.address != pod.address:
+        if old is None or old.addresses != pod.addresses:
             self._changes.pods[key] = self.isolation(key)
 
     def set_policy(self, key: PolicyKey, policy: Policy | None) -> None:
@@ -167,15 +167,16 @@ class PolicyIndex:
         """Yield what a rule must know of a Pod: that it is a peer, and what its named ports are."""
         labels = dict(pod.labels)
         if any(selector.matches(pod, labels, self._namespaces) for selector in rule.selectors):
-            yield pod.address
+            yield from pod.addresses
         if not rule.named:
             return
-        # The called Pod says what a name means: the selected one for ingress, the peer for egress.
-        if selected if direction is Direction.INGRESS else rule.lets(pod, self._namespaces):
-            for protocol, name in rule.named:
-                number = pod.number(protocol, name)
-                if number is not None:
-                    yield (pod.address, protocol, number)
+        for end in map(pod.at, pod.addresses):
+            # The called Pod says what a name means: the selected one for ingress, the peer for egress.
+            if selected if direction is Direction.INGRESS else rule.lets(end, self._namespaces):
+                for protocol, name in rule.named:
+                    number = pod.number(protocol, name)
+                    if number is not None:
+                        yield (end.address, protocol, number)
 
     def _rebind(self, policy: PolicyKey, pod: PodKey, bond: _Bond | None) -> None:
         bonds = self._of_pod.setdefault(pod, {})
@@ -237,7 +238,8 @@ class PolicyIndex:
         if party is None:
             return None
         lists = self._isolating.get(pod, {})
-        return Isolation(party.address, tuple(lists.get(Direction.INGRESS, ())), tuple(lists.get(Direction.EGRESS, ())))
+        ingress, egress = (tuple(lists.get(direction, ())) for direction in _BOTH)
+        return Isolation(party.addresses, ingress, egress)
 
     def elements(self, rule: RuleKey) -> Iterable[Element]:
         """Return all peers' addresses of a rule, and what its named ports are."""

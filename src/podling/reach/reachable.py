@@ -8,7 +8,7 @@ Pure. Every answer has its reasons, those of a yes too.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from podling.api.pods import host_ports
 from podling.api.selectors import from_labels
@@ -35,6 +35,10 @@ class Answer:
 
     def __str__(self) -> str:
         return "\n".join([self.verdict, *(f"  {reason}" for reason in self.reasons)])
+
+
+_ANYONE: Final = Party("0.0.0.0", further=("::",))  # noqa: S104  # not to listen at
+"""Who has an address, but nobody says which."""
 
 
 class _Caller(NamedTuple):
@@ -86,16 +90,22 @@ def _caller(snapshot: Snapshot, end: End) -> _Caller | str:
 
 def _outside(snapshot: Snapshot, address: str, words: str) -> _Caller:
     entrance = snapshot.entrance()
-    return _Caller(Party(address or "0.0.0.0"), entrance.metadata.name if entrance else "", words, is_outside=True)  # noqa: S104
+    party = Party(address) if address else _ANYONE
+    return _Caller(party, entrance.metadata.name if entrance else "", words, is_outside=True)
 
 
 def _node(node: Node) -> _Caller:
     name = node.metadata.name
-    return _Caller(Party(_internal(node), node=name), name, f"Node {name}")
+    return _Caller(_party(node), name, f"Node {name}")
 
 
-def _internal(node: Node) -> str:
-    return next((entry.address for entry in node.status.addresses if entry.type == "InternalIP"), "")
+def _party(node: Node) -> Party:
+    first, *further = _internal(node) or [""]
+    return Party(first, node=node.metadata.name, further=tuple(further))
+
+
+def _internal(node: Node) -> list[str]:
+    return [entry.address for entry in node.status.addresses if entry.type == "InternalIP"]
 
 
 class _Way(NamedTuple):
@@ -141,50 +151,51 @@ class _Judge:
                     return self._face(service, port, f"{what} {address}", is_internal=what == "cluster IP")
         node = self._snapshot.node_at(address)
         if node is not None:
-            return self._node(node, port)
+            return self._node(node, port, address)
         pod = self._snapshot.pod_at(address)
         if pod is not None:
-            return self._pod(pod, port)
+            return self._pod(pod, port, address)
         verdict = self._verdict(self._caller.party, Party(address), _number(port))
         if not verdict.allowed:
             return Answer("no", (_refusal(verdict.deciding, self._caller.words, address),))
         return Answer("yes", (f"{address} is outside the cluster, and no policy keeps {self._caller.words} from it",))
 
-    def _node(self, node: Node, port: str) -> Answer:
+    def _node(self, node: Node, port: str, address: str = "") -> Answer:
+        party = _party(node)
+        called = party.at(address or party.address)
         for service in self._snapshot.services:
             for offered in service.spec.ports:
                 if port and str(offered.node_port) == port and (offered.protocol or "TCP") == self._protocol:
                     words = f"node port {port} of Service {_name(service)}"
-                    return self._through(_Face(service, offered, words, is_internal=False), node.metadata.name)
-        mapped = self._mapped(node, port)
+                    return self._through(_Face(service, offered, words, is_internal=False), called)
+        mapped = self._mapped(called, port)
         if mapped is not None:
             return mapped
-        party = Party(_internal(node), node=node.metadata.name)
-        verdict = self._verdict(self._caller.party, party, _number(port))
+        verdict = self._verdict(self._caller.party, called, _number(port))
         if not verdict.allowed:
             return Answer("no", (_refusal(verdict.deciding, self._caller.words, f"Node {node.metadata.name}"),))
         return Answer("yes", (f"nothing keeps {self._caller.words} from Node {node.metadata.name}",))
 
-    def _mapped(self, node: Node, port: str) -> Answer | None:
+    def _mapped(self, node: Party, port: str) -> Answer | None:
         """Answer for a port of a node that leads to one of its Pods; nothing where none does."""
-        name, number = node.metadata.name, _number(port)
+        name, number = node.node, _number(port)
         for pod in self._snapshot.pods:
             party = party_of(pod) if pod.spec.node_name == name and not pod.spec.host_network else None
             for asked in host_ports(pod) if party is not None else ():
-                any_address = asked.address in {"", "0.0.0.0", _internal(node)}  # noqa: S104  # upstream's word for any
+                any_address = asked.address in {"", *_ANYONE.addresses, node.address}  # upstream's words for any
                 if (asked.host_port, asked.protocol) == (number, self._protocol) and any_address:
                     assert party is not None
-                    called = Party(_internal(node), node=name) if name != self._caller.node else None
+                    called = node if name != self._caller.node else None
                     words = f"host port {port} of Node {name}"
                     way = _Way(words, name, called=called, port=number)
-                    allowed, reason = self._judged(party, asked.container_port, way)
+                    allowed, reason = self._judged(party.facing(node.address), asked.container_port, way)
                     return Answer("yes" if allowed else "no", (words, reason))
         return None
 
-    def _pod(self, pod: Pod, port: str) -> Answer:
+    def _pod(self, pod: Pod, port: str, address: str = "") -> Answer:
         name = f"Pod {pod.metadata.namespace}/{pod.metadata.name}"
         if pod.spec.host_network and pod.spec.node_name:
-            return self._node(self._snapshot.node(pod.spec.node_name), port)
+            return self._node(self._snapshot.node(pod.spec.node_name), port, address)
         party = party_of(pod)
         if party is None:
             return Answer("no", (f"{name} {absence(pod)}",))
@@ -192,7 +203,7 @@ class _Judge:
             return Answer("no", (f"the address of {name} means nothing outside the cluster",))
         if not port.isdigit():
             return Answer("no", (f"which port of {name}? Write it behind a colon",))
-        allowed, reason = self._judged(party, int(port))
+        allowed, reason = self._judged(party.at(address or party.address), int(port))
         return Answer("yes" if allowed else "no", (reason,))
 
     def _service(self, service: Service, port: str) -> Answer:
@@ -215,16 +226,16 @@ class _Judge:
         offered = _offered(service, port, self._protocol)
         if isinstance(offered, str):
             return Answer("no", (offered,))
-        return self._through(_Face(service, offered, f"{words} of Service {_name(service)}", is_internal), "")
+        return self._through(_Face(service, offered, f"{words} of Service {_name(service)}", is_internal), None)
 
     # Through a Service.
 
-    def _through(self, face: _Face, node: str) -> Answer:
+    def _through(self, face: _Face, node: Party | None) -> Answer:
         """Judge a call to a Service's face; `node` is whose address was called, where it is a Node's."""
         caller, service = self._caller, face.service
         if face.is_internal and caller.is_outside:
             return Answer("no", (f"{face.words} means nothing outside the cluster",))
-        enters = node or caller.node
+        enters = node.node if node is not None else caller.node
         choice = choose(service, face.port, self._snapshot.slices_of(service), enters)
         if face.is_internal:
             local = is_internally_local(service)
@@ -235,15 +246,15 @@ class _Judge:
         targets = choice.local if local else choice.cluster
         if not targets:
             return Answer("no", (face.words, *self._no_targets(service, enters if local else "", exists=choice.exists)))
-        called = Party(self._address_of(enters), node=enters) if node and enters != caller.node else None
+        called = node if enters != caller.node else None
         rewrites = not face.is_internal and not is_externally_local(service)
         return self._weighed(_Way(face.words, enters, rewrites, called, face.port.node_port or 0), targets)
 
-    def _address_of(self, node: str) -> str:
+    def _party_of(self, node: str) -> Party:
         try:
-            return _internal(self._snapshot.node(node))
+            return _party(self._snapshot.node(node))
         except Unknown:
-            return ""
+            return Party("", node=node)
 
     def _headless(self, service: Service, port: str) -> Answer:
         offered = _offered(service, port, self._protocol)
@@ -268,8 +279,8 @@ class _Judge:
         party = party_of(pod) if pod is not None else self._snapshot.stand_in_at(target.address)
         if party is None:
             node = self._snapshot.node_at(target.address)
-            party = Party(target.address, node=node.metadata.name if node is not None else "")
-        return self._judged(party, target.port, way)
+            party = _party(node) if node is not None else Party(target.address)
+        return self._judged(party.at(target.address), target.port, way)
 
     def _judged(self, party: Party, port: int, way: _Way | None = None) -> tuple[bool, str]:
         """Judge the last step, to an endpoint, by the policies of both ends, each where it stands."""
@@ -282,7 +293,7 @@ class _Judge:
         source = caller.party
         if way is not None and way.rewrites and way.enters != party.node:
             # Where it enters its address is still its own; the node behind sees that node.
-            source = Party(self._address_of(way.enters), node=way.enters)
+            source = self._party_of(way.enters)
         ingress = self._verdict(source, party, port).ingress
         for decision in (egress, ingress):
             if not decision.allowed:

@@ -72,7 +72,8 @@ class Snapshot:
         return self._by_address.get(address)
 
     def stand_in_at(self, address: str) -> Party | None:
-        return next((party for party in self.stand_ins if party.address == address), None)
+        """Return what counts as a Pod at an address, as it is called there."""
+        return next((party.at(address) for party in self.stand_ins if address in party.addresses), None)
 
     def node(self, name: str) -> Node:
         for node in self.nodes:

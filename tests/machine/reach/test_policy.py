@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from podling.api.resources import NETWORK_POLICIES
 from podling.api.types.core_v1 import Pod
 from podling.api.types.networking_v1 import NetworkPolicy
 from podling.reach.policy import Direction, Party, Policy, compile_policy, judge, party_of
-from podling.reach.policy_index import Changes, PolicyIndex
+from podling.reach.policy_index import Changes, Isolation, PolicyIndex
 
 # --- a plain reading of the documentation, on plain trees -------------------------------------------------------------
 
@@ -128,6 +129,8 @@ BLOCK = st.sampled_from([
     {"cidr": "0.0.0.0/0", "except": ["10.0.0.4/31", "10.0.0.0/29"]},
     {"cidr": "10.0.0.3/32"},
     {"cidr": "::/0"},
+    {"cidr": "fd00::/64", "except": ["fd00::/126", "fd00::5/128"]},
+    {"cidr": "::/0", "except": ["fd00::4/127", "fd00::/120", "10.0.0.0/8"]},
 ])  # fmt: skip
 PEER = st.one_of(
     SELECTOR.map(lambda s: {"podSelector": s}),
@@ -166,9 +169,10 @@ NAMESPACE = st.sampled_from(["one", "two"])
 NAME = st.sampled_from(["p", "q", "r"])
 KEY = st.tuples(NAMESPACE, NAME)
 POD = st.builds(
-    lambda labels, ip, ports: {"labels": labels, "ip": f"10.0.0.{ip}", "ports": ports},
+    lambda labels, ip, families, ports: {"labels": labels, "ips": [f"{at}{ip}" for at in families], "ports": ports},
     LABELS,
     st.integers(1, 6),
+    st.sampled_from([("10.0.0.", "fd00::"), ("10.0.0.",), ("fd00::",)]),
     st.sampled_from([[], [("TCP", "web", 80)], [("TCP", "web", 81), ("UDP", "web", 80)], [("TCP", "web", 80), ("TCP", "web", 81)]]),
 )  # fmt: skip
 STEP = st.one_of(
@@ -190,11 +194,13 @@ def compiled(key: tuple[str, str], spec: dict) -> Policy:
 
 def party(key: tuple[str, str], pod: dict) -> Party:
     labels = tuple(sorted(pod["labels"].items()))
-    return Party(pod["ip"], key[1], key[0], labels, tuple(pod["ports"]), f"node-of-{key[0]}-{key[1]}")
+    first, *further = pod["ips"]
+    return Party(first, key[1], key[0], labels, tuple(pod["ports"]), f"node-of-{key[0]}-{key[1]}", tuple(further))
 
 
-def end(key: tuple[str, str], pod: dict) -> dict:
-    return {"namespace": key[0], "name": key[1], **pod}
+def ends(key: tuple[str, str], pod: dict) -> list[tuple[dict, Party]]:
+    """A Pod by each of its addresses, in the plain reading and as it is judged."""
+    return [({"namespace": key[0], "name": key[1], "ip": ip, **pod}, party(key, pod).at(ip)) for ip in pod["ips"]]
 
 
 class Table:
@@ -215,7 +221,7 @@ class Table:
             (self.elements.add if there else self.elements.discard)(held)
 
     def side(self, direction: Direction, subject: str, peer: str, called: str, protocol: str, port: int) -> bool:
-        mine = [i for i in self.pods.values() if i is not None and i.address == subject and i.of(direction)]
+        mine = [i for i in self.pods.values() if i is not None and subject in i.addresses and i.of(direction)]
         if not mine:
             return True
         for key in mine[0].of(direction):
@@ -248,7 +254,9 @@ def test_judged_and_followed_as_documented(steps: list) -> None:
     namespaces: dict = {}
     for what, key, value in steps:
         if what == "pod":
-            if value is not None and any(other["ip"] == value["ip"] for k, other in pods.items() if k != key):
+            if value is not None and any(
+                set(other["ips"]) & set(value["ips"]) for k, other in pods.items() if k != key
+            ):
                 continue
             pods[key] = value
             index.set_pod(key, party(key, value) if value is not None else None)
@@ -265,15 +273,19 @@ def test_judged_and_followed_as_documented(steps: list) -> None:
         assert not index.take()
 
     trees = [policy_tree(key, spec) for key, spec in policies.items()]
-    outside = {"ip": "192.0.2.1"}
-    ends = [(end(key, pod), party(key, pod)) for key, pod in pods.items()] + [(outside, Party("192.0.2.1"))]
-    for here, source in ends:
-        for there, called in ends:
+    outside = [({"ip": ip}, Party(ip)) for ip in ("192.0.2.1", "2001:db8::1")]
+    known = [one for key, pod in pods.items() for one in ends(key, pod)] + outside
+    for here, source in known:
+        for there, called in known:
+            if (":" in here["ip"]) is not (":" in there["ip"]):
+                continue
             for protocol, port in (("TCP", 80), ("TCP", 81), ("UDP", 80), ("TCP", 90)):
                 expected = passes(trees, namespaces, here, there, protocol, port)
                 verdict = judge(index.policies.values(), index.namespaces, source, called, protocol, port)
                 assert verdict.allowed is expected
                 assert (verdict.deciding is None) is expected
+                primary = source.at(source.addresses[-1])
+                assert judge(index.policies.values(), index.namespaces, primary, called, protocol, port) == verdict
                 if here is there:
                     continue
                 assert expected is (
@@ -333,9 +345,41 @@ def test_who_is_no_party() -> None:
         return msgspec.convert(tree, Pod)
 
     assert party_of(pod()) == Party("10.0.0.1", "p", "one", (("a", "2"), ("b", "1")), (("TCP", "web", 80),), "n")
-    assert party_of(pod(ip=""), "10.0.0.9") == party_of(pod(ip="10.0.0.9"))
+    assert party_of(pod(ip=""), ("10.0.0.9",)) == party_of(pod(ip="10.0.0.9"))
+    both = party_of(pod(), ("10.0.0.1", "FD00::1"))
+    assert both is not None
+    assert (both.address, both.addresses) == ("10.0.0.1", ("10.0.0.1", "fd00::1"))
     for other in (pod(hostNetwork=True), pod(ip=""), pod(ip="nowhere"), pod("Succeeded"), pod("Failed")):
         assert party_of(other) is None
+
+
+def test_a_party_is_judged_by_the_address_that_is_called() -> None:
+    """A block opens the family that it is of; both ends are seen by their addresses of the called one's family."""
+    both = replace(B, further=("fd00::2",))
+    caller = replace(A, further=("fd00::1",))
+    four = of("four", podSelector={}, ingress=[{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}])
+    six = of("six", podSelector={}, ingress=[{"from": [{"ipBlock": {"cidr": "fd00::1/128"}}]}])
+    for policies, open_ones in (([four], {"10.0.0.2"}), ([six], {"fd00::2"}), ([four, six], {"10.0.0.2", "fd00::2"})):
+        for address in both.addresses:
+            verdict = judge(policies, {}, caller, both.at(address), "TCP", 80)
+            assert verdict.allowed is (address in open_ones)
+            assert verdict.ingress.isolating
+    assert both.at("fd00::2").addresses == ("fd00::2", "10.0.0.2")
+    assert both.facing("2001:db8::1") == both.at("fd00::2")
+    assert B.facing("2001:db8::1") is B
+
+
+def test_a_pod_that_loses_an_address() -> None:
+    """What stood for it in one family goes, what stands for it in the other stays as it is."""
+    index = PolicyIndex()
+    index.set_policy(("one", "p"), of("p", ingress=[{"from": [{"podSelector": {}}], "ports": [{"port": "web"}]}]))
+    index.set_pod(("one", "b"), replace(B, further=("fd00::2",)))
+    index.take()
+    index.set_pod(("one", "b"), B)
+    changes = index.take()
+    rule = (("one", "p"), Direction.INGRESS, 0)
+    assert changes.elements == {(rule, "fd00::2"): False, (rule, ("fd00::2", "TCP", 80)): False}
+    assert changes.pods == {("one", "b"): Isolation(("10.0.0.2",), (("one", "p"),), ())}
 
 
 def test_what_cannot_be_opens_nothing() -> None:

@@ -26,7 +26,7 @@ def pod(name: str, address: str, node: str = "n1", *, ready: bool = True, host: 
         "containerStatuses": [{"name": "main", "ready": ready, "restartCount": 0, "image": "", "imageID": "", "state": more.get("state", {"running": {}})}],
     }  # fmt: skip
     if address:
-        status |= {"podIP": address, "podIPs": [{"ip": address}]}
+        status |= {"podIP": address, "podIPs": [{"ip": ip} for ip in (address, *more.get("further", ()))]}
     container: dict[str, Any] = {"name": "main", **more.get("mapped", {})}
     if more.get("probe"):
         container["readinessProbe"] = {"tcpSocket": {"port": 80}}
@@ -205,13 +205,23 @@ def test_the_clusters_dns_is_judged_as_a_pod() -> None:
         "services": [*SHOP["services"], named],
         "slices": [*SHOP["slices"], slice_("dns", ("10.244.0.53", "n1", True))],
         "policies": [only_dns],
-        "stand_ins": [dns_party("10.244.0.53", "n1")],
+        "stand_ins": [dns_party(("10.244.0.53",), "n1")],
         "namespaces": [
             from_tree(Namespace, {"metadata": {"name": name, "labels": {}}}) for name in ("default", "kube-system")
         ],
     }
     assert ask("client", "svc/dns", **changed).verdict == "yes"
     assert ask("client", "svc/web", **changed).verdict == "no"
+
+
+def test_each_address_is_judged_by_its_own_family() -> None:
+    """A block of IPv6 lets callers pass to a Pod's IPv6 address alone; they are seen by their own of that family."""
+    pods = [pod("web-1", "10.244.0.2", further=["fd00::2"]), pod("client", "10.244.0.9", further=["fd00::9"])]
+    block = {"from": [{"ipBlock": {"cidr": "fd00::9/128"}}]}
+    six = policy("six", podSelector={"matchLabels": {"app": "web"}}, ingress=[block])
+    assert ask("client", "[fd00::2]:80", pods=pods, policies=[six]).verdict == "yes"
+    assert ask("client", "10.244.0.2:80", pods=pods, policies=[six]).verdict == "no"
+    assert ask("10.244.0.9", "[fd00::2]:80", pods=pods, policies=[six]).verdict == "yes"
 
 
 def test_protocols_are_told_apart() -> None:

@@ -130,7 +130,7 @@ def held(tmp_path: Path, scenario: Callable[[Node], Awaitable[None]], before: Li
                 "here", "t", tmp_path, plane.client(POLICY), plane.informers(POLICY, supervisor), clock, supervisor, host,
                 None,  # type: ignore[arg-type]  # what wires Pods is given by itself
             )  # fmt: skip
-            policies = PolicyEnforcer(context, sink, links, dns=dns_party("10.0.0.200", "here"))  # type: ignore[arg-type]
+            policies = PolicyEnforcer(context, sink, links, dns=dns_party(("10.0.0.200",), "here"))  # type: ignore[arg-type]
             node = Node(plane, space, policies, PoliciedPodNetwork(links, policies), sink, links)
             try:
                 await policies.start()
@@ -356,7 +356,7 @@ def test_neighbours_learn_of_a_pod_before_it_says_its_address(tmp_path: Path) ->
         other._commit = _nothing  # type: ignore[method-assign]
         await other.start()
         uid = await node.pod("far", nodeName="there")
-        await other.attach(uid, "default", "far", "10.0.1.7")
+        await other.attach(uid, "default", "far", ("10.0.1.7",))
         assert "10.0.1.7" in node.peers()
         await node.ask("PATCH", PODS.path("default", "far"), {"metadata": {"labels": {"more": "b"}}})
         await asyncio.sleep(0.1)

@@ -65,9 +65,9 @@ class PolicyEnforcer:
         self._dns = dns
         self._index = PolicyIndex()
         self._pods = context.informers.of(PODS)
-        self._attached: dict[str, str] = {}
+        self._attached: dict[str, Sequence[str]] = {}
         """The addresses of this node's Pods, by uid."""
-        self._elsewhere: dict[str, str] = {}
+        self._elsewhere: dict[str, Sequence[str]] = {}
         """Addresses that Pods of other nodes were given, for as long as the Pods are there."""
         self._neighbours = neighbours
         self._keys: dict[str, PodKey] = {}
@@ -90,11 +90,11 @@ class PolicyEnforcer:
         await namespaces.wait_synced()
         await policies.wait_synced()
         await self._pods.wait_synced()
-        self._attached = {uid: addresses[0] for uid, addresses in (await self._wiring.attached()).items() if addresses}
+        self._attached = {uid: addresses for uid, addresses in (await self._wiring.attached()).items() if addresses}
         here: tuple[str, ...] = ()
         if self._dns is not None:
             self._index.set_pod((self._dns.namespace, self._dns.pod), self._dns)
-            here = (self._dns.address,) if self._dns.node == context.node else ()
+            here = self._dns.addresses if self._dns.node == context.node else ()
         group = self.blocked.listen()
         self._rules = PolicyRules(context.instance, context.node, self._index, group, here=here)
         self._tables = Tables(namespace)
@@ -134,11 +134,11 @@ class PolicyEnforcer:
         """Tell the index of a Pod: by the address that it was given, where that is known, else by what it says."""
         if gone:
             self._elsewhere.pop(uid, None)
-        attached = self._attached.get(uid, "")
+        attached = self._attached.get(uid, ())
         here = pod.spec.node_name == self._context.node
         party = None
         if not gone and (attached or not here):
-            party = party_of(pod, attached or self._elsewhere.get(uid, ""))
+            party = party_of(pod, attached or self._elsewhere.get(uid, ()))
         if party is not None or not attached:
             key = (pod.metadata.namespace, uid)
             self._index.set_pod(key, party)
@@ -147,20 +147,20 @@ class PolicyEnforcer:
 
     # What the node does.
 
-    async def attach(self, uid: str, namespace: str, name: str, address: str) -> None:
-        """Have in force whatever concerns a Pod that was given `address`; then its first packet may come."""
-        self._attached[uid] = address
+    async def attach(self, uid: str, namespace: str, name: str, addresses: Sequence[str]) -> None:
+        """Have in force whatever concerns a Pod that was given `addresses`; then its first packet may come."""
+        self._attached[uid] = addresses
         pod = await self._known(uid, namespace, name)
         if pod is not None:
             self._take_in(uid, pod)
         await self._flush()
         for other in self._neighbours:
             if other is not self and pod is not None:
-                await other.learn(uid, pod, address)
+                await other.learn(uid, pod, addresses)
 
-    async def learn(self, uid: str, pod: Pod, address: str) -> None:
-        """Take in a Pod that was just given its address on another node, before its status says so."""
-        self._elsewhere[uid] = address
+    async def learn(self, uid: str, pod: Pod, addresses: Sequence[str]) -> None:
+        """Take in a Pod that was just given its addresses on another node, before its status says so."""
+        self._elsewhere[uid] = addresses
         self._take_in(uid, pod)
         await self._flush()
 

@@ -30,7 +30,7 @@ class PoliciedPodNetwork:
     ) -> Sequence[str]:
         addresses = await self._pods.attach(uid, namespace, name, netns, traffic)
         # Nothing of the Pod runs before this returns: what is in force now is so before its first packet.
-        await self._policies.attach(uid, namespace, name, addresses[0])
+        await self._policies.attach(uid, namespace, name, addresses)
         return addresses
 
     async def detach(self, uid: str) -> None:

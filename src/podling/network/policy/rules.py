@@ -1,7 +1,8 @@
-"""The table of one node's policies: written whole, and changed by what has changed.
+"""The table of one node's policies for one address family: written whole, and changed by what has changed.
 
-Owns what stands in `podling-<instance>-policy` and its bookkeeping. Pure: it makes batches and sends none. The rules
-are laid down once; a packet that begins something finds the chain of its Pod by one look into a map:
+Owns what stands in `podling-<instance>-policy`, for IPv6 `podling-<instance>-policy6`, and its bookkeeping. Pure: it
+makes batches and sends none. The rules are laid down once; a packet that begins something finds the chain of its Pod by
+one look into a map, a packet of the other family never:
 
     forward, input ─▶ established? accept
                       egress map [source]       ─▶ profile ─▶ the Pod's policies, one after another ─▶ blocked-egress
@@ -14,18 +15,20 @@ reaches itself; whatever does not pass is counted, and told of as long as that i
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from podling.linux import nf_expressions as nf
-from podling.linux.families import IPV4
+from podling.linux.families import FAMILIES, IPV4
 from podling.linux.nf_tables import Batch, Element, NamedSet, Tables
 from podling.linux.nflog import LENGTH
 from podling.network.policy import policies as written
 from podling.network.policy.policies import DIRECTIONS, chain_of, element_of, set_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from podling.linux.families import Family
     from podling.reach.policy import Direction, Policy, PolicyKey
     from podling.reach.policy_index import Changes, PodKey, PolicyIndex
 
@@ -35,22 +38,21 @@ BURST: Final = 200
 BLOCKED, LOGGED = "blocked", "logged"
 _SELF, _HERE = "self", "cluster-addresses"
 _PRIORITY: Final = {"Egress": 0, "Ingress": 1}
-_IPV4: Final = (nf.of_family(IPV4),)
 _ACCEPT: Final = nf.verdict(nf.Verdict(nf.ACCEPT))
 
 _Profile = tuple["Direction", tuple["PolicyKey", ...]]
 
 
-def table_name(instance: str) -> str:
-    """Return the name of an instance's table of policies."""
-    return f"podling-{instance}-policy"
+def table_name(instance: str, family: Family = IPV4) -> str:
+    """Return the name of an instance's table of policies for a family."""
+    return f"podling-{instance}-policy{'' if family is IPV4 else family.version}"
 
 
 @dataclass(slots=True)
 class _Placed:
     """What stands in the maps for one Pod."""
 
-    address: str
+    address: bytes
     profiles: dict[Direction, _Profile] = field(default_factory=dict)
 
 
@@ -63,13 +65,22 @@ class _Held:
 
 
 class PolicyRules:
-    """What is to stand in the table, for the Pods of `node`."""
+    """What is to stand in the table of a family, for the Pods of `node`."""
 
     def __init__(
-        self, instance: str, node: str, index: PolicyIndex, group: int | None, *, here: tuple[str, ...] = ()
+        self,
+        instance: str,
+        node: str,
+        index: PolicyIndex,
+        group: int | None,
+        family: Family = IPV4,
+        *,
+        here: tuple[str, ...] = (),
     ) -> None:
         """`here` are addresses on this node that count as Pods; of blocked packets the log group `group` is told."""
-        self.table = table_name(instance)
+        self.table = table_name(instance, family)
+        self._family = family
+        self._of_family = nf.of_family(family)
         self._node = node
         self._index = index
         self._group = group
@@ -82,7 +93,7 @@ class PolicyRules:
         self._written: dict[PolicyKey, Policy] = {}
         self._profiles: dict[_Profile, _Held] = {}
         self._placed: dict[PodKey, _Placed] = {}
-        self._owners: dict[str, PodKey] = {}
+        self._owners: dict[bytes, PodKey] = {}
 
     def whole(self) -> Batch:
         """Return the transaction that replaces the table, whatever there was, by what the index knows."""
@@ -103,7 +114,7 @@ class PolicyRules:
         for key, policy in changes.policies.items():
             before = self._written.pop(key, None)
             if before is not None:
-                written.erase(batch, self._numbers[key], before)
+                written.erase(batch, self._family, self._numbers[key], before)
                 idle += [
                     chain_of(self._numbers[key], direction)
                     for direction in DIRECTIONS
@@ -123,7 +134,7 @@ class PolicyRules:
 
     def isolating(self, direction: Direction, address: str) -> tuple[PolicyKey, ...]:
         """Return the policies that isolate the Pod of this node which has `address`."""
-        pod = self._owners.get(address)
+        pod = self._owners.get(self._family.packed(address) or b"")
         profile = self._placed[pod].profiles.get(direction) if pod is not None else None
         return profile[1] if profile is not None else ()
 
@@ -132,11 +143,12 @@ class PolicyRules:
     def _lay_down(self, batch: Batch) -> None:
         batch.add_counter(BLOCKED)
         batch.add_counter(LOGGED)
-        batch.add_set(NamedSet(_SELF, ("address", "address")))
-        batch.add_set(NamedSet(_HERE, ("address",)))
-        batch.add_elements(_HERE, [Element(socket.inet_aton(address)) for address in self._here])
+        address = self._family.field
+        batch.add_set(NamedSet(_SELF, (address, address)))
+        batch.add_set(NamedSet(_HERE, (address,)))
+        batch.add_elements(_HERE, map(Element, self._of_ours(self._here)))
         for direction in DIRECTIONS:
-            batch.add_set(NamedSet(direction.lower(), ("address",), ()))
+            batch.add_set(NamedSet(direction.lower(), (address,), ()))
             self._lay_down_blocked(batch, direction)
             for hook in ("forward", "input"):
                 self._lay_down_hook(batch, hook, direction)
@@ -153,15 +165,18 @@ class PolicyRules:
     def _lay_down_hook(self, batch: Batch, hook: str, direction: Direction) -> None:
         chain = f"{hook}-{direction.lower()}"
         batch.add_chain(chain, "filter", hook, _PRIORITY[direction])
+        family = self._family
+        source, destination = nf.source(family=family), nf.destination(family=family)
         established = (nf.ESTABLISHED | nf.RELATED).to_bytes(4, "little")
         batch.add_rule(chain, nf.connection_state(), nf.masked(established), nf.equal(bytes(4), inverted=True), _ACCEPT)
         if hook == "input":
             # All other addresses of a node are the node, which its Pods always reach; and so it reaches them.
             batch.add_rule(chain, nf.input_link(), nf.equal(b"lo\0"), _ACCEPT)
-            batch.add_rule(chain, *_IPV4, nf.destination(), nf.lookup(_HERE, inverted=True), _ACCEPT)
-        batch.add_rule(chain, *_IPV4, nf.source(8), nf.destination(9), nf.lookup(_SELF), _ACCEPT)
-        subject = nf.source() if direction.value == "Egress" else nf.destination()
-        batch.add_rule(chain, *_IPV4, subject, nf.lookup(direction.lower(), into=0))
+            batch.add_rule(chain, self._of_family, destination, nf.lookup(_HERE, inverted=True), _ACCEPT)
+        both = source + nf.destination(nf.REGISTERS.start + family.registers, family)
+        batch.add_rule(chain, self._of_family, both, nf.lookup(_SELF), _ACCEPT)
+        subject = source if direction.value == "Egress" else destination
+        batch.add_rule(chain, self._of_family, subject, nf.lookup(direction.lower(), into=0))
 
     # Policies.
 
@@ -172,7 +187,7 @@ class PolicyRules:
         for direction in DIRECTIONS:
             if policy.rules(direction) is not None:
                 batch.add_chain(chain_of(number, direction))
-        written.write(batch, number, policy, self._index)
+        written.write(batch, self._family, number, policy, self._index)
 
     def _next(self) -> int:
         self._number += 1
@@ -182,7 +197,7 @@ class PolicyRules:
         """Put elements into the sets of rules that stand as they stood, and take them out."""
         grouped: dict[tuple[str, bool], list[Element]] = {}
         for ((key, direction, place), known), there in changes.elements.items():
-            element = element_of(known)
+            element = element_of(self._family, known)
             if key not in changes.policies and element is not None:
                 name = set_of(self._numbers[key], direction, place, known)
                 grouped.setdefault((name, there), []).append(element)
@@ -193,10 +208,14 @@ class PolicyRules:
 
     def _wanted(self, pod: PodKey) -> _Placed | None:
         isolation, party = self._index.isolation(pod), self._index.pods.get(pod)
-        if isolation is None or party is None or party.node != self._node or ":" in party.address:
+        if isolation is None or party is None or party.node != self._node:
             return None
+        address = next(self._of_ours(party.addresses), None)
         profiles = {direction: (direction, keys) for direction in DIRECTIONS if (keys := isolation.of(direction))}
-        return _Placed(party.address, profiles) if profiles else None
+        return _Placed(address, profiles) if address is not None and profiles else None
+
+    def _of_ours(self, addresses: Iterable[str]) -> Iterator[bytes]:
+        return (packed for packed in map(self._family.packed, addresses) if packed is not None)
 
     def _place(self, batch: Batch, pod: PodKey) -> None:
         """Have the maps lead from a Pod's address to its profiles, and no more to those that it had."""
@@ -254,10 +273,9 @@ def _entries(placed: _Placed | None) -> dict[tuple[str, bytes], _Profile | None]
     """Return what stands for a Pod: the name of a map or set and the key in it, and the profile that it leads to."""
     if placed is None:
         return {}
-    address = socket.inet_aton(placed.address)
-    entries: dict[tuple[str, bytes], _Profile | None] = {(_SELF, address * 2): None}
+    entries: dict[tuple[str, bytes], _Profile | None] = {(_SELF, placed.address * 2): None}
     for direction, profile in placed.profiles.items():
-        entries[direction.lower(), address] = profile
+        entries[direction.lower(), placed.address] = profile
     return entries
 
 
@@ -265,14 +283,15 @@ def _profile(number: int) -> str:
     return f"profile-{number}"
 
 
-def remove_table(instance: str) -> None:
-    """Take the machine's table of an instance away, with no daemon running; further nodes' go with their namespaces."""
+def remove_tables(instance: str) -> None:
+    """Take an instance's tables off the machine, with no daemon running; further nodes' go with their namespaces."""
     tables = Tables()
     try:
-        batch = Batch(table_name(instance))
-        batch.add_table()
-        batch.delete_table()
-        tables.commit(batch)
+        for family in FAMILIES:
+            batch = Batch(table_name(instance, family))
+            batch.add_table()
+            batch.delete_table()
+            tables.commit(batch)
     finally:
         tables.close()
 
