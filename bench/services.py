@@ -123,7 +123,7 @@ async def _measure(count: int, folder: Path, space: str) -> Figures:
 
         proxy._installed.change = timed  # type: ignore[method-assign]
         heard = asyncio.Event()
-        watch = TableWatch(space, table, 0, lambda _: heard.set())
+        watch = TableWatch(space, (table,), 0, lambda _: heard.set())
         client = plane.client(ADMIN)
         took = []
         for turn in range(CHANGES):

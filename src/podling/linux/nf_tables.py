@@ -359,15 +359,17 @@ def _resize(opened: socket.socket, option: int, size: int) -> None:
 
 
 class TableWatch:
-    """Calls `disturbed` on the running loop when anybody but `sender` changes `table`.
+    """Calls `disturbed` on the running loop when anybody but `sender` changes one of `tables`.
 
     It is told `True` for what was seen, `False` where the kernel had to drop news, so that somebody may have.
     """
 
-    def __init__(self, namespace: str, table: str, sender: int, disturbed: Callable[[bool], object]) -> None:
+    def __init__(
+        self, namespace: str, tables: tuple[str, ...], sender: int, disturbed: Callable[[bool], object]
+    ) -> None:
         self._disturbed = disturbed
         self._sender = sender
-        self._name = table.encode()
+        self._names = frozenset(table.encode() for table in tables)
         self._socket = _open(namespace)
         _resize(self._socket, _SO_RCVBUFFORCE, 4 << 20)
         self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP)
@@ -388,7 +390,7 @@ class TableWatch:
             if sender == self._sender or kind >> 8 != _SUBSYSTEM or kind & 0xFF == _GENERATION:
                 continue
             name = next((part for which, part in attributes(body[_FAMILY.size :]) if which == 1), b"")
-            if name.rstrip(b"\0") == self._name:
+            if name.rstrip(b"\0") in self._names:
                 self._disturbed(True)
                 return
 

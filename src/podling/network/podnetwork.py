@@ -161,7 +161,7 @@ class RoutedPodNetwork:
         """Lay the rules down again whenever somebody else changes them; for ever."""
         assert self._tables is not None
         disturbed = asyncio.Event()
-        watch = TableWatch(self._namespace, self.table, self._tables.sender, lambda _seen: disturbed.set())
+        watch = TableWatch(self._namespace, (self.table,), self._tables.sender, lambda _seen: disturbed.set())
         try:
             while True:
                 await disturbed.wait()

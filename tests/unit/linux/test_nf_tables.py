@@ -114,19 +114,22 @@ def test_all_or_nothing(space: str) -> None:
 
 
 def test_others_are_heard(space: str) -> None:
-    """What another changes in the table is told, what this one changes is not, nor what is done to other tables."""
+    """What another changes in one of the tables is told, what this one changes is not, nor what is done to others."""
 
     async def main() -> None:
         tables = Tables(space)
         heard: list[bool] = []
-        watch = TableWatch(space, "t", tables.sender, heard.append)
+        watch = TableWatch(space, ("t", "t6"), tables.sender, heard.append)
         tables.commit(begin())
         nft(space, "add", "table", "inet", "other")
         await asyncio.sleep(0.05)
         assert not heard
+        nft(space, "add", "table", "inet", "t6")
+        await asyncio.sleep(0.05)
+        assert heard == [True]
         nft(space, "flush", "ruleset")
         await asyncio.sleep(0.05)
-        assert heard[0] is True
+        assert heard[1] is True
         watch.close()
         tables.close()
 

@@ -268,7 +268,7 @@ class PolicyEnforcer:
         self._disturbed = False
         self.blocked.begin_anew()
         namespace = self._context.host.network_namespace
-        self._watch = TableWatch(namespace, self._rules.table, self._tables.sender, self._touched)
+        self._watch = TableWatch(namespace, (self._rules.table,), self._tables.sender, self._touched)
 
     async def _commit(self, batch: Batch) -> None:
         assert self._tables is not None

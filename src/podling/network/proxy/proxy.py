@@ -176,7 +176,7 @@ class Proxy:
         if self._watch is None:
             # From before the first rule: nothing that others do to the table is missed.
             self._watch = TableWatch(
-                self._context.host.network_namespace, self._installed.table, self._installed.sender, self._disturb
+                self._context.host.network_namespace, (self._installed.table,), self._installed.sender, self._disturb
             )
         self._disturbed = False
         revision = self._slices.revision
