@@ -94,7 +94,7 @@ def test_families_on_a_cluster_with_one(run, spec, policy, families):
         async with Served() as api:
             made = (await api.post(PATH, body(**spec)))["spec"]
             assert (made["ipFamilyPolicy"], made["ipFamilies"]) == (policy, families)
-            kept = (await api.put(f"{PATH}/s", body(**spec)))["spec"]
+            kept = (await api.put(f"{PATH}/s", body(**spec | {"ipFamilies": families})))["spec"]
             assert (kept["clusterIPs"], kept["ipFamilies"]) == (made["clusterIPs"], families)
 
     run(main())

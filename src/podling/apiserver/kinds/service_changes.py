@@ -1,11 +1,13 @@
 """What a Service keeps of its former self over an update, and what falls away with a change of its type.
 
-Owns two rules of upstream's: who never saw an allocation does not lose it by leaving it out, and what the old type
-needed and the new one may not have is cleared, if the caller left it as it was.
+Owns upstream's rules: who never saw an allocation does not lose it by leaving it out, who knows of one cluster address
+alone means the first, and what the old type needed and the new one may not have is cleared, if the caller left it as it
+was.
 """
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def keep_allocated(spec: Spec, before: Spec) -> None:
     if has_address(spec) and has_address(before):
         for key in ("clusterIP", "clusterIPs"):
             if not spec.get(key) and before.get(key):
-                spec[key] = before[key]
+                spec[key] = copy.copy(before[key])
     if has_node_ports(spec) and has_node_ports(before):
         held = {(port.get("protocol"), port.get("port")): port.get("nodePort") for port in before.get("ports") or ()}
         used = {port.get("nodePort") for port in spec.get("ports") or ()}
@@ -52,6 +54,13 @@ def keep_allocated(spec: Spec, before: Spec) -> None:
                 port["nodePort"] = kept
     if has_health_check(spec) and has_health_check(before) and not spec.get("healthCheckNodePort"):
         _copy("healthCheckNodePort", spec, before)
+
+
+def follow_primary(spec: Spec, before: Spec) -> None:
+    """Let `clusterIPs` follow `clusterIP` where a caller changed this one only; older clients know no other."""
+    address = spec.get("clusterIP") or ""
+    if address and address != (before.get("clusterIP") or "") and _same_addresses(spec, before):
+        spec["clusterIPs"] = [address]
 
 
 def drop_outdated(spec: Spec, before: Spec) -> None:
@@ -72,6 +81,10 @@ def drop_outdated(spec: Spec, before: Spec) -> None:
     if has_node_ports(before) and not has_node_ports(spec) and _node_ports(spec) <= _node_ports(before):
         for port in spec.get("ports") or ():
             port.pop("nodePort", None)
+
+
+def _same_addresses(spec: Spec, before: Spec) -> bool:
+    return list(spec.get("clusterIPs") or ()) == list(before.get("clusterIPs") or ())
 
 
 def _node_ports(spec: Spec) -> set[int]:

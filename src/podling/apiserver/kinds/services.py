@@ -6,13 +6,14 @@ allocator itself follows the cache.
 
 from __future__ import annotations
 
-import ipaddress
+import json
 from typing import TYPE_CHECKING, Any
 
 from podling.api.errors import Cause, internal, invalid
 from podling.apiserver.kinds import service_families
 from podling.apiserver.kinds.service_changes import (
     drop_outdated,
+    follow_primary,
     has_health_check,
     has_node_ports,
     keep_allocated,
@@ -34,11 +35,13 @@ class ServiceStrategy(Plain):
     def prepare_create(self, tree: dict[str, Any], context: Context) -> None:
         super().prepare_create(tree, context)
         tree["status"] = {"loadBalancer": {}}
+        follow_primary(tree["spec"], {})
         self._allocate(tree, {}, context)
 
     def prepare_update(self, tree: dict[str, Any], old: dict[str, Any], context: Context) -> None:
         super().prepare_update(tree, old, context)
         keep_allocated(tree["spec"], old["spec"])
+        follow_primary(tree["spec"], old["spec"])
         drop_outdated(tree["spec"], old["spec"])
         self._allocate(tree, old["spec"], context)
 
@@ -50,37 +53,39 @@ class ServiceStrategy(Plain):
                 if not spec.get(key):
                     spec.pop(key, None)
             return
-        self._allocate_address(tree, spec, before, context)
+        if wrong := service_families.choose(spec, before, self._addresses.families):
+            raise invalid("", "Service", tree["metadata"].get("name", ""), wrong)
+        self._allocate_addresses(tree, spec, before, context)
         wants_ports = kind == "NodePort" or (kind == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts", True))
         self._allocate_ports(tree, spec, before, context, draw=wants_ports)
 
-    def _allocate_address(
+    def _allocate_addresses(
         self, tree: dict[str, Any], spec: dict[str, Any], before: dict[str, Any], context: Context
     ) -> None:
-        wanted = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or ()), "")
-        if wanted and not spec.get("clusterIPs"):
-            spec["clusterIPs"] = [wanted]
-        if spec.get("clusterIPs") == ["None"]:
-            spec["clusterIP"] = "None"
-        if any(text != "None" and not _is_address(text) for text in spec.get("clusterIPs") or ()):
-            return  # validation names it
-        if wrong := service_families.choose(spec, before, self._addresses.families[0]):
-            raise invalid("", "Service", tree["metadata"].get("name", ""), wrong)
-        if wanted == "None" or wanted in (before.get("clusterIPs") or ()):
-            return
-        if wanted and spec["clusterIPs"][0] != wanted:
-            return  # validation names it
+        """Take an address of each family that the Service has come to; what it had it keeps."""
+        families, held = spec.get("ipFamilies") or [], before.get("clusterIPs") or []
+        addresses: list[str] = list(spec.get("clusterIPs") or ())
+        grows = len(before.get("ipFamilies") or ()) == 1 < len(families)
+        if "None" in {*addresses[:1], *held[:1]} or (held and not grows):
+            return  # a change of what is held is for validation to judge
+        addresses += [""] * (len(families) - len(addresses))
+        for number in range(len(held[:1]), len(families)):
+            addresses[number] = self._take_address(tree, families[number], addresses, addresses[number], context)
+        spec["clusterIPs"], spec["clusterIP"] = addresses, addresses[0]
+
+    def _take_address(
+        self, tree: dict[str, Any], family: str, addresses: list[str], wanted: str, context: Context
+    ) -> str:
+        owner = self._addresses.range_of(family)
         try:
-            address = self._addresses.ranges[0].take(wanted)
+            address = owner.take(wanted)
         except Refused as refusal:
-            value = f'["{wanted}"]'
+            value = json.dumps(addresses, separators=(",", ":"))
             raise _invalid(tree, "spec.clusterIPs", f"Invalid value: {value}: {refusal}") from None
         except Full:
             raise internal("failed to allocate a serviceIP: range is full") from None
-        context.afterwards.append(lambda: self._addresses.ranges[0].release(address))
-        spec["clusterIP"] = address
-        if not spec.get("clusterIPs"):
-            spec["clusterIPs"] = [address]
+        context.afterwards.append(lambda: owner.release(address))
+        return address
 
     def _allocate_ports(
         self, tree: dict[str, Any], spec: dict[str, Any], before: dict[str, Any], context: Context, *, draw: bool
@@ -116,14 +121,6 @@ class ServiceStrategy(Plain):
             raise internal("failed to allocate a nodePort: range is full") from None
         context.afterwards.append(lambda: self._addresses.give_port(port))
         return port
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _invalid(tree: dict[str, Any], field: str, message: str) -> Exception:
