@@ -33,7 +33,7 @@ AT_A_TIME = 64
 
 
 def _zone() -> Zone:
-    zone = Zone(server="127.0.0.1")
+    zone = Zone(servers=["127.0.0.1"])
     zone.put_namespace("default")
     for number in range(SERVICES):
         spec = {"clusterIP": f"10.96.{number // 250}.{number % 250 + 1}", "ports": [{"name": "http", "port": 80}]}
@@ -53,7 +53,7 @@ def serve(ready: int, churn: float) -> None:
         async with Supervisor(clock) as supervisor:
             forwarder = Forwarder(host, clock, Chance(), list)
             server = DnsServer(host, Answers(zone), forwarder, clock, supervisor)
-            port = await server.start("127.0.0.1", 0)
+            port = await server.start(["127.0.0.1"], 0)
             os.write(ready, port.to_bytes(2, "big"))
             number = 0
             while True:

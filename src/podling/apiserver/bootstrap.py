@@ -17,7 +17,7 @@ from podling.apiserver.record import User
 from podling.apiserver.verbs import creating, updating, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from podling.api.resources import Resource
     from podling.apiserver.registry import Registry
@@ -117,34 +117,46 @@ _DNS_PORTS = [
 ]
 
 
-async def publish_dns(registry: Registry, address: str) -> None:
-    """Say where the cluster's DNS listens."""
+async def publish_dns(registry: Registry, addresses: Sequence[str]) -> None:
+    """Say where the cluster's DNS listens: at one address of each family that there is."""
     ports = [{key: value for key, value in port.items() if key != "targetPort"} for port in _DNS_PORTS]
-    await _publish(registry, "kube-dns", "kube-system", address, ports)
+    await _publish(registry, "kube-dns", "kube-system", addresses, ports)
 
 
 async def publish_endpoints(registry: Registry, address: str, port: int) -> None:
     """Say where the API server listens, in the Endpoints and the EndpointSlice of the `kubernetes` Service."""
-    await _publish(registry, "kubernetes", "default", address, [{"name": "https", "port": port, "protocol": "TCP"}])
+    await _publish(registry, "kubernetes", "default", [address], [{"name": "https", "port": port, "protocol": "TCP"}])
 
 
-async def _publish(registry: Registry, name: str, namespace: str, address: str, ports: list[dict[str, Any]]) -> None:
+async def _publish(
+    registry: Registry, name: str, namespace: str, addresses: Sequence[str], ports: list[dict[str, Any]]
+) -> None:
+    """Write the Endpoints, which have the primary family alone, and a slice for each family."""
     mirrored = {"endpointslice.kubernetes.io/skip-mirror": "true"}
-    family = "IPv6" if ":" in address else "IPv4"
-    subsets = [{"addresses": [{"ip": address}], "ports": ports}]
+    subsets = [{"addresses": [{"ip": addresses[0]}], "ports": ports}]
     metadata = {"name": name, "namespace": namespace}
     await _write(registry, r.ENDPOINTS, {"metadata": {**metadata, "labels": mirrored}, "subsets": subsets})
     labels = {"kubernetes.io/service-name": name}
-    await _write(
-        registry,
-        r.ENDPOINT_SLICES,
-        {
-            "metadata": {**metadata, "labels": labels},
-            "addressType": family,
-            "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
-            "ports": ports,
-        },
-    )
+    primary = _family(addresses[0])
+    for family in ("IPv4", "IPv6"):
+        own = [address for address in addresses if _family(address) == family]
+        called = name if family == primary else f"{name}-{family.lower()}"
+        if not own and registry.find(r.ENDPOINT_SLICES, namespace, called) is None:
+            continue
+        await _write(
+            registry,
+            r.ENDPOINT_SLICES,
+            {
+                "metadata": {"name": called, "namespace": namespace, "labels": labels},
+                "addressType": family,
+                "endpoints": [{"addresses": [address], "conditions": {"ready": True}} for address in own],
+                "ports": ports,
+            },
+        )
+
+
+def _family(address: str) -> str:
+    return "IPv6" if ":" in address else "IPv4"
 
 
 async def _write(registry: Registry, resource: Resource[Any], tree: dict[str, Any]) -> None:

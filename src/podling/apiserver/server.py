@@ -147,8 +147,8 @@ class ApiServer:
         """Let the `kubernetes` Service lead to `address`:`port`."""
         await bootstrap.publish_endpoints(self.registry, address, port)
 
-    async def publish_dns(self, address: str) -> str:
-        """Let the `kube-dns` Service lead to the cluster's DNS at `address`; return the Service's own address.
+    async def publish_dns(self, addresses: Sequence[str]) -> Sequence[str]:
+        """Let the `kube-dns` Service lead to the cluster's DNS at `addresses`; return the Service's own ones.
 
         That is the tenth of the range, unless the Service had another already or somebody's has that one.
         """
@@ -156,9 +156,9 @@ class ApiServer:
         wanted = str(primary.network[_DNS_PLACE])
         service = bootstrap.dns_service(wanted if primary.is_free(wanted) else "")
         await bootstrap.ensure(self.registry, service)
-        await bootstrap.publish_dns(self.registry, address)
+        await bootstrap.publish_dns(self.registry, addresses)
         held = self.registry.find(r.SERVICES, "kube-system", "kube-dns")
-        return held.view(r.SERVICES.type).spec.cluster_ip if held is not None else wanted
+        return held.view(r.SERVICES.type).spec.cluster_ips if held is not None else (wanted,)
 
     def use_identity(self, authentication: Authentication, issuer: TokenIssuer | None = None) -> None:
         """Answer reviews by this authentication, and token requests by this issuer.

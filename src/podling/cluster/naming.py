@@ -1,14 +1,14 @@
-"""The cluster's DNS, composed: an address of its own on the first node, the server on it, and its Service.
+"""The cluster's DNS, composed: addresses of its own on the first node, the server on them, and its Service.
 
-Owns the order (the address, the server, then the Service, so that nobody is led to where nobody answers yet) and which
-resolvers are asked for what is not the cluster's: the node's own, never this server itself.
+Owns the order (addresses, server, Service, so that nobody is led to where nobody answers yet) and which resolvers are
+asked for what is not the cluster's: the node's own, never this server itself.
 """
 
 from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -41,14 +41,14 @@ class Naming:
     """The DNS as it runs."""
 
     server: DnsServer
-    address: str
-    """Its own."""
+    addresses: Sequence[str]
+    """Its own, the primary family's first."""
     service: str
     """Of the Service that leads there: what Pods are told."""
 
 
 class NodeResolvers:
-    """The resolvers that a node's file names, read again when the file changes; none of `but`."""
+    """The resolvers that a node's file names, of either family, read again when the file changes; none of `but`."""
 
     def __init__(self, path: Path = _RESOLVERS, but: Sequence[str] = ()) -> None:
         self._path = path
@@ -62,11 +62,19 @@ class NodeResolvers:
             state = self._path.stat()
             if (state.st_mtime_ns, state.st_ino) != self._read:
                 servers, _, _ = parse_resolv(self._path.read_text(errors="replace"))
-                self._found = list(dict.fromkeys(servers))
+                self._found = list(dict.fromkeys(filter(None, map(_plain, servers))))
                 self._read = (state.st_mtime_ns, state.st_ino)
         except OSError:
             self._found, self._read = (), None
         return [server for server in self._found if server not in self.but]
+
+
+def _plain(server: str) -> str:
+    """Return a resolver's address, with its scope, as we write addresses; nothing for what is none, and never asked."""
+    try:
+        return str(ip_address(server))
+    except ValueError:
+        return ""
 
 
 async def start(
@@ -79,23 +87,23 @@ async def start(
     supervisor: Supervisor,
 ) -> Naming:
     """Start the DNS on the first node, whose `network` and `host` these are."""
-    address = str(await network.own_address(DNS))
-    zone = Zone(domain, address)
-    ranges = [IPv4Network(plane.server.addresses.networks[0]), network.cluster_range]
+    addresses = [str(await network.own_address(DNS))]
+    zone = Zone(domain, addresses)
+    ranges = [*plane.server.addresses.networks, *(held.cluster for held in network.ranges)]
     resolvers = NodeResolvers()
     forwarder = Forwarder(host, clock, chance, resolvers)
     server = DnsServer(host, Answers(zone, ranges), forwarder, clock, supervisor)
     user = account_user(_ACCOUNT)
     await Following(zone, plane.informers(user, supervisor), clock, supervisor).start()
     try:
-        await server.start(address)
+        await server.start(addresses)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
         raise StartFailed(
-            f"{address}:{PORT}, where the cluster's DNS is to answer, is in use",
+            f"port {PORT} of {' or '.join(addresses)}, where the cluster's DNS is to answer, is in use",
             "something listens on port 53 of every address: let it listen on its own alone",
         ) from error
-    service = await plane.server.publish_dns(address)
-    resolvers.but = (address, service)
-    return Naming(server, address, service)
+    services = await plane.server.publish_dns(addresses)
+    resolvers.but = (*addresses, *services)
+    return Naming(server, addresses, services[0])

@@ -202,7 +202,7 @@ class RealNodes:
             plane, first.network, first.host, settings.cluster_domain, self._clock, self._chance, self._supervisor
         )
         first.closing.push_async_callback(started.server.close)
-        self._dns = dns_party((started.address,), first.name)
+        self._dns = dns_party(tuple(started.addresses), first.name)
         return replace(settings, cluster_dns=settings.cluster_dns or (started.service,))
 
     async def _compose(self, node: _RealNode, plane: ControlPlane, settings: Settings, flows: FlowSink) -> ComposedNode:

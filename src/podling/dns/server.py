@@ -10,22 +10,22 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import Counter
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from podling.dns.answers import Forward
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Sequence
 
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
     from podling.dns.answers import Answers
     from podling.dns.forwarder import Forwarder
     from podling.linux.host import Host
+    from podling.linux.internet import Place
 
 _Read = TypeVar("_Read")
-_Address: TypeAlias = "tuple[str, int] | tuple[str, int, int, int]"
 
 PORT: Final = 53
 _AT_ONCE: Final = 64
@@ -43,7 +43,7 @@ _LENGTH: Final = struct.Struct("!H")
 
 
 class DnsServer:
-    """Answers on one address."""
+    """Answers on some addresses, one of each family mostly."""
 
     def __init__(
         self, host: Host, answers: Answers, forwarder: Forwarder, clock: Clock, supervisor: Supervisor
@@ -53,13 +53,22 @@ class DnsServer:
         self._forwarder = forwarder
         self._clock = clock
         self._supervisor = supervisor
-        self._socket: socket.socket | None = None
-        self._listener: asyncio.Server | None = None
+        self._sockets: list[socket.socket] = []
+        self._listeners: list[asyncio.Server] = []
         self._waiting: Counter[str] = Counter()
         self._streams: dict[asyncio.Task[None], str] = {}
 
-    async def start(self, address: str, port: int = PORT) -> int:
-        """Listen; returns the port, the same for UDP and TCP. `OSError` where it is taken."""
+    async def start(self, addresses: Sequence[str], port: int = PORT) -> int:
+        """Listen; returns the port, the same for UDP and TCP of every address. `OSError` where one is taken."""
+        try:
+            for address in addresses:
+                port = await self._listen(address, port)
+        except BaseException:
+            await self.close()
+            raise
+        return port
+
+    async def _listen(self, address: str, port: int) -> int:
         listener = self._host.listen(address, port)
         try:
             port = listener.getsockname()[1]
@@ -67,20 +76,20 @@ class DnsServer:
         except BaseException:
             listener.close()
             raise
-        self._listener = await asyncio.start_server(self._serve, sock=listener)
-        self._socket = own
+        self._listeners.append(await asyncio.start_server(self._serve, sock=listener))
+        self._sockets.append(own)
         asyncio.get_running_loop().add_reader(own, self._read, own)
         return port
 
     async def close(self) -> None:
         """Stop listening; who waits for an answer asks again."""
-        if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket)
-            self._socket.close()
-            self._socket = None
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        for own in self._sockets:
+            asyncio.get_running_loop().remove_reader(own)
+            own.close()
+        self._sockets.clear()
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
         streams = list(self._streams)
         for task in streams:
             task.cancel()
@@ -103,7 +112,7 @@ class DnsServer:
                 except OSError:
                     continue  # no room or no way: who asked asks again
 
-    def _answer(self, own: socket.socket, packet: bytes, sender: _Address) -> bytes | None:
+    def _answer(self, own: socket.socket, packet: bytes, sender: Place) -> bytes | None:
         made = self._answers.answer(packet)
         if not isinstance(made, Forward):
             return made
@@ -117,14 +126,14 @@ class DnsServer:
         self._supervisor.job("dns forward", self._forward(own, made, sender))
         return None
 
-    async def _forward(self, own: socket.socket, forward: Forward, sender: _Address) -> None:
+    async def _forward(self, own: socket.socket, forward: Forward, sender: Place) -> None:
         try:
             reply, age = await self._forwarder.ask(forward)
         finally:
             self._waiting[sender[0]] -= 1
             if not self._waiting[sender[0]]:
                 del self._waiting[sender[0]]
-        if own is self._socket:
+        if own in self._sockets:
             try:
                 own.sendto(self._answers.forwarded(forward, reply, age), sender)
             except OSError:

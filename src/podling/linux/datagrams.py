@@ -10,7 +10,7 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING
 
-from podling.linux import namespaces
+from podling.linux import internet, namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,10 +22,10 @@ _LARGEST = 65535
 
 def bound(address: str, port: int) -> socket.socket:
     """Return a non-blocking socket bound to `address`; port 0 takes a free one."""
-    made = socket.socket(_family(address), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    made = internet.opened(address, socket.SOCK_DGRAM)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BURST)
-        made.bind((address, port))
+        made.bind(internet.place(address, port))
     except BaseException:
         made.close()
         raise
@@ -39,9 +39,9 @@ async def converse(namespace: str, address: str, port: int, packet: bytes, is_an
     """
 
     def connected() -> socket.socket:
-        made = socket.socket(_family(address), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        made = internet.opened(address, socket.SOCK_DGRAM)
         try:
-            made.connect((address, port))
+            made.connect(internet.place(address, port))
         except BaseException:
             made.close()
             raise
@@ -57,7 +57,3 @@ async def converse(namespace: str, address: str, port: int, packet: bytes, is_an
                 return heard
     finally:
         own.close()
-
-
-def _family(address: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -14,7 +14,7 @@ import select
 import socket
 from typing import TYPE_CHECKING
 
-from podling.linux import namespaces
+from podling.linux import internet, namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,14 +98,14 @@ async def _encrypted(
 
 
 async def _connected(namespace: str, address: str, port: int) -> socket.socket:
-    family, host = await _family(address)
+    host = await _resolved(address)
 
-    def open_socket() -> socket.socket:
-        return socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    def open_socket() -> tuple[internet.Place, socket.socket]:
+        return internet.place(host, port), internet.opened(host, socket.SOCK_STREAM)
 
-    connection = await namespaces.inside_async(namespace, open_socket) if namespace else open_socket()
+    where, connection = await namespaces.inside_async(namespace, open_socket) if namespace else open_socket()
     try:
-        code = connection.connect_ex((host, port))
+        code = connection.connect_ex(where)
         if code == errno.EINPROGRESS:
             # What is on this machine has answered by now, and needs no turn of the loop.
             if not _is_writable(connection):
@@ -140,13 +140,13 @@ async def _writable(connection: socket.socket) -> None:
         loop.remove_writer(connection.fileno())
 
 
-async def _family(address: str) -> tuple[socket.AddressFamily, str]:
-    """Tell what kind of address it is; a name is looked up as the machine does."""
+async def _resolved(host: str) -> str:
+    """Return an address as it is; a name is looked up as the machine does."""
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
-            socket.inet_pton(family, address)
+            socket.inet_pton(family, host.partition("%")[0])
         except OSError:
             continue
-        return family, address
-    found = await asyncio.get_running_loop().getaddrinfo(address, None, type=socket.SOCK_STREAM)
-    return found[0][0], str(found[0][4][0])
+        return host
+    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return str(found[0][4][0])

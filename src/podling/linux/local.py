@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from podling.aio.clock import SystemClock
-from podling.linux import datagrams, namespaces
+from podling.linux import datagrams, internet, namespaces
 from podling.linux.dial import dial, exchange
 from podling.linux.spawn import Launcher
 
@@ -119,15 +119,13 @@ class LocalHost:
 
     def listen(self, address: str, port: int, *, reuse_port: bool = False) -> socket.socket:
         def open_socket() -> socket.socket:
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+            listener = internet.opened(address, socket.SOCK_STREAM)
             try:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 if reuse_port:
                     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                listener.bind((address, port))
+                listener.bind(internet.place(address, port))
                 listener.listen(1024)
-                listener.setblocking(False)
             except BaseException:
                 listener.close()
                 raise
@@ -152,15 +150,12 @@ class LocalHost:
 async def connect_inside(namespace: str, address: str, port: int) -> socket.socket:
     """Return a connected non-blocking TCP socket that belongs to the network namespace pinned at `namespace`."""
 
-    def open_socket() -> socket.socket:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        connection.setblocking(False)
-        return connection
+    def open_socket() -> tuple[internet.Place, socket.socket]:
+        return internet.place(address, port), internet.opened(address, socket.SOCK_STREAM)
 
-    connection = await namespaces.inside_async(namespace, open_socket) if namespace else open_socket()
+    where, connection = await namespaces.inside_async(namespace, open_socket) if namespace else open_socket()
     try:
-        await asyncio.get_running_loop().sock_connect(connection, (address, port))
+        await asyncio.get_running_loop().sock_connect(connection, where)
     except BaseException:
         connection.close()
         raise

@@ -6,7 +6,8 @@ last dot.
     NAME.NAMESPACE.svc.ZONE            A, AAAA: cluster addresses; headless: the ready endpoints; ExternalName: CNAME
     _PORT._PROTO.NAME.NAMESPACE.svc…   SRV: to the Service, or to each ready endpoint of a headless one
     HOSTNAME.NAME.NAMESPACE.svc…       A, AAAA: an endpoint; where it has no hostname, its address with dashes
-    A-B-C-D.NAMESPACE.pod.ZONE         A, AAAA: the address that is written there, in a namespace that exists
+    A-B-C-D.NAMESPACE.pod.ZONE         A: the address that is written there, in a namespace that exists
+    A-B--C.NAMESPACE.pod.ZONE          AAAA: the same of IPv6, with dashes for colons
     D.C.B.A.in-addr.arpa, ….ip6.arpa   PTR: the Service of a cluster address, the endpoint of a headless one
     dns-version.ZONE                   TXT
 
@@ -20,6 +21,8 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import Struct
+
+from podling.api.validation.addresses import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -62,8 +65,8 @@ _BARE: Final = Found(exists=True)
 class Zone:
     """The names of one cluster."""
 
-    def __init__(self, domain: str = "cluster.local", server: str = "") -> None:
-        """`server` is the address of who answers for the zone."""
+    def __init__(self, domain: str = "cluster.local", servers: Iterable[str] = ()) -> None:
+        """`servers` are the addresses of who answers for the zone."""
         self.domain = domain
         self.version = 0
         """Grows with each change, so that answers can be kept until the next."""
@@ -76,8 +79,8 @@ class Zone:
             domain: {"NS": {f"ns.dns.{domain}": None}},
             f"dns-version.{domain}": {"TXT": {VERSION: None}},
         }
-        if server:
-            own[f"ns.dns.{domain}"] = {_kind(server): {server: None}}
+        for server in servers:
+            _put(own, f"ns.dns.{domain}", _kind(server), server)
         self._add(own)
         for name in (f"svc.{domain}", f"pod.{domain}"):
             self._between[name] = 1
@@ -193,7 +196,7 @@ class Zone:
 
     def _pod(self, name: str, kind: str) -> Found:
         labels = name.removesuffix(f".pod.{self.domain}").split(".")
-        if len(labels) != 2 or labels[1] not in self._namespaces:
+        if len(labels) != 2 or labels[1] not in self._namespaces or "%" in labels[0]:
             return NOTHING
         text = labels[0].replace("-", "." if labels[0].count("-") == 3 and "--" not in labels[0] else ":")
         try:
@@ -202,6 +205,17 @@ class Zone:
             return NOTHING
         own = _kind(address)
         return Found(exists=True, records=(Record(name, own, address),) if kind == own else ())
+
+
+def _dashed(address: str) -> str:
+    """Return an address as a label: as upstream has it, with a zero where it would end in a dash, as none may."""
+    label = address.replace(".", "-").replace(":", "-")
+    return f"{label}0" if label.endswith("-") else label
+
+
+def _plain(address: str) -> str:
+    """Return an address in its one form: an object may have written one of IPv6 in another."""
+    return str(parse(address) or address) if ":" in address else address
 
 
 def _kind(address: str) -> str:
@@ -217,7 +231,7 @@ def _of(
     spec = service.spec
     if spec.type == "ExternalName":
         return {base: {"CNAME": {spec.external_name.lower().rstrip("."): None}}}, reverse
-    addresses = [each for each in spec.cluster_ips or (spec.cluster_ip,) if each not in ("", "None")]
+    addresses = [_plain(each) for each in spec.cluster_ips or (spec.cluster_ip,) if each not in ("", "None")]
     if addresses:
         for address in addresses:
             _put(names, base, _kind(address), address)
@@ -234,8 +248,8 @@ def _of(
         for endpoint in each.endpoints if each.address_type in ("IPv4", "IPv6") else ():
             if not _is_published(endpoint):
                 continue
-            for address in endpoint.addresses:
-                name = f"{endpoint.hostname or address.replace('.', '-').replace(':', '-')}.{base}"
+            for address in map(_plain, endpoint.addresses):
+                name = f"{endpoint.hostname or _dashed(address)}.{base}"
                 _put(names, base, _kind(address), address)
                 _put(names, name, _kind(address), address)
                 reverse.setdefault(address, {})[name] = None

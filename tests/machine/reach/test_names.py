@@ -12,10 +12,10 @@ from podling.reach.names import Zone
 from tests.machine.reach.reached import service
 
 
-def slice_(*endpoints, ports=(("http", "TCP", 8080),), name="web"):
+def slice_(*endpoints, ports=(("http", "TCP", 8080),), name="web", family="IPv4"):
     tree = {
         "metadata": {"name": f"{name}-x", "namespace": "default"},
-        "addressType": "IPv4",
+        "addressType": family,
         "endpoints": [
             {"addresses": list(e["addresses"]), "hostname": e.get("hostname"), "conditions": {"ready": e.get("ready")}}
             for e in endpoints
@@ -30,7 +30,7 @@ def end(*addresses, **more):
 
 
 def zone(*services):
-    made = Zone(server="10.244.0.2")
+    made = Zone(servers=["10.244.0.2"])
     made.put_namespace("default")
     for svc, *slices in services:
         made.put_service(svc, slices)
@@ -77,7 +77,14 @@ WEB = "web.default.svc.cluster.local"
         ("dns-version.cluster.local", "TXT", ["1.1.0"]),
         ("10-244-0-9.default.pod.cluster.local", "A", ["10.244.0.9"]),
         ("10-244-0-9.default.pod.cluster.local", "AAAA", []),
-        ("fd00--9.default.pod.cluster.local", "AAAA", ["fd00::9"]),
+        ("10-244-0--9.default.pod.cluster.local", "A", []),
+        ("fd00-10-244--9.default.pod.cluster.local", "AAAA", ["fd00:10:244::9"]),
+        ("fd00-10-244--9.default.pod.cluster.local", "A", []),
+        ("fd00-10-244-0-0-0-0-9.default.pod.cluster.local", "AAAA", ["fd00:10:244::9"]),
+        ("--1.default.pod.cluster.local", "AAAA", ["::1"]),
+        ("fd00-10-244--9.other.pod.cluster.local", "AAAA", "NXDOMAIN"),
+        ("fe80--1%eth0.default.pod.cluster.local", "AAAA", "NXDOMAIN"),
+        ("fd00--244--9.default.pod.cluster.local", "AAAA", "NXDOMAIN"),
         ("10-244-0-999.default.pod.cluster.local", "A", "NXDOMAIN"),
         ("10-244-0-9.other.pod.cluster.local", "A", "NXDOMAIN"),
         ("x.10-244-0-9.default.pod.cluster.local", "A", "NXDOMAIN"),
@@ -117,6 +124,74 @@ def test_a_headless_service(name, kind, expected):
     assert ask(zone((service(clusterIP="None"), one, two)), name, kind) == expected
 
 
+BACK6 = "0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.4.4.2.0.0.1.0.0.0.0.d.f.ip6.arpa"
+"""Behind the last four digits of an address of fd00:10:244::/64."""
+
+
+def test_a_service_of_both_families():
+    """Each of its addresses under its name and in its own reverse tree; a port's target brings both."""
+    both = service(ports=PORTS, clusterIPs=["10.96.0.50", "fd00:10:96::50"])
+    made = zone((both,))
+    assert (ask(made, WEB, "A"), ask(made, WEB, "AAAA")) == (["10.96.0.50"], ["fd00:10:96::50"])
+    assert ask(made, f"_http._tcp.{WEB}", "SRV") == [(0, 100, 80, WEB)]
+    assert [record.data for record in made.find(f"_http._tcp.{WEB}", "SRV").more] == ["10.96.0.50", "fd00:10:96::50"]
+    back = "0.5.0.0." + BACK6.replace("4.4.2.0", "6.9.0.0")
+    assert (ask(made, back, "PTR"), ask(made, "50.0.96.10.in-addr.arpa", "PTR")) == ([WEB], [WEB])
+    made.put_service(service(clusterIP="fd00:10:96::50"), [])
+    assert (ask(made, WEB, "A"), ask(made, WEB, "AAAA")) == ([], ["fd00:10:96::50"])
+    assert (ask(made, back, "PTR"), ask(made, "50.0.96.10.in-addr.arpa", "PTR")) == ([WEB], "NXDOMAIN")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "expected"),
+    [
+        (WEB, "A", ["10.244.0.5", "10.244.0.6"]),
+        (WEB, "AAAA", ["fd00:10:244::5", "fd00:10:244::6", "fd00:10:244::"]),
+        (f"db-0.{WEB}", "A", ["10.244.0.5"]),
+        (f"db-0.{WEB}", "AAAA", ["fd00:10:244::5"]),
+        (f"10-244-0-6.{WEB}", "A", ["10.244.0.6"]),
+        (f"10-244-0-6.{WEB}", "AAAA", []),
+        (f"fd00-10-244--6.{WEB}", "AAAA", ["fd00:10:244::6"]),
+        (f"fd00-10-244--0.{WEB}", "AAAA", ["fd00:10:244::"]),
+        (f"fd00-10-244--7.{WEB}", "AAAA", "NXDOMAIN"),
+        (
+            f"_http._tcp.{WEB}",
+            "SRV",
+            [
+                (0, 25, 8080, f"db-0.{WEB}"),
+                (0, 25, 8080, f"10-244-0-6.{WEB}"),
+                (0, 25, 8080, f"fd00-10-244--6.{WEB}"),
+                (0, 25, 8080, f"fd00-10-244--0.{WEB}"),
+            ],
+        ),
+        ("5.0.244.10.in-addr.arpa", "PTR", [f"db-0.{WEB}"]),
+        (f"5.0.0.0.{BACK6}", "PTR", [f"db-0.{WEB}"]),
+        (f"6.0.0.0.{BACK6}", "PTR", [f"fd00-10-244--6.{WEB}"]),
+        (f"7.0.0.0.{BACK6}", "PTR", "NXDOMAIN"),
+    ],
+)
+def test_a_headless_service_of_both_families(name, kind, expected):
+    """A hostname has both addresses; without one each address has a name of its own, whatever form it was written in."""
+    four = slice_(end("10.244.0.5", hostname="db-0"), end("10.244.0.6"))
+    six = slice_(
+        end("fd00:10:244::5", hostname="db-0"),
+        end("FD00:10:244:0::6"),
+        end("fd00:10:244::"),
+        end("fd00:10:244::7", ready=False),
+        family="IPv6",
+    )
+    made = zone((service(clusterIP="None", ipFamilies=["IPv4", "IPv6"]), four, six))
+    assert ask(made, name, kind) == expected
+    made.drop_service("default", "web")
+    assert not made._reverse
+
+
+def test_who_answers_for_the_zone_is_named_in_each_family():
+    made = Zone(servers=["10.244.0.2", "fd00:10:244::2"])
+    answers = [ask(made, "ns.dns.cluster.local", kind) for kind in ("A", "AAAA")]
+    assert answers == [["10.244.0.2"], ["fd00:10:244::2"]]
+
+
 def test_targets_bring_their_addresses():
     made = zone((service(clusterIP="None"), slice_(end("10.244.0.5", hostname="db-0"))))
     more = made.find(f"_http._tcp.{WEB}", "SRV").more
@@ -148,7 +223,7 @@ def test_what_goes_leaves_nothing():
     made.drop_namespace("default")
     for name in (WEB, f"_tcp.{WEB}", "default.svc.cluster.local", "50.0.96.10.in-addr.arpa"):
         assert ask(made, name, "A") == "NXDOMAIN"
-    assert vars(made) | {"version": 0} == vars(Zone(server="10.244.0.2"))
+    assert vars(made) | {"version": 0} == vars(Zone(servers=["10.244.0.2"]))
 
 
 _SERVICE = st.builds(

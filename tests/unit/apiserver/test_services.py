@@ -224,12 +224,39 @@ def test_the_dns_has_its_usual_address(run, held, expected):
                 await api.post("/api/v1/namespaces/kube-system/services", body(held, clusterIP=expected))
             elif held:
                 await api.post(PATH, body(clusterIP=held))
-            found = await api.server.publish_dns("10.244.0.2")
+            (found,) = await api.server.publish_dns(["10.244.0.2"])
             assert found == expected if expected else found.startswith("10.96.") and found != held
             where = "/api/v1/namespaces/kube-system"
             made = (await api.get(f"{where}/services/kube-dns"))["spec"]
             assert made["clusterIP"] == found
             (subset,) = (await api.get(f"{where}/endpoints/kube-dns"))["subsets"]
             assert [port["port"] for port in subset["ports"]] == [53, 53]
+
+    run(main())
+
+
+def test_the_dns_has_a_slice_for_each_family(run):
+    """Of a family that is no longer there nobody is led anywhere; Endpoints have the primary one alone."""
+
+    async def main():
+        async with Served() as api:
+            where = "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices"
+
+            async def slices():
+                found = (await api.get(where))["items"]
+                return {
+                    (each["metadata"]["name"], each["addressType"]): [e["addresses"] for e in each["endpoints"] or ()]
+                    for each in found
+                }
+
+            await api.server.publish_dns(["10.244.0.2"])
+            assert await slices() == {("kube-dns", "IPv4"): [["10.244.0.2"]]}
+            await api.server.publish_dns(["10.244.0.2", "fd00:10:244::2"])
+            expected = {("kube-dns", "IPv4"): [["10.244.0.2"]], ("kube-dns-ipv6", "IPv6"): [["fd00:10:244::2"]]}
+            assert await slices() == expected
+            (subset,) = (await api.get("/api/v1/namespaces/kube-system/endpoints/kube-dns"))["subsets"]
+            assert subset["addresses"] == [{"ip": "10.244.0.2"}]
+            await api.server.publish_dns(["10.244.0.2"])
+            assert await slices() == expected | {("kube-dns-ipv6", "IPv6"): []}
 
     run(main())

@@ -123,5 +123,9 @@ def test_a_nodes_resolvers_are_read_anew_and_never_ourselves(tmp_path):
     other.write_text("nameserver 192.0.2.2\n")
     other.replace(path)
     assert resolvers() == ["192.0.2.2"]
+    resolvers.but = ("10.96.0.10", "fd00:10:96::a")
+    both = ("2001:DB8:0::1", "fe80::1%eth0", "FD00:10:96::A", "[2001:db8::2]", "resolver.example", "192.0.2.3")
+    path.write_text("".join(f"nameserver {each}\n" for each in both))
+    assert resolvers() == ["2001:db8::1", "fe80::1%eth0", "192.0.2.3"]
     path.unlink()
     assert resolvers() == []

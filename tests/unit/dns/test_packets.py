@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import dns.edns
 import dns.flags
@@ -33,7 +33,7 @@ def service(name, **spec):
 
 
 def made(many=3):
-    zone = Zone(server="10.244.0.2")
+    zone = Zone(servers=["10.244.0.2"])
     zone.put_namespace("default")
     zone.put_service(service("web", clusterIP="10.96.0.50", ports=[{"name": "http", "port": 80}]), [])
     ends = [
@@ -50,7 +50,8 @@ def made(many=3):
     zone.put_service(service("inside", type="ExternalName", externalName=WEB), [])
     zone.put_service(service("outside", type="ExternalName", externalName="www.example.com"), [])
     zone.put_service(service("round", type="ExternalName", externalName="round.default.svc.cluster.local"), [])
-    return Answers(zone, [ip_network("10.96.0.0/16"), ip_network("10.244.0.0/16")])
+    ranges = ("10.96.0.0/16", "fd00:10:96::/112", "10.244.0.0/16", "fd00:10:244::/56")
+    return Answers(zone, [ip_network(each) for each in ranges])
 
 
 def ask(answers, name, kind="A", *, stream=False, **options):
@@ -101,6 +102,12 @@ def test_reverse_names_and_texts():
     assert ask(answers, "cluster.local", "SOA").answer[0][0].minimum == 5
 
 
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1", "fd00:10:97::1"])
+def test_other_addresses_reverse_names_are_asked_of_others(address):
+    forward = ask(made(), ip_address(address).reverse_pointer, "PTR")
+    assert isinstance(forward, Forward)
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "code"),
     [
@@ -109,6 +116,8 @@ def test_reverse_names_and_texts():
         ("svc.cluster.local", "A", "NOERROR"),
         ("99.99.96.10.in-addr.arpa", "PTR", "NXDOMAIN"),
         ("1.99.244.10.in-addr.arpa", "PTR", "NXDOMAIN"),
+        (ip_address("fd00:10:96::99").reverse_pointer, "PTR", "NXDOMAIN"),
+        (ip_address("fd00:10:244:5::1").reverse_pointer, "PTR", "NXDOMAIN"),
     ],
 )
 def test_what_is_not_there_says_so_for_a_short_time(name, kind, code):

@@ -27,6 +27,7 @@ from podling.dns.forwarder import Forwarder
 from podling.dns.server import DnsServer
 from podling.linux.local import LocalHost
 from podling.reach.names import Zone
+from tests.families import needs_ipv6
 
 WEB = "web.default.svc.cluster.local"
 
@@ -45,8 +46,9 @@ async def on_one_port(start):
 class Resolver(asyncio.DatagramProtocol):
     """Another resolver, which says what a test wants."""
 
-    def __init__(self, say):
+    def __init__(self, say, address="127.0.0.1"):
         self.say = say
+        self.address = address
         self.asked = []
 
     async def start(self):
@@ -54,10 +56,10 @@ class Resolver(asyncio.DatagramProtocol):
 
     async def _start(self):
         loop = asyncio.get_running_loop()
-        self.streams = await asyncio.start_server(self.stream, "127.0.0.1", 0)
+        self.streams = await asyncio.start_server(self.stream, self.address, 0)
         self.port = self.streams.sockets[0].getsockname()[1]
         try:
-            local = ("127.0.0.1", self.port)
+            local = (self.address, self.port)
             self.transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=local)
         except OSError:
             self.streams.close()
@@ -96,7 +98,7 @@ def saying(*addresses, ttl=60):
 
 @asynccontextmanager
 async def running(say=lambda query, stream: [], resolvers=None):
-    zone = Zone(server="127.0.0.1")
+    zone = Zone(servers=["127.0.0.1"])
     zone.put_namespace("default")
     tree = {"metadata": {"name": "web", "namespace": "default"}, "spec": {"clusterIP": "10.96.0.50", "ports": []}}
     zone.put_service(from_tree(Service, tree), [])
@@ -109,7 +111,7 @@ async def running(say=lambda query, stream: [], resolvers=None):
             host, clock, Chance(1), lambda: ["127.0.0.1"] if resolvers is None else resolvers, port=other.port
         )
         server = DnsServer(host, Answers(zone), asked, clock, supervisor)
-        server.port = await on_one_port(lambda: server.start("127.0.0.1", 0))
+        server.port = await on_one_port(lambda: server.start(["127.0.0.1"], 0))
         server.zone, server.supervisor = zone, supervisor
         try:
             yield server, other
@@ -141,6 +143,44 @@ def test_names_over_udp_and_tcp(run):
                 assert addresses(await udp(server, WEB)) == ["10.96.0.50"]
             assert addresses(await tcp(server, WEB)) == ["10.96.0.50"]
             assert (await udp(server, f"no.{WEB}")).rcode() == dns.rcode.NXDOMAIN
+
+    run(main())
+
+
+@needs_ipv6
+def test_both_families_are_answered_on_one_port(run):
+    """Each on sockets of its own, over UDP and TCP; where one address cannot be had, nothing is held."""
+
+    async def main():
+        async with running() as (server, _):
+            other = DnsServer(server._host, server._answers, server._forwarder, SystemClock(), server.supervisor)
+            port = await on_one_port(lambda: other.start(["127.0.0.1", "::1"], 0))
+            for ask in (dns.asyncquery.udp, dns.asyncquery.tcp):
+                for where in ("127.0.0.1", "::1"):
+                    reply = await ask(dns.message.make_query(WEB, "A"), where, port=port, timeout=10)
+                    assert addresses(reply) == ["10.96.0.50"]
+            await other.close()
+            taken = server._host.datagrams("::1", port)
+            with pytest.raises(OSError, match="Address already in use"):
+                await other.start(["127.0.0.1", "::1"], port)
+            server._host.datagrams("127.0.0.1", port).close()
+            taken.close()
+
+    run(main())
+
+
+@needs_ipv6
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_resolver_of_ipv6_is_asked(run, stream):
+    """Over UDP and TCP, with the scope behind its address as resolv.conf has it."""
+
+    async def main():
+        async with running(resolvers=["::1%1"]) as (server, _):
+            other = Resolver(saying("192.0.2.7"), "::1")
+            await other.start()
+            server._forwarder._port = other.port
+            assert addresses(await (tcp if stream else udp)(server, "example.com")) == ["192.0.2.7"]
+            other.close()
 
     run(main())
 
@@ -315,10 +355,10 @@ def test_a_port_that_is_taken_is_an_error_and_holds_nothing(run):
             port = taken.getsockname()[1]
             other = DnsServer(server._host, server._answers, server._forwarder, SystemClock(), server.supervisor)
             with pytest.raises(OSError, match="Address already in use"):
-                await other.start("127.0.0.1", port)
+                await other.start(["127.0.0.1"], port)
             server._host.listen("127.0.0.1", port).close()
             taken.close()
-            assert await other.start("127.0.0.1", port) == port
+            assert await other.start(["127.0.0.1"], port) == port
             await other.close()
 
     run(main())

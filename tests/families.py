@@ -1,0 +1,13 @@
+"""Whether this machine speaks both address families, for tests that need them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+_DISABLED = Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6")
+
+needs_ipv6 = pytest.mark.skipif(
+    not _DISABLED.exists() or _DISABLED.read_text().strip() != "0", reason="this machine has no IPv6"
+)
