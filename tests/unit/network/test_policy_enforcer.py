@@ -6,6 +6,7 @@ import asyncio
 import errno
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from podling.client.transport import Call
 from podling.cluster.control_plane import ADMIN, ControlPlane
 from podling.cluster.networks import POLICY
 from podling.linux import namespaces
+from podling.linux.families import FAMILIES, Family
 from podling.linux.local import LocalHost
 from podling.linux.nf_tables import Batch, Tables
 from podling.linux.nflog import Packet
@@ -31,6 +33,7 @@ from podling.network.policy import enforcer as module
 from podling.network.policy.enforcer import PolicyEnforcer
 from podling.network.policy.podnetwork import PoliciedPodNetwork
 from podling.network.policy.rules import table_name
+from podling.network.ranges import NodeRange
 from podling.reach.policy import dns_party
 from podling.store.memory import MemoryStore
 
@@ -39,21 +42,29 @@ pytestmark = pytest.mark.root
 DENY = {"podSelector": {"matchLabels": {"app": "a"}}, "policyTypes": ["Ingress"]}
 
 
+RANGES = [
+    NodeRange(ip_network("10.0.0.0/16"), ip_network("10.0.0.0/24")),
+    NodeRange(ip_network("fd00::/56"), ip_network("fd00::/64")),
+]
+
+
 class Links:
-    """A Pod network that only hands out addresses."""
+    """A Pod network that only hands out addresses, one of each family."""
 
     def __init__(self) -> None:
-        self.held: dict[str, str] = {}
+        self.ranges = RANGES
+        self.held: dict[str, list[str]] = {}
 
     async def attach(self, uid: str, namespace: str, name: str, netns: str, traffic: object = None) -> Sequence[str]:
         del namespace, name, netns, traffic
-        return [self.held.setdefault(uid, f"10.0.0.{len(self.held) + 1}")]
+        number = len(self.held) + 1
+        return self.held.setdefault(uid, [f"10.0.0.{number}", f"fd00::{number}"])
 
     async def detach(self, uid: str) -> None:
         self.held.pop(uid, None)
 
     async def attached(self) -> Mapping[str, Sequence[str]]:
-        return {uid: [address] for uid, address in self.held.items()}
+        return self.held
 
 
 class Sink:
@@ -102,17 +113,20 @@ class Node:
         return (await self.pods.attach(uid, "default", name, ""))[0]
 
     def peers(self) -> str:
-        """Return what nft shows of the table: peers stand in sets of it."""
-        return run_and_wait(
-            ["nsenter", f"--net={self.space}", "nft", "list", "table", "inet", table_name("t")]
-        ).decode()
+        """Return what nft shows of the tables: peers stand in sets of them."""
+        return "".join(self.nft("list", "table", "inet", table_name("t", family)) for family in FAMILIES)
 
     def isolated(self) -> set[str]:
-        """Return the addresses that the kernel has in its map of isolated Pods."""
-        text = run_and_wait(
-            ["nsenter", f"--net={self.space}", "nft", "list", "map", "inet", table_name("t"), "ingress"]
-        )
-        return {word for word in text.decode().split() if word.startswith("10.")}
+        """Return the IPv4 addresses that the kernel has in its map of isolated Pods; the IPv6 ones go with them."""
+        four, six = (
+            {word for word in self.nft("list", "map", "inet", table_name("t", family), "ingress").split() if word.startswith(begin)}
+            for family, begin in zip(FAMILIES, ("10.", "fd00:"), strict=True)
+        )  # fmt: skip
+        assert six == {address.replace("10.0.0.", "fd00::") for address in four}
+        return four
+
+    def nft(self, *words: str) -> str:
+        return run_and_wait(["nsenter", f"--net={self.space}", "nft", *words]).decode()
 
 
 def held(tmp_path: Path, scenario: Callable[[Node], Awaitable[None]], before: Links | None = None) -> None:
@@ -128,9 +142,9 @@ def held(tmp_path: Path, scenario: Callable[[Node], Awaitable[None]], before: Li
             links, sink = before or Links(), Sink()
             context = NetworkContext(
                 "here", "t", tmp_path, plane.client(POLICY), plane.informers(POLICY, supervisor), clock, supervisor, host,
-                None,  # type: ignore[arg-type]  # what wires Pods is given by itself
+                links,  # type: ignore[arg-type]  # no more of it is asked than its ranges
             )  # fmt: skip
-            policies = PolicyEnforcer(context, sink, links, dns=dns_party(("10.0.0.200",), "here"))  # type: ignore[arg-type]
+            policies = PolicyEnforcer(context, sink, links, dns=dns_party(("10.0.0.200", "fd00::200"), "here"))  # type: ignore[arg-type]
             node = Node(plane, space, policies, PoliciedPodNetwork(links, policies), sink, links)
             try:
                 await policies.start()
@@ -239,8 +253,9 @@ def test_what_was_wired_before_is_under_policies_at_the_start(tmp_path: Path) ->
     held(tmp_path, first, links)
 
 
-def test_a_refused_change_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the kernel refuses a change, everything is written anew, and is right."""
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_a_refused_change_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: Family) -> None:
+    """Where the kernel refuses a change of either table, everything is written anew, and is right."""
 
     async def scenario(node: Node) -> None:
         uid = await node.pod("web")
@@ -248,7 +263,7 @@ def test_a_refused_change_is_written_anew(tmp_path: Path, monkeypatch: pytest.Mo
         commit, refused = Tables.commit, []
 
         def once(tables: Tables, batch: Batch) -> None:
-            if not refused:
+            if not refused and batch.table == table_name("t", family):
                 refused.append(len(batch))
                 raise OSError(errno.ENOENT, "gone")
             commit(tables, batch)
@@ -282,7 +297,14 @@ def test_the_blocked_are_named(tmp_path: Path) -> None:
             node.policies.blocked.seen(Packet(word, 6, "10.9.9.9", address, 4000, 80))
         assert [block.policy for block in node.sink.blocks] == ["default/deny", ""]
         assert node.sink.blocks[0] == Block("here", "TCP", "10.9.9.9", address, 80, "default/deny", "Ingress")
-        assert await node.policies.untold() == 0
+        del node.sink.blocks[:]
+        _, six = node.links.held[uid]
+        await node.ask("DELETE", NETWORK_POLICIES.path("default", "more"))
+        await asyncio.sleep(0.1)
+        node.policies.blocked.seen(Packet("Ingress", 17, "fd00:9::9", six, 4000, 53))
+        node.policies.blocked.seen(Packet("Ingress", 58, "fd00:9::9", six))
+        assert node.sink.blocks == [Block("here", "UDP", "fd00:9::9", six, 53, "default/deny", "Ingress")]
+        assert await node.policies._tables.untold() == 0
 
     held(tmp_path, scenario)
 
@@ -309,7 +331,7 @@ def test_what_is_not_told_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyP
         await node.policy("deny", DENY)
         uid = await node.pod("web")
         address = await node.wire(uid, "web")
-        counted = iter((130, 100, 130, 100))
+        counted = iter((130, 100, 20, 20) * 2)
         monkeypatch.setattr(Tables, "counter", lambda *_: next(counted))
         for expected in (1, 1):
             node.policies.blocked.seen(Packet("Ingress", 6, "10.9.9.9", address, 4000, 80))
@@ -319,26 +341,46 @@ def test_what_is_not_told_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyP
     held(tmp_path, scenario)
 
 
-def test_restored_where_somebody_undoes_it(tmp_path: Path) -> None:
-    """The table is back as soon as it is deleted, also where the kernel could only say that it may have been."""
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_restored_where_somebody_undoes_it(tmp_path: Path, family: Family) -> None:
+    """Either table is back as soon as it is deleted, also where the kernel could only say that it may have been."""
 
     async def scenario(node: Node) -> None:
         await node.policy("deny", DENY)
         uid = await node.pod("web")
         address = await node.wire(uid, "web")
         for silent in (False, True):
-            watch = node.policies._watch
+            watch = node.policies._tables._watch
             assert watch is not None
             if silent:
                 watch.close()
-            run_and_wait(["nsenter", f"--net={node.space}", "nft", "delete", "table", "inet", table_name("t")])
+            node.nft("delete", "table", "inet", table_name("t", family))
             if silent:
-                node.policies._touched(seen=False)
+                node.policies._tables._touched(seen=False)
             for _ in range(100):
                 await asyncio.sleep(0.01)
-                if node.policies._tables.has_table(table_name("t")):  # type: ignore[union-attr]
+                if table_name("t", family) in node.nft("list", "tables").split():
                     break
             assert node.isolated() == {address}
+
+    held(tmp_path, scenario)
+
+
+def test_a_family_that_pods_no_longer_have(tmp_path: Path) -> None:
+    """A node whose Pods had IPv6 addresses and no longer have leaves no table of them, and has one family's alone."""
+
+    async def scenario(node: Node) -> None:
+        await node.policy("deny", DENY)
+        uid = await node.pod("web")
+        await node.wire(uid, "web")
+        node.policies.close()
+        node.links.ranges = RANGES[:1]
+        context = replace(node.policies._context, informers=node.plane.informers(POLICY))
+        second = PolicyEnforcer(context, node.sink, node.links)  # type: ignore[arg-type]
+        await second.start()
+        assert node.nft("list", "tables").splitlines() == [f"table inet {table_name('t')}"]
+        assert "10.0.0.1" in node.nft("list", "map", "inet", table_name("t"), "ingress")
+        second.close()
 
     held(tmp_path, scenario)
 
@@ -352,18 +394,19 @@ def test_neighbours_learn_of_a_pod_before_it_says_its_address(tmp_path: Path) ->
         context, neighbours = node.policies._context, [node.policies]
         there = replace(context, node="there", informers=node.plane.informers(POLICY))
         other = PolicyEnforcer(there, node.sink, Links(), neighbours=neighbours)  # type: ignore[arg-type]
-        other._replace = _nothing  # type: ignore[method-assign]  # both nodes are one namespace here
-        other._commit = _nothing  # type: ignore[method-assign]
+        other._tables._replace = _nothing  # type: ignore[method-assign]  # both nodes are one namespace here
+        other._tables._commit = _nothing  # type: ignore[method-assign]
         await other.start()
         uid = await node.pod("far", nodeName="there")
-        await other.attach(uid, "default", "far", ("10.0.1.7",))
-        assert "10.0.1.7" in node.peers()
+        far = ("10.0.1.7", "fd00:0:0:1::7")
+        await other.attach(uid, "default", "far", far)
+        assert all(address in node.peers() for address in far)
         await node.ask("PATCH", PODS.path("default", "far"), {"metadata": {"labels": {"more": "b"}}})
         await asyncio.sleep(0.1)
-        assert "10.0.1.7" in node.peers()
+        assert all(address in node.peers() for address in far)
         await node.ask("DELETE", PODS.path("default", "far"))
         await asyncio.sleep(0.1)
-        assert "10.0.1.7" not in node.peers()
+        assert not any(address in node.peers() for address in far)
         other.close()
 
     held(tmp_path, scenario)

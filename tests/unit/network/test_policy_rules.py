@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from podling.linux import namespaces
+from podling.linux.families import FAMILIES, Family
 from podling.linux.nf_tables import Tables
 from podling.linux.spawn import run_and_wait
 from podling.network.policy.rules import PolicyRules
@@ -54,6 +55,7 @@ PEERS: list[dict[str, Any]] = [
     {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8", "255.0.0.0/8"]}},
     {"ipBlock": {"cidr": "10.0.0.0/24", "except": ["10.0.0.0/30"]}},
     {"ipBlock": {"cidr": "fd00::/8"}},
+    {"ipBlock": {"cidr": "::/0", "except": ["::/128", "fd00::/96", "ff00::/8"]}},
 ]
 PORTS: list[dict[str, Any]] = [
     {"port": "web"},
@@ -83,25 +85,27 @@ def _step(chance: random.Random, index: PolicyIndex, *, shared: bool) -> None:
         case 1 | 2:
             labels = (("app", chance.choice("abc")),)
             own = 10 * int(where[1][1:]) + 50 * ["one", "two"].index(where[0])
-            address = f"10.0.0.{chance.randint(1, 12) if shared else chance.randint(own, own + 3)}"
-            pod = Party(
-                address, where[1], where[0], labels, (("TCP", "web", 8080),), chance.choice(["here", "here", "there"])
-            )
+            place = chance.randint(1, 12) if shared else chance.randint(own, own + 3)
+            four, six = f"10.0.0.{place}", f"fd00::{place}"
+            first, *further = chance.choice([(four, six), (four, six), (four,), (six,)])
+            node, ports = chance.choice(["here", "here", "there"]), (("TCP", "web", 8080),)
+            pod = Party(first, where[1], where[0], labels, ports, node, tuple(further))
             index.set_pod(where, chance.choice([pod, pod, pod, pod, None]))
         case _:
             spec = _spec(chance)
             index.set_policy(where, compiled(where, spec) if chance.random() < 0.8 else None)
 
 
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 @pytest.mark.parametrize(("seed", "shared"), [(1, False), (2, False), (3, False), (4, True), (5, True)])
-def test_changes_leave_what_writing_whole_gives(space: str, seed: int, shared: bool) -> None:
+def test_changes_leave_what_writing_whole_gives(space: str, seed: int, shared: bool, family: Family) -> None:
     """Whatever changes, one at a time or together, the kernel takes it, and the table is that of a fresh start.
 
     Where a Pod is not yet known to be gone whose address another one has (`shared`), the kernel takes it, too.
     """
     chance = random.Random(seed)
     index = PolicyIndex()
-    rules = PolicyRules("t", "here", index, 5, here=("10.0.0.200",))
+    rules = PolicyRules("t", "here", index, 5, family, here=("10.0.0.200", "fd00::200"))
     tables = Tables(space)
     tables.commit(rules.whole())
     for _ in range(60):
@@ -110,7 +114,7 @@ def test_changes_leave_what_writing_whole_gives(space: str, seed: int, shared: b
         tables.commit(rules.change(index.take()))
     owners = dict(rules._owners)
     followed = listed(space, rules)
-    fresh = PolicyRules("t", "here", index, 5, here=("10.0.0.200",))
+    fresh = PolicyRules("t", "here", index, 5, family, here=("10.0.0.200", "fd00::200"))
     tables.commit(fresh.whole())
     if not shared:
         assert fresh._owners
@@ -119,16 +123,18 @@ def test_changes_leave_what_writing_whole_gives(space: str, seed: int, shared: b
     tables.close()
 
 
-def test_nothing_is_left_of_what_is_gone(space: str) -> None:
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_nothing_is_left_of_what_is_gone(space: str, family: Family) -> None:
     """When every policy has gone, the table is that of a cluster without policies."""
     index = PolicyIndex()
-    rules = PolicyRules("t", "here", index, None)
+    rules = PolicyRules("t", "here", index, None, family)
     tables = Tables(space)
     tables.commit(rules.whole())
     empty = listed(space, rules)
     for number in range(5):
         key = ("one", f"x{number}")
-        index.set_pod(key, Party(f"10.0.0.{number}", f"x{number}", "one", (("app", "a"),), node="here"))
+        further = (f"fd00::{number}",)
+        index.set_pod(key, Party(f"10.0.0.{number}", f"x{number}", "one", (("app", "a"),), (), "here", further))
         index.set_policy(key, compiled(key, {"ingress": [{"from": PEERS, "ports": PORTS}]}))
     tables.commit(rules.change(index.take()))
     assert listed(space, rules) != empty

@@ -283,15 +283,20 @@ def _profile(number: int) -> str:
     return f"profile-{number}"
 
 
+def removal(table: str) -> Batch:
+    """Return the transaction that takes a table away, whether it is there or not."""
+    batch = Batch(table)
+    batch.add_table()
+    batch.delete_table()
+    return batch
+
+
 def remove_tables(instance: str) -> None:
     """Take an instance's tables off the machine, with no daemon running; further nodes' go with their namespaces."""
     tables = Tables()
     try:
         for family in FAMILIES:
-            batch = Batch(table_name(instance, family))
-            batch.add_table()
-            batch.delete_table()
-            tables.commit(batch)
+            tables.commit(removal(table_name(instance, family)))
     finally:
         tables.close()
 
