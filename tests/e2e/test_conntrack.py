@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 
 from podling.aio.chance import Chance
 from podling.linux import namespaces
-from podling.linux.conntrack import TCP, Conntrack, Entry, Follower
+from podling.linux.conntrack import TCP, UDP, Conntrack, Entry, Follower
+from podling.linux.families import IPV4, IPV6
 from podling.linux.local import LocalHost
+from tests.families import needs_ipv6
 
 pytestmark = pytest.mark.root
 
@@ -33,26 +36,30 @@ def namespace() -> Iterator[str]:
     pins.rmdir()
 
 
-def _refused(path: str) -> None:
+LOOPBACK = [pytest.param("127.0.0.1", id="IPv4"), pytest.param("::1", id="IPv6", marks=needs_ipv6)]
+
+
+def _refused(path: str, address: str) -> None:
     def call() -> None:
-        with socket.socket() as caller, pytest.raises(ConnectionRefusedError):
-            caller.connect(("127.0.0.1", 4))
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((address, 4))
 
     namespaces.inside(path, call)
 
 
-def _talk(path: str) -> int:
+def _talk(path: str, address: str) -> int:
     """Send 1,000 bytes over a new connection; return the port they came from."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
 
     def call() -> int:
-        with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as caller:
+        with socket.create_server((address, 0), family=family) as server, socket.socket(family) as caller:
             caller.connect(server.getsockname())
-            accepted, address = server.accept()
+            accepted, client = server.accept()
             with accepted:
                 caller.sendall(b"x" * 1000)
                 while accepted.recv(4096) and caller.fileno() >= 0:
                     caller.close()
-            return int(address[1])
+            return int(client[1])
 
     return namespaces.inside(path, call)
 
@@ -63,7 +70,8 @@ async def _until(seen: list[tuple[str, Entry]], count: int) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_connections_are_followed_from_their_first_packet_to_their_end(namespace: str) -> None:
+@pytest.mark.parametrize("address", LOOPBACK)
+def test_connections_are_followed_from_their_first_packet_to_their_end(namespace: str, address: str) -> None:
     """A refusal is told as one that is over and unanswered; what was talked is counted; a deleted entry is an end."""
 
     async def scenario() -> None:
@@ -71,16 +79,17 @@ def test_connections_are_followed_from_their_first_packet_to_their_end(namespace
         follower = Follower(namespace, lambda what, entry: seen.append((what, entry)), lambda: None)
         table = Conntrack(namespace)
         try:
-            await asyncio.to_thread(_refused, namespace)
+            await asyncio.to_thread(_refused, namespace, address)
             await _until(seen, 2)
             (first, made), (second, ended) = seen
             assert (first, second, made.id) == ("new", "destroy", ended.id)
             assert (made.original.destination_port, made.original.protocol) == (4, TCP)
             assert (ended.answered, ended.answers) == (False, 1)
             seen.clear()
-            port = await asyncio.to_thread(_talk, namespace)
+            port = await asyncio.to_thread(_talk, namespace, address)
             (mine,) = [entry for entry in table.entries() if entry.original.source_port == port]
             assert mine.answered and mine.reply.destination_port == port
+            assert (mine.original.source, mine.reply.source) == (address, address)
             assert table.delete(mine)
             assert not table.delete(mine)
             await _until(seen, 2)
@@ -93,6 +102,35 @@ def test_connections_are_followed_from_their_first_packet_to_their_end(namespace
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("address", LOOPBACK)
+def test_the_kernel_chooses_the_connections_towards_an_address(namespace: str, address: str) -> None:
+    """By protocol, port and address, within one family: the others' and other ports' are not read at all."""
+    family = IPV6 if ":" in address else IPV4
+
+    def send() -> list[int]:
+        ports = []
+        for target in (address, "127.0.0.2", "::1"):
+            own = socket.socket(socket.AF_INET6 if ":" in target else socket.AF_INET, socket.SOCK_DGRAM)
+            with own, contextlib.suppress(OSError):  # nobody listens, and a machine may have but one family
+                own.sendto(b"x", (target, 4444))
+                own.sendto(b"x", (target, 5555))
+                ports.append(own.getsockname()[1])
+        return ports
+
+    sent = namespaces.inside(namespace, send)
+    table = Conntrack(namespace)
+    try:
+        assert {entry.original.source_port for entry in table.entries()} >= set(sent)
+        (one, *others) = table.towards(UDP, 4444, address, family=family)
+        assert (one.original.destination, one.original.destination_port) == (address, 4444)
+        assert all(other.original.destination == address for other in others)
+        every = [entry.original.destination for entry in table.towards(UDP, 5555, family=family)]
+        assert address in every and {":" in each for each in every} == {":" in address}
+        assert not list(table.towards(TCP, 4444, address, family=family))
+    finally:
+        table.close()
+
+
 def test_a_follower_that_is_too_slow_is_told(namespace: str) -> None:
     """Events that the kernel had no room for are reported as an overrun, and following goes on."""
 
@@ -103,12 +141,12 @@ def test_a_follower_that_is_too_slow_is_told(namespace: str) -> None:
         follower._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         try:
             for _ in range(30):
-                _refused(namespace)  # the loop is held: nothing is read meanwhile
+                _refused(namespace, "127.0.0.1")  # the loop is held: nothing is read meanwhile
             async with asyncio.timeout(5):
                 while not overruns:
                     await asyncio.sleep(0.01)
             seen.clear()
-            await asyncio.to_thread(_refused, namespace)
+            await asyncio.to_thread(_refused, namespace, "127.0.0.1")
             async with asyncio.timeout(5):
                 while "destroy" not in seen:
                     await asyncio.sleep(0.01)

@@ -91,7 +91,7 @@ async def start(
     closing.callback(policies.close)
     await policies.start()
     enforcers.append(policies)
-    reader = FlowReader(context, context.pods.cluster_range, flows)
+    reader = FlowReader(context, [held.cluster for held in context.pods.ranges], flows)
     closing.callback(reader.close)
     await reader.start()
     return PoliciedPodNetwork(wiring, policies)

@@ -182,9 +182,9 @@ class RealNodes:
         return self._nodes[0].name
 
     @property
-    def pods(self) -> Network:
-        """The range of all Pod addresses."""
-        return self._nodes[0].network.cluster_range
+    def pods(self) -> Sequence[Network]:
+        """The ranges of all Pod addresses, one of each family that there is."""
+        return [held.cluster for held in self._nodes[0].network.ranges]
 
     async def compose(self, plane: ControlPlane, settings: Settings, flows: FlowSink) -> Sequence[ComposedNode]:
         """Return the nodes, their networks' components running and their kubelets not yet."""

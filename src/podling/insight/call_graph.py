@@ -21,7 +21,7 @@ from podling.insight.ledger import Ledger
 from podling.insight.render import graphviz, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
@@ -51,11 +51,11 @@ class CallGraph:
         client: Client,
         informers: Informers,
         clock: Clock,
-        pods: Network,
+        pods: Sequence[Network],
         first_node: str,
         ledger: Ledger | None = None,
     ) -> None:
-        """`pods` is the range of Pod addresses; `first_node` sees what comes from outside before any other does."""
+        """`pods` are the ranges of Pod addresses; `first_node` sees what comes from outside before any other does."""
         self._client = client
         self._clock = clock
         self._directory = Directory(pods, first_node)

@@ -8,14 +8,15 @@ Knows no time and no client.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from podling.api.pods import is_terminal
 from podling.api.times import from_wire
+from podling.api.validation.addresses import canonical, family, parse
+from podling.reach.endpoints import families
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from podling.api.types.core_v1 import Node, Pod, Service
     from podling.client.flows import Block, Flow, Refusal
@@ -36,6 +37,7 @@ class Party:
 
 OUTSIDE: Final = Party("Outside")
 NOBODY: Final = Party("Nobody")
+_VERSIONS: Final = {"IPv4": 4, "IPv6": 6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,12 @@ class Edge:
         return self.caller.namespace or self.callee.namespace or self.service.partition("/")[0]
 
 
+_Front: TypeAlias = tuple[str, str, int]
+"""Address, protocol, port."""
+_NodePort: TypeAlias = tuple[int, str, int]
+"""Version of the family, protocol, port: a Service's port of nodes is there in its own families alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Home:
     party: Party
@@ -66,15 +74,15 @@ class _Home:
 class Directory:
     """Who is where. Told of objects as they come and go; asked about addresses."""
 
-    def __init__(self, pods: Network, first_node: str = "") -> None:
-        """`pods` is the range of Pod addresses; `first_node` sees what comes from outside before any other does."""
-        self._range = pods
+    def __init__(self, pods: Sequence[Network], first_node: str = "") -> None:
+        """`pods` are the ranges of Pod addresses; `first_node` sees what comes from outside before any other does."""
+        self._ranges = pods
         self._first = first_node
         self._pods: dict[str, _Home] = {}
         self._nodes: dict[str, str] = {}
         self._services: dict[tuple[str, str, int], str] = {}
-        self._node_ports: dict[tuple[str, int], str] = {}
-        self._of_service: dict[str, tuple[list[tuple[str, str, int]], list[tuple[str, int]]]] = {}
+        self._node_ports: dict[_NodePort, str] = {}
+        self._of_service: dict[str, tuple[list[_Front], list[_NodePort]]] = {}
 
     def place_pod(self, pod: Pod) -> bool:
         """Take a Pod's addresses; say whether anything is new. Those of the host are the Node's."""
@@ -86,7 +94,7 @@ class Directory:
         home = _Home(Party("Pod", meta.namespace, meta.name, meta.uid), pod.spec.node_name, since)
         over = is_terminal(pod)
         changed = False
-        for address in (entry.ip for entry in status.pod_ips):
+        for address in (canonical(entry.ip) for entry in status.pod_ips):
             known = self._pods.get(address)
             if known != home and not (over and known is not None):
                 self._pods[address] = home
@@ -100,7 +108,7 @@ class Directory:
 
     def place_node(self, node: Node) -> None:
         for address in node.status.addresses:
-            self._nodes[address.address] = node.metadata.name
+            self._nodes[canonical(address.address)] = node.metadata.name
 
     def place_service(self, service: Service) -> None:
         """Take a Service's addresses and ports in place of those that it had."""
@@ -109,19 +117,24 @@ class Directory:
         fronts = [
             (address, port.protocol or "TCP", port.port) for address in _fronts(service) for port in service.spec.ports
         ]
-        ports = [(port.protocol or "TCP", port.node_port) for port in service.spec.ports if port.node_port]
+        ports = [
+            (_VERSIONS.get(each, 0), port.protocol or "TCP", port.node_port)
+            for each in families(service)
+            for port in service.spec.ports
+            if port.node_port
+        ]
         self._of_service[name] = (fronts, ports)
         for front in fronts:
             self._services[front] = name
-        for port in ports:
-            self._node_ports[port] = name
+        for node_port in ports:
+            self._node_ports[node_port] = name
 
     def forget_service(self, name: str) -> None:
         fronts, ports = self._of_service.pop(name, ([], []))
         for front in fronts:
             self._services.pop(front, None)
-        for port in ports:
-            self._node_ports.pop(port, None)
+        for node_port in ports:
+            self._node_ports.pop(node_port, None)
 
     def counts(self, flow: Flow, started: float = 0.0) -> bool:
         """Say whether a flow counts where it was seen: one of its ends is a Pod that was there when it `started`.
@@ -155,13 +168,14 @@ class Directory:
         return NOBODY if self._is_inside(address) else OUTSIDE
 
     def _is_inside(self, address: str) -> bool:
-        return ip_address(address) in self._range if ":" not in address else False
+        parsed = parse(address)
+        return parsed is not None and any(parsed in held for held in self._ranges)
 
     def service(self, address: str, protocol: str, port: int) -> str:
         """Return the Service that an address and port belong to, its node ports included; empty where none does."""
         found = self._services.get((address, protocol, port))
         if found is None and address not in self._pods:
-            found = self._node_ports.get((protocol, port))
+            found = self._node_ports.get((family(address), protocol, port))
         return found or ""
 
     def edge(self, flow: Flow) -> Edge:
@@ -181,7 +195,7 @@ class Directory:
 
 def _fronts(service: Service) -> Iterator[str]:
     spec, status = service.spec, service.status
-    yield from (address for address in spec.cluster_ips if address != "None")
-    yield from spec.external_ips
+    yield from (canonical(address) for address in spec.cluster_ips if address != "None")
+    yield from map(canonical, spec.external_ips)
     if status.load_balancer is not None:
-        yield from (entry.ip for entry in status.load_balancer.ingress if entry.ip)
+        yield from (canonical(entry.ip) for entry in status.load_balancer.ingress if entry.ip)

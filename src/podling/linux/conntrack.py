@@ -1,6 +1,7 @@
 """The kernel's table of connections: read whole, followed as it changes, and freed of entries.
 
-Owns the ctnetlink messages of one network namespace: that in which its socket was opened. An entry is a value; its
+Owns the ctnetlink messages of one network namespace: that in which its socket was opened. Both address families'
+connections are in one table, and what is read is of both unless one is asked for. An entry is a value; its
 `original` tuple is what the caller asked for (a Service's address, say), its `reply` tuple who answers. Knows neither
 Pods nor Services. Invariants: nothing is polled; where the kernel had to drop events the follower is told, and can
 read the table anew.
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from podling.linux import namespaces
+from podling.linux.families import IPV4, IPV6, Family
 from podling.linux.netlink import attributes
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ _BATCH: Final = 64
 TCP, UDP, SCTP, ICMP = 6, 17, 132, 1
 _OF_DESTINATION, _OF_PROTOCOL, _OF_PORT = 1 << 1, 1 << 3, 1 << 5
 """What of a connection's original tuple a reading is filtered by."""
+_ADDRESSES: Final = {IPV4: (1, 2), IPV6: (3, 4)}
+"""What a tuple calls its source and its destination."""
 
 SEEN_REPLY: Final = 1 << 1
 """Of `Entry.status`: a packet came back."""
@@ -84,7 +88,8 @@ def _tuple(data: bytes) -> Tuple | None:
     for kind, part in attributes(data):
         if kind == 1:
             for which, address in attributes(part):
-                text = socket.inet_ntoa(address) if len(address) == 4 else socket.inet_ntop(socket.AF_INET6, address)
+                family = IPV4 if len(address) == IPV4.size else IPV6
+                text = socket.inet_ntop(family.number, address)
                 if which in (1, 3):
                     source = text
                 else:
@@ -207,26 +212,29 @@ class Conntrack:
     def close(self) -> None:
         self._socket.close()
 
-    def entries(self, family: int = socket.AF_INET) -> Iterator[Entry]:
-        """Yield every connection of the table."""
-        for body in self._ask(_GET, _DUMP, _FAMILY.pack(family, 0, 0)):
+    def entries(self) -> Iterator[Entry]:
+        """Yield every connection of the table, of either family."""
+        for body in self._ask(_GET, _DUMP, _FAMILY.pack(socket.AF_UNSPEC, 0, 0)):
             entry = parse(body)
             if entry is not None:
                 yield entry
 
-    def towards(self, protocol: int, port: int = 0, address: str = "") -> Iterator[Entry]:
-        """Yield the connections towards a port (0: any) of one IPv4 address or of any; the kernel chooses them."""
+    def towards(self, protocol: int, port: int = 0, address: str = "", *, family: Family = IPV4) -> Iterator[Entry]:
+        """Yield a family's connections towards a port (0: any) of one address or of any; the kernel chooses them.
+
+        By IPv6 addresses we choose: kernels (6.18 too) tell of all but those that were asked for.
+        """
         flags = _OF_PROTOCOL
         numbers = _nested(1, bytes((protocol,)), flag=0)
         if port:
             flags |= _OF_PORT
             numbers += _nested(3, port.to_bytes(2, "big"), flag=0)
         wanted = _nested(2, numbers)
-        if address:
+        if address and family is IPV4:
             flags |= _OF_DESTINATION
-            wanted = _nested(1, _nested(2, socket.inet_aton(address), flag=0)) + wanted
+            wanted = _nested(1, _nested(_ADDRESSES[family][1], socket.inet_aton(address), flag=0)) + wanted
         chosen = _nested(25, _nested(1, struct.pack("=I", flags), flag=0) + _nested(2, bytes(4), flag=0))
-        for body in self._ask(_GET, _DUMP, _FAMILY.pack(socket.AF_INET, 0, 0) + _nested(1, wanted) + chosen):
+        for body in self._ask(_GET, _DUMP, _FAMILY.pack(family.number, 0, 0) + _nested(1, wanted) + chosen):
             entry = parse(body)
             # A kernel that does not know the filter tells of all.
             if entry is not None and _asks_for(entry.original, protocol, port, address):
@@ -234,8 +242,7 @@ class Conntrack:
 
     def delete(self, entry: Entry) -> bool:
         """Forget a connection, so that its next packet is judged anew; say whether it was there."""
-        family = socket.AF_INET6 if ":" in entry.original.source else socket.AF_INET
-        payload = _FAMILY.pack(family, 0, 0) + _nested(1, _packed(entry.original))
+        payload = _FAMILY.pack(_family(entry.original).number, 0, 0) + _nested(1, _packed(entry.original))
         payload += _nested(12, entry.id.to_bytes(4, "big"), flag=0)
         try:
             self._ask(_DELETE, _ACK, payload)
@@ -271,11 +278,15 @@ def _nested(kind: int, data: bytes, *, flag: int = 0x8000) -> bytes:
     return struct.pack("=HH", length, kind | flag) + data + b"\0" * (-length % 4)
 
 
+def _family(one: Tuple) -> Family:
+    return IPV6 if ":" in one.source else IPV4
+
+
 def _packed(one: Tuple) -> bytes:
-    family, which = (socket.AF_INET6, (3, 4)) if ":" in one.source else (socket.AF_INET, (1, 2))
+    family = _family(one)
     addresses = b"".join(
-        _nested(kind, socket.inet_pton(family, address), flag=0)
-        for kind, address in zip(which, (one.source, one.destination), strict=True)
+        _nested(kind, socket.inet_pton(family.number, address), flag=0)
+        for kind, address in zip(_ADDRESSES[family], (one.source, one.destination), strict=True)
     )
     numbers = _nested(1, bytes((one.protocol,)), flag=0)
     for kind, port in ((2, one.source_port), (3, one.destination_port)):

@@ -1,7 +1,7 @@
 """What one node's kernel sees of calls: its table of connections, followed, as flows for a `FlowSink`.
 
 Owns the reading and what it takes (bytes counted and beginnings timed by the kernel, both settings of the namespace's).
-Tells only of flows at whose ends is an address of the Pods' range. Knows neither Pods nor Services. Nothing is polled,
+Tells only of flows at whose ends is an address of the Pods' ranges. Knows neither Pods nor Services. Nothing is polled,
 and nothing runs in the Pods; where the kernel dropped events the table is read anew.
 """
 
@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from podling.client.flows import Flow, Outcome
 from podling.linux.conntrack import Conntrack, Entry, Follower
+from podling.linux.families import family_of
 from podling.network.protocols import PROTOCOL_NAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from podling.client.flows import FlowSink
     from podling.linux.families import Network
     from podling.network.context import NetworkContext
@@ -24,6 +27,8 @@ SETTINGS: Final = {
     "net.netfilter.nf_conntrack_acct": "1",
     "net.netfilter.nf_conntrack_timestamp": "1",
 }
+_NONE: Final = (0, 1)
+"""A range without an address."""
 _LOST_AGAIN: Final = 0.5
 """Seconds between two readings of the whole table, however many events are lost."""
 
@@ -31,12 +36,11 @@ _LOST_AGAIN: Final = 0.5
 class FlowReader:
     """Reads one node's flows."""
 
-    def __init__(self, context: NetworkContext, pods: Network, sink: FlowSink) -> None:
-        """`pods` is the whole cluster's range of Pod addresses."""
+    def __init__(self, context: NetworkContext, pods: Iterable[Network], sink: FlowSink) -> None:
+        """`pods` are the whole cluster's ranges of Pod addresses, one of a family."""
         self._context = context
         self._sink = sink
-        self._mask = int(pods.netmask)
-        self._base = int(pods.network_address)
+        self._ranges = {family_of(each).number: (int(each.netmask), int(each.network_address)) for each in pods}
         self._follower: Follower | None = None
         self._overrun = asyncio.Event()
 
@@ -90,9 +94,9 @@ class FlowReader:
         )
 
     def _inside(self, address: str) -> bool:
-        if ":" in address:
-            return False
-        return int.from_bytes(socket.inet_aton(address), "big") & self._mask == self._base
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        mask, base = self._ranges.get(family, _NONE)
+        return int.from_bytes(socket.inet_pton(family, address), "big") & mask == base
 
     def _flow(self, entry: Entry) -> Flow:
         asked, answering = entry.original, entry.reply

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import Struct
 
-from podling.api.validation.addresses import parse
+from podling.api.validation.addresses import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -213,11 +213,6 @@ def _dashed(address: str) -> str:
     return f"{label}0" if label.endswith("-") else label
 
 
-def _plain(address: str) -> str:
-    """Return an address in its one form: an object may have written one of IPv6 in another."""
-    return str(parse(address) or address) if ":" in address else address
-
-
 def _kind(address: str) -> str:
     return "AAAA" if ":" in address else "A"
 
@@ -231,7 +226,7 @@ def _of(
     spec = service.spec
     if spec.type == "ExternalName":
         return {base: {"CNAME": {spec.external_name.lower().rstrip("."): None}}}, reverse
-    addresses = [_plain(each) for each in spec.cluster_ips or (spec.cluster_ip,) if each not in ("", "None")]
+    addresses = [canonical(each) for each in spec.cluster_ips or (spec.cluster_ip,) if each not in ("", "None")]
     if addresses:
         for address in addresses:
             _put(names, base, _kind(address), address)
@@ -248,7 +243,7 @@ def _of(
         for endpoint in each.endpoints if each.address_type in ("IPv4", "IPv6") else ():
             if not _is_published(endpoint):
                 continue
-            for address in map(_plain, endpoint.addresses):
+            for address in map(canonical, endpoint.addresses):
                 name = f"{endpoint.hostname or _dashed(address)}.{base}"
                 _put(names, base, _kind(address), address)
                 _put(names, name, _kind(address), address)

@@ -50,6 +50,11 @@ def parse_network(text: str) -> tuple[Address, Network] | None:
     return interface.ip, interface.network
 
 
+def canonical(text: str) -> str:
+    """Return an address in its one form, in which the kernel has it too; what is none stays as it is."""
+    return str(parse(text) or text)
+
+
 def family(text: str) -> int:
     """4 or 6; 0 where text is no address."""
     address = parse(text)
