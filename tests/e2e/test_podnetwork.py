@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+import subprocess
+from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,11 @@ import pytest
 from podling.aio.chance import Chance
 from podling.lifecycle.traffic import Traffic
 from podling.linux import mounts, namespaces
+from podling.linux.families import FAMILIES, IPV4, IPV6, Address, Family, Network, family_of, has_family
 from podling.linux.netlink import Netlink
 from podling.linux.spawn import Launcher
 from podling.network.podnetwork import RoutedPodNetwork, link_prefix, table_name, teardown
+from podling.network.ranges import PREFERRED, overlap
 from tests.throughput import throughput
 
 pytestmark = pytest.mark.root
@@ -23,16 +27,20 @@ pytestmark = pytest.mark.root
 class Wired:
     """A network of an instance of the test's own, with Pods that are network namespaces."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, families: Sequence[Family]) -> None:
         self.data = data
+        self.preferred = [PREFERRED[family] for family in families]
         self.instance = f"n{Chance().hex(7)}"
         self.pins = Path("/run/podling") / self.instance
         self.launcher = Launcher()
-        self.network = RoutedPodNetwork(data, self.instance)
+        self.network = self._network()
 
-    async def pod(self, uid: str) -> str:
+    def _network(self) -> RoutedPodNetwork:
+        return RoutedPodNetwork(self.data, self.instance, preferred=self.preferred)
+
+    async def pod(self, uid: str) -> list[str]:
         namespaces.create(self.pins / uid, ("net",), sysctls={})
-        return (await self.attach(uid))[0]
+        return await self.attach(uid)
 
     async def attach(self, uid: str) -> list[str]:
         return list(await self.network.attach(uid, "default", uid, str(self.pins / uid / "net")))
@@ -45,7 +53,7 @@ class Wired:
 
     async def again(self) -> None:
         await self.network.close()
-        self.network = RoutedPodNetwork(self.data, self.instance)
+        self.network = self._network()
         await self.network.start()
 
     async def down(self) -> None:
@@ -58,26 +66,39 @@ class Wired:
         self.launcher.close()
 
 
-def held(tmp_path: Path, scenario: Callable[[Wired], Awaitable[None]]) -> None:
+BOTH = FAMILIES if has_family(IPV6) else (IPV4,)
+"""What this machine speaks."""
+needs_ipv6 = pytest.mark.skipif(len(BOTH) == 1, reason="this machine has no IPv6")
+
+
+def held(tmp_path: Path, scenario: Callable[[Wired], Awaitable[None]], families: Sequence[Family] = BOTH) -> None:
     async def main() -> None:
-        wired = Wired(tmp_path)
+        wired = Wired(tmp_path, families)
         wired.pins.mkdir(parents=True)
         try:
             await wired.network.start()
             await scenario(wired)
         finally:
+            ranges = [each.cluster for each in wired.network.ranges]
             await wired.down()
-        answer = await asyncio.to_thread(_leftovers, wired.instance)
+        answer = await asyncio.to_thread(_leftovers, wired.instance, ranges)
         assert answer == []
 
     asyncio.run(main())
 
 
-def _leftovers(instance: str) -> list[str]:
+def _leftovers(instance: str, ranges: Sequence[Network]) -> list[str]:
     from podling.linux.spawn import run_and_wait
 
     with Netlink() as netlink:
         found = [link.name for link in netlink.links() if link.name.startswith(link_prefix(instance))]
+        addresses = [address for family in FAMILIES for address in netlink.addresses(family)]
+        found += [str(address) for address in addresses if any(address in each for each in ranges)]
+        found += [
+            str(route.destination)
+            for route in netlink.routes()
+            if any(overlap(route.destination, r) for r in ranges if route.destination.prefixlen)
+        ]
     if table_name(instance) in run_and_wait(["nft", "list", "tables"]).decode():
         found.append(table_name(instance))
     return found
@@ -91,12 +112,77 @@ def test_pods_reach_each_other_and_the_node(tmp_path: Path) -> None:
 
     async def scenario(wired: Wired) -> None:
         one, two = await wired.pod("one"), await wired.pod("two")
-        assert one != two
-        for target in (two, one, str(wired.network.gateway)):
+        assert [family_of(ip_address(address)) for address in one] == list(BOTH)
+        assert not set(one) & set(two)
+        for target in (*two, *one, *map(str, wired.network.addresses)):
             assert await wired.inside("one", f"{PING} {target}") == 0, target
-        assert (await wired.launcher.run(["busybox", "ping", "-c", "1", "-W", "2", one])).code == 0
+        for target in one:
+            assert (await wired.launcher.run([*PING.split(), target])).code == 0, target
 
     held(tmp_path, scenario)
+
+
+@needs_ipv6
+def test_a_pod_has_one_place_in_both_ranges(tmp_path: Path) -> None:
+    """Its addresses end alike; both are the only ones on its link, which has no address of its own choosing."""
+
+    async def scenario(wired: Wired) -> None:
+        four, six = map(ip_address, await wired.pod("one"))
+        bases = [each.own.network_address for each in wired.network.ranges]
+        assert int(four) - int(bases[0]) == int(six) - int(bases[1])
+
+        def addresses() -> list[frozenset[Address]]:
+            with Netlink() as netlink:
+                return [netlink.addresses(family) for family in FAMILIES]
+
+        found = namespaces.inside(str(wired.pins / "one" / "net"), addresses)
+        assert [{each for each in held if not each.is_loopback} for held in found] == [{four}, {six}]
+
+    held(tmp_path, scenario)
+
+
+@needs_ipv6
+def test_without_the_other_family_pods_send_none_of_it(tmp_path: Path) -> None:
+    """A Pod of an instance of one family that gives itself an address of the other reaches nobody by it."""
+
+    async def scenario(wired: Wired) -> None:
+        assert len(await wired.pod("one")) == 1
+        link = wired.network._link("one")
+        namespaces.write_sysctl(f"net/ipv6/conf/{link}/disable_ipv6", "0")  # were it not for the rules…
+        await asyncio.to_thread(
+            subprocess.run, ["ip", "-6", "addr", "add", "fd77::1/64", "dev", link, "nodad"], check=True
+        )
+        assert await wired.inside("one", "ip -6 addr add fd77::2/64 dev eth0 nodad") == 0
+        assert await wired.inside("one", f"{PING} fd77::1") != 0
+
+    held(tmp_path, scenario, (IPV4,))
+
+
+@needs_ipv6
+def test_an_instance_gets_the_other_family_later(tmp_path: Path) -> None:
+    """Pods of a cluster that had IPv4 alone keep their address and get one beside it; and lose it where it goes."""
+
+    async def scenario(wired: Wired) -> None:
+        (four,) = await wired.pod("one")
+        wired.preferred = list(PREFERRED.values())
+        await wired.again()
+        both = await wired.attach("one")
+        assert both[0] == four
+        two = await wired.pod("two")
+        for address in both:
+            assert await wired.inside("two", f"{PING} {address}") == 0, address
+        ranges = wired.network.ranges
+        await wired.again()
+        assert wired.network.ranges == ranges
+        wired.preferred = wired.preferred[:1]
+        await wired.again()
+        assert await wired.attach("one") == [four]
+        assert await wired.inside("two", f"{PING} {two[1]}") == 0  # itself
+        assert await wired.inside("two", f"{PING} {both[1]}") != 0
+        wired.preferred = list(PREFERRED.values())
+        await wired.again()
+
+    held(tmp_path, scenario, (IPV4,))
 
 
 def test_a_foreign_source_address_is_dropped(tmp_path: Path) -> None:
@@ -104,11 +190,11 @@ def test_a_foreign_source_address_is_dropped(tmp_path: Path) -> None:
 
     async def scenario(wired: Wired) -> None:
         await wired.pod("one")
-        two = await wired.pod("two")
-        foreign = str(wired.network.pod_range.network_address + 60000)
-        assert await wired.inside("one", f"ip addr add {foreign}/32 dev eth0") == 0
-        assert await wired.inside("one", f"{PING} -I {foreign} {two}") != 0
-        assert await wired.inside("one", f"{PING} {two}") == 0
+        for two, own in zip(await wired.pod("two"), wired.network.ranges, strict=True):
+            for foreign in (own.own.network_address + 200, own.cluster.network_address + 60000):
+                assert await wired.inside("one", f"ip addr add {ip_network(foreign)} dev eth0 nodad") == 0
+                assert await wired.inside("one", f"{PING} -I {foreign} {two}") != 0, foreign
+            assert await wired.inside("one", f"{PING} {two}") == 0
 
     held(tmp_path, scenario)
 
@@ -118,14 +204,13 @@ def test_rules_that_somebody_changes_come_back(tmp_path: Path) -> None:
 
     async def scenario(wired: Wired) -> None:
         await wired.pod("one")
-        two = await wired.pod("two")
-        foreign = str(wired.network.pod_range.network_address + 200)
+        foreign, two = wired.network.pod_range.network_address + 200, (await wired.pod("two"))[0]
         assert await wired.inside("one", f"ip addr add {foreign}/32 dev eth0") == 0
         keeping = asyncio.create_task(wired.network.keep_rules())
         await asyncio.sleep(0)
         table = f"inet {wired.network.table}"
         try:
-            for damage in (f"flush chain {table} source", f"flush set {table} links", f"delete table {table}"):
+            for damage in (f"flush chain {table} source-of-links", f"flush set {table} links", f"delete table {table}"):
                 assert (await wired.launcher.run(["nft", damage])).code == 0
                 for _ in range(50):
                     await asyncio.sleep(0.02)
@@ -146,17 +231,21 @@ def test_attach_mends_and_survives(tmp_path: Path) -> None:
 
     async def scenario(wired: Wired) -> None:
         one, two = await wired.pod("one"), await wired.pod("two")
-        assert await wired.attach("one") == [one]
+
+        async def reached() -> list[bool]:
+            return [await wired.inside("two", f"{PING} {address}") == 0 for address in one]
+
+        assert await wired.attach("one") == one
         await wired.again()
-        assert await wired.inside("two", f"{PING} {one}") == 0
+        assert all(await reached())
         with Netlink() as netlink:
             netlink.delete_link(wired.network._link("one"))
-        assert await wired.attach("one") == [one]
-        assert await wired.inside("two", f"{PING} {one}") == 0
+        assert await wired.attach("one") == one
+        assert all(await reached())
         await wired.network.detach("one")
         await wired.network.detach("one")
-        assert dict(await wired.network.attached()) == {"two": [two]}
-        assert await wired.inside("two", f"{PING} {one}") != 0
+        assert dict(await wired.network.attached()) == {"two": two}
+        assert not any(await reached())
 
     held(tmp_path, scenario)
 
@@ -166,14 +255,16 @@ def test_two_instances_take_two_ranges(tmp_path: Path) -> None:
 
     async def scenario(wired: Wired) -> None:
         one = await wired.pod("one")
-        other = RoutedPodNetwork(tmp_path / "other", f"{wired.instance}x")
+        other = RoutedPodNetwork(tmp_path / "other", f"{wired.instance}x", preferred=wired.preferred)
         try:
             await other.start()
-            assert not other.pod_range.overlaps(wired.network.pod_range)
+            for theirs, ours in zip(other.ranges, wired.network.ranges, strict=True):
+                assert not overlap(theirs.cluster, ours.cluster)
         finally:
             await other.close()
             await teardown(tmp_path / "other", f"{wired.instance}x")
-        assert (await wired.launcher.run(["busybox", "ping", "-c", "1", "-W", "2", one])).code == 0
+        for address in one:
+            assert (await wired.launcher.run([*PING.split(), address])).code == 0, address
 
     held(tmp_path, scenario)
 
@@ -183,7 +274,7 @@ def test_bandwidth_is_bounded_each_way(tmp_path: Path) -> None:
     bound = 16_000_000
 
     async def scenario(wired: Wired) -> None:
-        free = await wired.pod("free")
+        free = (await wired.pod("free"))[0]
         namespaces.create(wired.pins / "bound", ("net",), sysctls={})
         pins = {name: str(wired.pins / name / "net") for name in ("free", "bound")}
         for traffic, ingress, egress in (
@@ -207,11 +298,11 @@ def test_no_link_takes_more_than_leaves_the_node(tmp_path: Path) -> None:
     """A Pod's packets are as large as the node's way out takes: one of that size arrives whole, a larger one is refused."""
 
     async def scenario(wired: Wired) -> None:
-        one = await wired.pod("one")
+        one = (await wired.pod("one"))[0]
         await wired.pod("two")
         with Netlink() as netlink:
             links = {link.index: link.mtu for link in netlink.links()}
-            ways = [route for route in netlink.routes() if route.destination.prefixlen == 0]
+            ways = [route for route in netlink.routes(IPV4) if route.destination.prefixlen == 0]
         if ways:
             assert wired.network.mtu == links[min(ways, key=lambda way: way.metric).interface]
         size = wired.network.mtu - 28

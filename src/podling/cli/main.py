@@ -17,7 +17,8 @@ from podling.cluster.data_dir import DataDir, default_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from ipaddress import IPv4Network
+
+    from podling.linux.families import Network
 
 
 def _with_data_dir(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -31,13 +32,16 @@ def _with_data_dir(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def _network(context: click.Context, option: click.Parameter, value: str | None) -> IPv4Network | None:
-    from ipaddress import IPv4Network
+def _networks(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[Network, ...]:
+    from ipaddress import ip_network
 
     try:
-        return IPv4Network(value) if value else None
+        found = tuple(ip_network(value) for value in values)
     except ValueError as error:
         raise click.BadParameter(str(error), context, option) from error
+    if len({network.version for network in found}) < len(found):
+        raise click.BadParameter("one range for each address family", context, option)
+    return found
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -89,9 +93,17 @@ def main() -> None:
 )
 @click.option(
     "--load-balancer-range",
+    "load_balancer_ranges",
     metavar="CIDR",
-    callback=_network,
-    help="Where LoadBalancers have their addresses; default: 10.97.0.0/24, or the next that is free.",
+    multiple=True,
+    callback=_networks,
+    help="Where LoadBalancers have their addresses, given once for each address family; default: 10.97.0.0/24 and "
+    "fd00:10:97::/120, or the next that are free.",
+)
+@click.option(
+    "--ip-family",
+    type=click.Choice(["ipv4", "dual"]),
+    help="Whether Pods and Services may have IPv6 addresses beside IPv4 ones; default: where the machine has IPv6.",
 )
 @click.option("--node-name", default="", help="The first node's name; default: the host's.")
 def up(data_dir: DataDir, *, detach: bool, **choices: Any) -> None:

@@ -155,8 +155,8 @@ class Cluster:
         plane = self._plane = ControlPlane(self._store, clock, self._chance, self._supervisor, limits, **ranges)
         if self._real is not None:
             plane.controller_settings = ControllerSettings(load_balancer_pool=self._real.services.balancers)
-        elif options.load_balancer_range is not None:
-            plane.controller_settings = ControllerSettings(load_balancer_pool=str(options.load_balancer_range))
+        elif options.load_balancer_ranges:
+            plane.controller_settings = ControllerSettings(load_balancer_pool=str(options.load_balancer_ranges[0]))
         identity = Identity(self._data.path / "pki", clock, self._chance, plane.server)
         identity.ensure((socket.gethostname(), plane.server.addresses.first, *addresses))
         await plane.start()

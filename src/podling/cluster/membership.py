@@ -53,18 +53,18 @@ def _clear(folder: Path) -> None:
             entry.unlink()
 
 
-async def readdress(client: Client, name: str, pod_range: str) -> None:
-    """Replace a Node whose range is another by one like it; its labels, annotations and taints are kept."""
+async def readdress(client: Client, name: str, pod_ranges: tuple[str, ...]) -> None:
+    """Replace a Node whose ranges are others by one like it; its labels, annotations and taints are kept."""
     try:
         found = await client.get(NODES, name)
     except StatusError as refusal:
         if not refusal.is_not_found:
             raise
         return
-    if found.spec.pod_cidr == pod_range:
+    if found.spec.pod_cidrs == pod_ranges:
         return
     meta = ObjectMeta(name=name, labels=found.metadata.labels, annotations=found.metadata.annotations)
-    spec = msgspec.structs.replace(found.spec, pod_cidr=pod_range, pod_cidrs=(pod_range,))
+    spec = msgspec.structs.replace(found.spec, pod_cidr=pod_ranges[0], pod_cidrs=pod_ranges)
     await _delete(client, name)
     await client.create(NODES, Node(metadata=meta, spec=spec))
 

@@ -87,7 +87,7 @@ async def start(
     supervisor: Supervisor,
 ) -> Naming:
     """Start the DNS on the first node, whose `network` and `host` these are."""
-    addresses = [str(await network.own_address(DNS))]
+    addresses = [str(address) for address in await network.own_addresses(DNS)]
     zone = Zone(domain, addresses)
     ranges = [*plane.server.addresses.networks, *(held.cluster for held in network.ranges)]
     resolvers = NodeResolvers()

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Network
     from pathlib import Path
+
+    from podling.linux.families import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,9 @@ class Options:
     """A folder of CNI configurations: the plugins named there wire Pods, in place of Podling."""
     pod_connections: int = 32768
     """How many connections one Pod may have open at a time; 0 for no bound."""
-    load_balancer_range: IPv4Network | None = None
-    """Where Services of type LoadBalancer have their addresses; `None` takes what is free."""
+    load_balancer_ranges: tuple[Network, ...] = ()
+    """Where Services of type LoadBalancer have their addresses, one of each family; else what is free."""
+    ip_family: str | None = None
+    """`ipv4`, or `dual`: IPv6 beside it; `None` takes `dual` where the machine has IPv6."""
     kubelet_config: Path | None = None
     """A KubeletConfiguration, for every node."""

@@ -26,12 +26,13 @@ from podling.kubelet.resources import NodeCgroups
 from podling.kubelet.stats_machine import MachineStats
 from podling.linux import mounts
 from podling.linux.cgroup import detect
+from podling.linux.families import FAMILIES, IPV4, IPV6, has_family
 from podling.linux.local import LocalHost
 from podling.network import nodelink
 from podling.network.cni import CniPodNetwork, records_folder
 from podling.network.cni_config import BadConfiguration
 from podling.network.podnetwork import Place, RangeHeld, RoutedPodNetwork
-from podling.network.ranges import NoRange
+from podling.network.ranges import PREFERRED, NoRange
 from podling.network.service_ranges import ServicesHeld, reserve
 from podling.reach.policy import dns_party
 from podling.runtime.oci.runtime import OciRuntime
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from podling.cluster.data_dir import DataDir
     from podling.cluster.options import Options
     from podling.kubelet.settings import Settings
-    from podling.linux.families import Network
+    from podling.linux.families import Family, Network
     from podling.network.policy.enforcer import PolicyEnforcer
     from podling.network.service_ranges import ServiceRanges
     from podling.reach.policy import Party
@@ -73,8 +74,12 @@ class _RealNode:
     """Where it stands beside the machine; the first node is the machine."""
 
     @property
-    def address(self) -> str:
-        return str(self.network.gateway)
+    def addresses(self) -> tuple[str, ...]:
+        return tuple(map(str, self.network.addresses))
+
+    @property
+    def pod_ranges(self) -> tuple[str, ...]:
+        return tuple(str(each.own) for each in self.network.ranges)
 
 
 class RealNodes:
@@ -96,11 +101,15 @@ class RealNodes:
         data, options = self._data, self._options
         first = options.node_name or socket.gethostname().lower()
         further = [f"{first}-{number}" for number in range(2, (options.nodes or self._before(first)) + 1)]
-        machine = RoutedPodNetwork(data.path, data.instance, further=further)
+        families = self._families()
+        preferred = [PREFERRED[family] for family in families]
+        machine = RoutedPodNetwork(data.path, data.instance, preferred=preferred, further=further)
         self._nodes.append(_RealNode(first, data.path, LocalHost(first, clock=self._clock), machine))
         try:
             await machine.start()
-            self._services = await asyncio.to_thread(reserve, data.path, data.run, self._options.load_balancer_range)
+            self._services = await asyncio.to_thread(
+                reserve, data.path, data.run, self._options.load_balancer_ranges, families
+            )
             if further:
                 mounts.share(str(data.run))  # before anything is pinned in it, which it would hide
             for number, name in enumerate(further, 1):
@@ -121,6 +130,13 @@ class RealNodes:
             raise StartFailed(
                 "Pods of this cluster are wired by CNI plugins", "start it with --cni, or first: podling down"
             )
+
+    def _families(self) -> Sequence[Family]:
+        """Return the families that Pods and Services have addresses of."""
+        wanted, has_ipv6 = self._options.ip_family, has_family(IPV6)
+        if wanted == "dual" and not has_ipv6:
+            raise StartFailed("this machine has no IPv6, which --ip-family dual asks for", "use --ip-family ipv4")
+        return FAMILIES if has_ipv6 and wanted != "ipv4" else (IPV4,)
 
     async def _prepare_cni(self, configuration: Path) -> None:
         """Have plugins wire the Pods of the one node there is; its address and what else its network does stay ours."""
@@ -156,13 +172,13 @@ class RealNodes:
         host = LocalHost(name, place.namespace, clock=self._clock)
         self._nodes.append(_RealNode(name, folder, host, network, place=place))
         # Linked first, so that the network learns of the way out; its rules are there before a Pod is.
-        await asyncio.to_thread(nodelink.connect, data.instance, place, machine.gateway, machine.mtu)
+        await asyncio.to_thread(nodelink.connect, data.instance, place, machine.addresses, machine.mtu)
         await network.start()
 
     @property
     def address(self) -> str:
         """Where Pods of every node reach what runs on the first one."""
-        return self._nodes[0].address
+        return self._nodes[0].addresses[0]
 
     @property
     def services(self) -> ServiceRanges:
@@ -191,7 +207,7 @@ class RealNodes:
         client = plane.client(ADMIN)
         await retire(self._data, client, {node.name for node in self._nodes})
         for node in self._nodes:
-            await readdress(client, node.name, str(node.network.pod_range))
+            await readdress(client, node.name, node.pod_ranges)
         settings = await self._start_dns(plane, settings)
         return [await self._compose(node, plane, settings, flows) for node in self._nodes]
 
@@ -214,8 +230,8 @@ class RealNodes:
         settings = replace(
             settings,
             root=node.data / "pods",
-            addresses=(node.address,),
-            pod_cidr=str(node.network.pod_range),
+            addresses=node.addresses,
+            pod_cidrs=node.pod_ranges,
             cgroup_root=f"{runtime.layout.cgroup}/kubepods",
             thresholds_reserve=True,
         )
@@ -245,7 +261,7 @@ class RealNodes:
             cgroups=cgroups,
             letting_go=LettingGo(node.name, context.informers, self._clock),
         )
-        return ComposedNode(kubelet, runtime, node.host.listen(node.address, KUBELET_PORT))
+        return ComposedNode(kubelet, runtime, node.host.listen(node.addresses[0], KUBELET_PORT))
 
     async def close(self) -> None:
         """Let everything go, in the reverse order; the tasks have ended before."""

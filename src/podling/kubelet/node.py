@@ -265,8 +265,8 @@ class NodeAgent:
             **self._settings.labels,
         }
         taints = tuple(Taint(key=key, value=value, effect=effect) for key, value, effect in self._settings.taints)
-        cidr = self._settings.pod_cidr
-        spec = NodeSpec(taints=taints, pod_cidr=cidr, pod_cidrs=(cidr,) if cidr else ())
+        cidrs = self._settings.pod_cidrs
+        spec = NodeSpec(taints=taints, pod_cidr=next(iter(cidrs), ""), pod_cidrs=cidrs)
         node = Node(metadata=ObjectMeta(name=self.name, labels=labels), spec=spec)
         return msgspec.structs.replace(node, status=self._status(node, images, now))
 

@@ -33,7 +33,8 @@ class Settings:
     taints: tuple[tuple[str, str, str], ...] = ()
     """Key, value, effect: what the node registers with."""
     max_pods: int = 110
-    pod_cidr: str = ""
+    pod_cidrs: tuple[str, ...] = ()
+    """The node's ranges of Pod addresses, one for each family, the primary first."""
     cluster_domain: str = "cluster.local"
     cluster_dns: tuple[str, ...] = ()
     cgroup_root: str = "/kubepods"

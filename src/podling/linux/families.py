@@ -1,7 +1,7 @@
 """The two address families, as the kernel's messages and packets have them.
 
-Owns what tells them apart: their numbers, the length of an address, where a packet's header has it. Pure. What is
-written for a `Family` holds for both; nothing else of the network says 4 or 16.
+Owns what tells them apart: their numbers, the length of an address, where a packet's header has it; and whether the
+machine has them. What is written for a `Family` holds for both; nothing else of the network says 4 or 16.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from pathlib import Path
 from typing import Final, TypeAlias
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -34,6 +35,11 @@ class Family:
     def name(self) -> str:
         """Kubernetes's word."""
         return f"IPv{self.version}"
+
+    @property
+    def suffix(self) -> str:
+        """What stands behind the names of tables and sets that there are for each family."""
+        return "" if self.version == 4 else str(self.version)
 
     @property
     def registers(self) -> int:
@@ -68,4 +74,14 @@ def is_of(family: Family, text: str) -> bool:
     try:
         return ip_address(text).version == family.version
     except ValueError:
+        return False
+
+
+def has_family(family: Family) -> bool:
+    """Whether the machine speaks a family: its kernel has it, and nobody has switched it off."""
+    if family is IPV4:
+        return True
+    try:
+        return Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").read_text().strip() == "0"
+    except OSError:
         return False

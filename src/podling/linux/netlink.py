@@ -52,6 +52,8 @@ _UNREACHABLE: Final = 7
 _PERMANENT: Final = 0x80
 _NO_DETECTION: Final = 0x02
 """Of an IPv6 address: no detection of duplicates."""
+_NO_ROUTE: Final = 0x200
+"""No route to the network around it."""
 _SCOPE_LINK: Final = 253
 _SCOPE_HOST: Final = 254
 _BURSTS_A_SECOND: Final = 50
@@ -60,6 +62,8 @@ _LEAST_BURST: Final = 2048
 """More than a packet of the usual size; a bucket that holds less passes nothing."""
 PROTOCOL: Final = 0x50
 """What routes of Podling's are marked with."""
+ADVERTISED: Final = 9
+"""What routes are marked with that a router told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +249,7 @@ class Netlink:
             _ADDRESS.pack(family_of(address).number, prefix or address.max_prefixlen, _NO_DETECTION, 0, index)
             + _attribute(2, address.packed)
             + _attribute(1, address.packed)
+            + (b"" if prefix else _attribute(8, struct.pack("=I", _NO_DETECTION | _NO_ROUTE)))
         )
         with _ignoring(errno.EEXIST):
             self._ask(_NEWADDR, _CREATE | _REPLACE, payload, f"add address {address}")

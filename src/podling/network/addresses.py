@@ -1,9 +1,10 @@
-"""Who has which Pod address: allocated once, remembered, released.
+"""Who has which Pod addresses: allocated once, remembered, released.
 
+A Pod has one place in its node's ranges, whatever their number: 10.244.0.9 and fd00:10:244::9 are one Pod's.
 Owns `<data>/network/addresses.json`: a line of JSON with all that is known, and behind it a line for each address given
 out or taken back since. Adding a line costs the loop 0.02 ms; replacing the file, as for all else, 0.3 ms and more the
-more Pods there are. Invariants: an address belongs to one Pod; it is on disk before it is given out; a released address
-is used again as late as possible, so that what remembers it reaches nobody rather than somebody else.
+more Pods there are. Invariants: a place belongs to one Pod; it is on disk before it is given out; a released one is
+used again as late as possible, so that what remembers its addresses reaches nobody rather than somebody else.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import msgspec
 
 from podling.client.seams import WiringFailed
 from podling.linux import files
+from podling.network.ranges import NodeRange
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from podling.linux.families import Address, Network
@@ -36,15 +38,17 @@ _MOST_CHANGES = 1000
 
 class _State(msgspec.Struct):
     range: str
-    """The node's."""
+    """The node's of the primary family."""
     addresses: dict[str, int] = {}
-    """Pod uid to its address's place in the range."""
+    """Pod uid to its place in the ranges."""
     cursor: int = 1
     sysctls: dict[str, str] = {}
     """What was found before it was changed."""
     version: int = 1
     cluster: str = ""
     """All nodes'; empty where an older Podling gave its one node the whole of it."""
+    further: list[tuple[str, str]] = []
+    """The same two of the other family, where there is one: the whole, and the node's."""
 
 
 class RangeFull(WiringFailed):
@@ -52,7 +56,7 @@ class RangeFull(WiringFailed):
 
 
 class Addresses:
-    """The range and what is given out of it. Not for several threads at once."""
+    """The ranges and what is given out of them. Not for several threads at once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -76,64 +80,57 @@ class Addresses:
                 state.addresses[uid] = state.cursor = place
 
     @property
-    def range(self) -> Network | None:
-        """The node's range, once one was set."""
-        return ip_network(self._state.range) if self._state is not None else None
+    def ranges(self) -> Sequence[NodeRange]:
+        """The node's ranges, the primary one first; none before they were set."""
+        state = self._state
+        if state is None:
+            return ()
+        pairs = [(state.cluster or state.range, state.range), *state.further]
+        return tuple(NodeRange(ip_network(cluster), ip_network(own)) for cluster, own in pairs)
 
-    @property
-    def cluster(self) -> Network | None:
-        """The range that the nodes' ranges are parts of, once one was set."""
-        return ip_network(self._state.cluster or self._state.range) if self._state is not None else None
-
-    @property
-    def gateway(self) -> Address:
-        """The node's own address in the range: its first."""
-        return self._known().network_address + 1
-
-    def _known(self) -> Network:
-        if self._state is None:
-            raise RuntimeError("no range was set")
-        return ip_network(self._state.range)
-
-    def set_range(self, network: Network, cluster: Network | None = None) -> None:
-        """Begin with a range, a part of the `cluster`'s; what was given out of another is forgotten."""
-        whole = str(cluster or network)
-        if self._state is None or self._state.range != str(network):
-            self._state = _State(str(network), sysctls=self._state.sysctls if self._state else {}, cluster=whole)
-            self._save()
-        elif self._state.cluster != whole:
-            self._state.cluster = whole
-            self._save()
+    def set_ranges(self, ranges: Sequence[NodeRange]) -> None:
+        """Begin with these; where the primary one is another than before, what was given out is forgotten."""
+        if self.ranges == tuple(ranges):
+            return
+        (whole, own), *further = [(str(each.cluster), str(each.own)) for each in ranges]
+        if self._state is None or self._state.range != own:
+            self._state = _State(own, sysctls=self._state.sysctls if self._state else {})
+        self._state.cluster, self._state.further = whole, further
+        self._save()
 
     def narrow(self, network: Network) -> bool:
-        """Keep only `network`, which the range begins with; say whether all that is given out lies in it.
+        """Keep only `network` of the primary range, which begins with it; say whether all that is given out lies in it.
 
         If not, nothing changes: addresses of running Pods are not taken away.
         """
-        state, known = self._state, self._known()
+        state, primary = self._state, self.ranges[0]
         assert state is not None
-        assert network.network_address == known.network_address
+        assert network.network_address == primary.own.network_address
         size = network.num_addresses
         if any(place >= size - 1 for place in state.addresses.values()):
             return False
-        state.range, state.cluster, state.cursor = str(network), state.cluster or str(known), state.cursor % size
+        state.range, state.cluster, state.cursor = str(network), str(primary.cluster), state.cursor % size
         self._save()
         return True
 
-    def held(self) -> Mapping[str, Address]:
-        """Return the addresses given out, by Pod uid."""
+    def held(self) -> Mapping[str, Sequence[Address]]:
+        """Return the addresses given out, by Pod uid, those of the primary family first."""
         if self._state is None:
             return {}
-        base = self._known().network_address
-        return {uid: base + place for uid, place in self._state.addresses.items()}
+        bases = self._bases()
+        return {uid: [base + place for base in bases] for uid, place in self._state.addresses.items()}
 
-    def allocate(self, uid: str) -> Address:
-        """Return the Pod's address, the same one whenever it asks."""
-        network = self._known()
+    def _bases(self) -> Sequence[Address]:
+        return [each.own.network_address for each in self.ranges]
+
+    def allocate(self, uid: str) -> Sequence[Address]:
+        """Return the Pod's addresses, the same ones whenever it asks."""
         state = self._state
-        assert state is not None
+        if state is None:
+            raise RuntimeError("no range was set")
         place = state.addresses.get(uid)
         if place is None:
+            network = ip_network(state.range)
             taken = set(state.addresses.values())
             size = network.num_addresses
             for step in range(1, size):
@@ -145,10 +142,10 @@ class Addresses:
                 raise RangeFull(f"all addresses of {network} are given out")
             state.addresses[uid] = state.cursor = place
             self._add(uid, place)
-        return network.network_address + place
+        return [base + place for base in self._bases()]
 
     def release(self, uid: str) -> None:
-        """Take a Pod's address back."""
+        """Take a Pod's addresses back."""
         if self._state is not None and self._state.addresses.pop(uid, None) is not None:
             self._add(uid, None)
 

@@ -7,12 +7,21 @@ memory of what was put up. The kernel allows a name 15 characters.
 from __future__ import annotations
 
 import hashlib
-from ipaddress import IPv4Address, IPv4Network
-from typing import Final
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, Final
 
-GATEWAY: Final = IPv4Address("169.254.1.1")
+from podling.linux.families import IPV4, IPV6
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from podling.linux.families import Address, Family, Network
+
+GATEWAY: Final[Mapping[Family, Address]] = {IPV4: ip_address("169.254.1.1"), IPV6: ip_address("fe80::1")}
 """Where default routes lead, of Pods and of further nodes: no interface has it, both ends of a link know each other."""
-EVERYTHING: Final = IPv4Network("0.0.0.0/0")
+BEHIND: Final = ip_address("fe80::2")
+"""The inner end of a link to a further node, for IPv6, whose routes lead to no address but such ones."""
+EVERYTHING: Final[Mapping[Family, Network]] = {IPV4: ip_network("0.0.0.0/0"), IPV6: ip_network("::/0")}
 UPLINK: Final = "eth0"
 """The inner end of a link, in a Pod as in a further node."""
 

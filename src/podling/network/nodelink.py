@@ -10,11 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from podling.linux import namespaces
+from podling.linux.families import IPV4, IPV6
 from podling.linux.netlink import Netlink
-from podling.network.links import EVERYTHING, GATEWAY, UPLINK, mac, node_link_name
-from podling.network.wiring import ensure_veth
+from podling.network.links import BEHIND, EVERYTHING, GATEWAY, UPLINK, mac, node_link_name
+from podling.network.wiring import ensure_veth, set_ipv6
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from podling.linux.families import Address
@@ -29,9 +31,10 @@ def ensure_namespaces(pin: Path, node: str) -> None:
     namespaces.create(pin, ("net", "uts"), hostname=node, sysctls={})
 
 
-def connect(instance: str, place: Place, machine: Address, mtu: int) -> None:
-    """Link the node with the machine, whose address is `machine`; called again it mends what is missing."""
+def connect(instance: str, place: Place, machine: Sequence[Address], mtu: int) -> None:
+    """Link the node with the machine, whose addresses are `machine`; called again it mends what is missing."""
     link = node_link_name(instance, place.node)
+    ipv6 = any(each.family is IPV6 for each in place.ranges)
 
     def inside() -> bool:
         with Netlink() as node:
@@ -39,16 +42,22 @@ def connect(instance: str, place: Place, machine: Address, mtu: int) -> None:
             index = links.get(UPLINK)
             if index is None:
                 return False
+            if ipv6:
+                set_ipv6(UPLINK, on=True)
             node.set_up(index)
-            node.add_address(links["lo"], place.address)
-            node.add_neighbour(index, GATEWAY, mac(link, 0))
-            node.add_route(EVERYTHING, interface=index, gateway=GATEWAY, source=place.address)
+            for each in place.ranges:
+                way_out = GATEWAY[each.family]
+                node.add_address(links["lo"], each.gateway)
+                node.add_neighbour(index, way_out, mac(link, 0))
+                node.add_route(EVERYTHING[each.family], interface=index, gateway=way_out, source=each.gateway)
             return True
 
     with Netlink() as netlink:
-        index = ensure_veth(netlink, link, place.namespace, mtu, inside)
-        netlink.add_neighbour(index, place.address, mac(link, 1))
-        netlink.add_route(place.range, interface=index, gateway=place.address, source=machine)
+        index = ensure_veth(netlink, link, place.namespace, mtu, inside, ipv6=ipv6)
+        for each, own in zip(place.ranges, machine, strict=True):
+            there = each.gateway if each.family is IPV4 else BEHIND
+            netlink.add_neighbour(index, there, mac(link, 1))
+            netlink.add_route(each.own, interface=index, gateway=there, source=own)
 
 
 def remove(instance: str, node: str, pin: Path) -> None:

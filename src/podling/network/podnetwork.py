@@ -1,11 +1,11 @@
-"""The routed Pod network of one node: each Pod a /32 on a veth of its own, no bridge, no ARP.
+"""The routed Pod network of one node: each Pod an address of each family on a veth of its own, no bridge, no ARP.
 
-Owns who has which link and address, the ranges, and the nftables table `podling-<instance>` of one instance, in the
-network namespace of the node; a single link is `wiring`'s. The Pod's default route leads to 169.254.1.1, which no
-interface has: both ends know each other's link-layer address for good, so nobody asks. Every packet, also between two
-Pods of a node, passes the node's forward hook.
+Owns who has which link and addresses, the ranges, and the nftables table `podling-<instance>` of one instance, in the
+network namespace of the node; a single link is `wiring`'s. The Pod's default routes lead to 169.254.1.1 and fe80::1,
+which no interface has: both ends know each other's link-layer address for good, so nobody asks. Every packet, also
+between two Pods of a node, passes the node's forward hook.
 
-Invariants: a veth passes only the source address of its own Pod, or those of its own node's range, and nothing else
+Invariants: a veth passes only the source addresses of its own Pod, or those of its own node's range, and nothing else
 comes in with an address of the instance's; an address is on disk before it is used; everything carries the instance's
 name, so that taking it down needs no memory of what was put up.
 """
@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from podling.lifecycle.traffic import UNBOUNDED
 from podling.linux import files, namespaces
-from podling.linux.netlink import PROTOCOL, Netlink
+from podling.linux.families import IPV4, IPV6, family_of
+from podling.linux.netlink import ADVERTISED, PROTOCOL, Netlink
 from podling.linux.nf_tables import Batch, Tables, TableWatch
 from podling.network import sources, sysctls
 from podling.network.addresses import OWN, Addresses
@@ -58,17 +59,11 @@ class RangeHeld(Exception):  # an outcome that the command words for its user
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a further node stands: its network namespace, and its part of the instance's range."""
+    """Where a further node stands: its network namespace, and its parts of the instance's ranges."""
 
     node: str
     namespace: str
-    range: Network
-    cluster: Network
-
-    @property
-    def address(self) -> Address:
-        """The node's own: the first of its range."""
-        return self.range.network_address + 1
+    ranges: tuple[NodeRange, ...]
 
 
 class RoutedPodNetwork:
@@ -79,12 +74,15 @@ class RoutedPodNetwork:
         data: Path,
         instance: str,
         *,
-        preferred: Network = DEFAULT,
+        preferred: Sequence[Network] = (DEFAULT,),
         run_root: Path = _RUN,
         further: Sequence[str] = (),
         place: Place | None = None,
     ) -> None:
-        """`further` are the nodes beside the machine that its links lead to, by name."""
+        """`further` are the nodes beside the machine that its links lead to, by name.
+
+        `preferred` has the range to try first of each family that Pods are to have an address of.
+        """
         self._instance = instance
         self._preferred = preferred
         self._run_root = run_root
@@ -108,28 +106,30 @@ class RoutedPodNetwork:
     @property
     def ranges(self) -> Sequence[NodeRange]:
         """The node's addresses, family by family, the primary one first; after `start`."""
-        return (NodeRange(self.cluster_range, self.pod_range),)
+        found = self._addresses.ranges
+        if not found:
+            raise RuntimeError("the Pod network is not started")
+        return found
+
+    @property
+    def addresses(self) -> Sequence[Address]:
+        """The node's own addresses, one of each family: Pods reach the node there, and it calls them from there."""
+        return [each.gateway for each in self.ranges]
 
     @property
     def pod_range(self) -> Network:
-        """The node's Pod range, after `start`."""
-        found = self._addresses.range
-        if found is None:
-            raise RuntimeError("the Pod network is not started")
-        return found
+        """The node's Pod range of the primary family, after `start`."""
+        return self.ranges[0].own
 
     @property
     def cluster_range(self) -> Network:
-        """The range of all Pods and nodes of the instance, after `start`."""
-        found = self._addresses.cluster
-        if found is None:
-            raise RuntimeError("the Pod network is not started")
-        return found
+        """The range of all Pods and nodes of the instance, of the primary family; after `start`."""
+        return self.ranges[0].cluster
 
     @property
     def gateway(self) -> Address:
-        """The node's own address in the Pod range: Pods reach the node there, and it calls them from there."""
-        return self._addresses.gateway
+        """The node's own address of the primary family."""
+        return self.ranges[0].gateway
 
     @property
     def mtu(self) -> int:
@@ -143,15 +143,15 @@ class RoutedPodNetwork:
 
     def place(self, number: int, namespace: str) -> Place:
         """Return where the further node `number` (from 1) stands, if its namespace is pinned at `namespace`."""
-        cluster = self.cluster_range
-        return Place(self._further[number - 1], namespace, part_of(cluster, number), cluster)
+        parts = (NodeRange(each.cluster, part_of(each.cluster, number)) for each in self.ranges)
+        return Place(self._further[number - 1], namespace, tuple(parts))
 
     async def start(self) -> None:
         """Choose and reserve the range, switch forwarding on, and lay down the rules."""
         if self._place is None:
             await asyncio.to_thread(self._choose)
         else:
-            self._addresses.set_range(self._place.range, self._place.cluster)
+            await self._there(self._follow_place)
         await self._there(self._reserve)
         self._tables = Tables(self._namespace)
         async with self._lock:
@@ -178,53 +178,88 @@ class RoutedPodNetwork:
         sources.lay_down(batch, self._surroundings())
         with Netlink() as netlink:
             present = {link.name for link in netlink.links()}
-        held = [(self._link(uid), address) for uid, address in self._addresses.held().items()]
-        batch.add_elements(sources.LINKS.name, (sources.element(*pair) for pair in held if pair[0] in present))
+        for uid, addresses in self._addresses.held().items():
+            if self._link(uid) in present:
+                sources.let_through(batch, self._link(uid), addresses)
         self._commit(batch)
 
     def _surroundings(self) -> sources.Surroundings:
-        cluster = self.cluster_range
         if self._place is not None:
-            return sources.Surroundings(cluster, self.pod_range, self.link_prefix)
+            return sources.Surroundings(self.ranges, self.link_prefix)
         names = [node_link_name(self._instance, node) for node in self._further]
-        nodes = {name: part_of(cluster, number) for number, name in enumerate(names, 1)}
-        return sources.Surroundings(cluster, self.pod_range, self.link_prefix, node_link_prefix(self._instance), nodes)
+        nodes = {name: [part_of(each.cluster, number) for each in self.ranges] for number, name in enumerate(names, 1)}
+        return sources.Surroundings(self.ranges, self.link_prefix, node_link_prefix(self._instance), nodes)
 
     def _commit(self, batch: Batch) -> None:
         assert self._tables is not None, "the Pod network is not started"
         self._tables.commit(batch)
 
     def _choose(self) -> None:
-        """Take the instance's range, unless it has one that still is nobody else's, and the first node's part of it."""
-        addresses = self._addresses
+        """Take the instance's ranges, unless it has such that still are nobody else's, and the first node's parts."""
         with files.locked(self._run_root / "ranges.lock"), Netlink() as netlink:
-            mine = addresses.cluster
-            others = [
-                route.destination
-                for route in netlink.routes()
-                if not (mine is not None and route.protocol == PROTOCOL and is_part(route.destination, mine))
-            ]
-            others += reserved(self._run_root)
-            if mine is None or any(overlap(mine, other) for other in others if other.prefixlen):
-                mine = choose(others, self._preferred)
-                addresses.set_range(part_of(mine, 0), mine)
-            elif addresses.range == mine and not addresses.narrow(part_of(mine, 0)) and self._further:
-                raise RangeHeld(f"Pods of the first node have addresses all over {mine}")
-            netlink.add_route(mine, unreachable=True, metric=_RESERVED)
+            known = {each.family: each for each in self._addresses.ranges}
+            reserved_too = reserved(self._run_root)
+            ranges: list[NodeRange] = []
+            for preferred in self._preferred:
+                family = family_of(preferred)
+                held = known.get(family)
+                others = [
+                    route.destination
+                    for route in netlink.routes(family)
+                    if not (held and route.protocol == PROTOCOL and is_part(route.destination, held.cluster))
+                ]
+                others += reserved_too
+                if held is None or any(overlap(held.cluster, other) for other in others if other.prefixlen):
+                    mine = choose(others, preferred)
+                    held = NodeRange(mine, part_of(mine, 0))
+                ranges.append(held)
+            if known and ranges[0] == known.get(ranges[0].family) and ranges[0].own == ranges[0].cluster:
+                ranges[0] = self._narrowed(ranges[0])
+            for given_up in set(known.values()) - set(ranges):
+                if ranges[0].cluster != given_up.cluster:
+                    _withdraw(netlink, given_up, self._addresses)
+            self._addresses.set_ranges(ranges)
+            for each in ranges:
+                netlink.add_route(each.cluster, unreachable=True, metric=_RESERVED)
+
+    def _follow_place(self) -> None:
+        assert self._place is not None
+        with Netlink() as netlink:
+            for given_up in set(self._addresses.ranges) - set(self._place.ranges):
+                _withdraw(netlink, given_up, self._addresses)
+        self._addresses.set_ranges(self._place.ranges)
+
+    def _narrowed(self, whole: NodeRange) -> NodeRange:
+        """Leave the first node, which an older Podling gave the whole range, its part of it."""
+        part = part_of(whole.cluster, 0)
+        if self._addresses.narrow(part):
+            return NodeRange(whole.cluster, part)
+        if self._further:
+            raise RangeHeld(f"Pods of the first node have addresses all over {whole.cluster}")
+        return whole
 
     def _reserve(self) -> None:
-        """Give the node its address, let it forward, and learn its MTU."""
+        """Give the node its addresses, let it forward, and learn its MTU."""
         with Netlink() as netlink:
-            routes = netlink.routes()
+            routes = netlink.routes(IPV4)
             links = {link.index: link for link in netlink.links()}
-            if self._place is not None:
-                netlink.add_route(self.pod_range, unreachable=True, metric=_RESERVED)
-            netlink.add_address(socket.if_nametoindex("lo"), self._addresses.gateway)
+            told = {route.interface for route in netlink.routes(IPV6) if route.protocol == ADVERTISED}
+            for each in self.ranges:
+                if self._place is not None:
+                    netlink.add_route(each.own, unreachable=True, metric=_RESERVED)
+                netlink.add_address(socket.if_nametoindex("lo"), each.gateway)
         uplinks = [route for route in routes if route.destination.prefixlen == 0 and route.interface in links]
         if uplinks:
             best = min(uplinks, key=lambda route: route.metric)
             self._mtu = links[best.interface].mtu
         self._set_sysctl("net.ipv4.ip_forward", "1")
+        if any(each.family is IPV6 for each in self.ranges):
+            # A router believes no other router, unless told to: the machine keeps the ways that it learned from one.
+            for interface in told & links.keys():
+                name = f"net/ipv6/conf/{links[interface].name}/accept_ra"
+                if namespaces.read_sysctl(name) == "1":
+                    self._set_sysctl(name, "2")
+            self._set_sysctl("net.ipv6.conf.all.forwarding", "1")
 
     async def set_sysctl(self, name: str, value: str) -> None:
         """Set what the node's network needs, and remember what it was: the last instance to go puts it back."""
@@ -246,23 +281,23 @@ class RoutedPodNetwork:
         """Wire a Pod; called again it mends what is missing and gives the same addresses."""
         del namespace, name
         async with self._lock:
-            address = self._addresses.allocate(uid)
+            addresses = self._addresses.allocate(uid)
             link = self._link(uid)
             batch = Batch(self.table)
-            batch.add_elements(sources.LINKS.name, [sources.element(link, address)])
+            sources.let_through(batch, link, addresses)
 
             def wire() -> None:
-                # Element and link are both there before any process of the Pod is.
-                wire_pod(link, netns, address, self.gateway, self._mtu, traffic)
+                # Elements and link are all there before any process of the Pod is.
+                wire_pod(link, netns, addresses, self.addresses, self._mtu, traffic)
                 self._commit(batch)
 
             await self._there(wire)
-        return [str(address)]
+        return [str(address) for address in addresses]
 
     async def detach(self, uid: str) -> None:
-        """Take the link away and free the address."""
+        """Take the link away and free the addresses."""
         async with self._lock:
-            address = self._addresses.held().get(uid)
+            addresses = self._addresses.held().get(uid)
             link = self._link(uid)
 
             def remove() -> None:
@@ -270,22 +305,23 @@ class RoutedPodNetwork:
                     netlink.delete_link(link)
 
             await self._there(remove)
-            if address is not None:
-                batch, pair = Batch(self.table), [sources.element(link, address)]
-                batch.add_elements(sources.LINKS.name, pair)  # so that taking away what is not there is no error
-                batch.delete_elements(sources.LINKS.name, pair)
+            if addresses is not None:
+                batch = Batch(self.table)
+                sources.let_through(batch, link, addresses)  # so that taking away what is not there is no error
+                sources.let_through_no_more(batch, link, addresses)
                 await asyncio.to_thread(self._commit, batch)
                 self._addresses.release(uid)
 
     async def attached(self) -> Mapping[str, Sequence[str]]:
-        return {uid: [str(address)] for uid, address in self._addresses.held().items() if uid not in OWN}
+        held = self._addresses.held().items()
+        return {uid: [str(address) for address in addresses] for uid, addresses in held if uid not in OWN}
 
-    async def own_address(self, name: str) -> Address:
-        """Return the address of one of `OWN`, the same one whenever asked, which the node then answers on."""
+    async def own_addresses(self, name: str) -> Sequence[Address]:
+        """Return the addresses of one of `OWN`, the same ones whenever asked, which the node then answers on."""
         async with self._lock:
-            address = self._addresses.allocate(name)
-            await self._there(lambda: _add_to_loopback(address))
-        return address
+            addresses = self._addresses.allocate(name)
+            await self._there(lambda: _add_to_loopback(addresses))
+        return addresses
 
     async def close(self) -> None:
         """Let go; links and rules stay."""
@@ -294,9 +330,20 @@ class RoutedPodNetwork:
             self._tables = None
 
 
-def _add_to_loopback(address: Address) -> None:
+def _add_to_loopback(addresses: Sequence[Address]) -> None:
     with Netlink() as netlink:
-        netlink.add_address(socket.if_nametoindex("lo"), address)
+        for address in addresses:
+            netlink.add_address(socket.if_nametoindex("lo"), address)
+
+
+def _withdraw(netlink: Netlink, node: NodeRange, addresses: Addresses) -> None:
+    """Take away what a range of the node's has put up in its namespace, beside Pods."""
+    for reserved_by in {node.cluster, node.own}:
+        netlink.delete_route(reserved_by, metric=_RESERVED)
+    held = addresses.held()
+    own = [address for name in OWN for address in held.get(name, ()) if address in node.own]
+    for address in (node.gateway, *own):
+        netlink.delete_address(socket.if_nametoindex("lo"), address)
 
 
 async def teardown(data: Path, instance: str, *, run_root: Path = _RUN) -> None:
@@ -309,12 +356,9 @@ async def teardown(data: Path, instance: str, *, run_root: Path = _RUN) -> None:
             for link in netlink.links():
                 if link.name.startswith(prefixes):
                     netlink.delete_link(link.name)
-            mine = addresses.cluster
-            if mine is not None:
-                netlink.delete_route(mine, metric=_RESERVED)
-                held = addresses.held()
-                for address in (addresses.gateway, *(held[name] for name in OWN if name in held)):
-                    netlink.delete_address(socket.if_nametoindex("lo"), address)
+            _delete_table(table_name(instance))  # before what it keeps from others' Pods is theirs
+            for each in addresses.ranges:
+                _withdraw(netlink, each, addresses)
             if not any(route.protocol == PROTOCOL for route in netlink.routes()):
                 # The last instance on the machine puts back what the first one found.
                 for name, value in addresses.sysctls.items():
@@ -322,8 +366,6 @@ async def teardown(data: Path, instance: str, *, run_root: Path = _RUN) -> None:
                 sysctls.put_back(run_root)
         with contextlib.suppress(FileNotFoundError):
             (data / "network" / "addresses.json").unlink()
-
-        _delete_table(table_name(instance))
 
     await asyncio.to_thread(remove)
 

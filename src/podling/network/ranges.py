@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DEFAULT: Final[Network] = ip_network("10.244.0.0/16")
-DEFAULT6: Final[Network] = ip_network("fd00:10:244::/56")
+PREFERRED: Final = {IPV4: DEFAULT, IPV6: ip_network("fd00:10:244::/56")}
 NODE_PREFIX: Final = {IPV4: 24, IPV6: 64}
 """A node's part of the range: upstream's sizes."""
 _AROUND: Final = {IPV4: 8, IPV6: 32}
@@ -69,7 +69,7 @@ def choose(taken: Iterable[Network], first: Network = DEFAULT) -> Network:
         if not any(overlap(candidate, network) for network in occupied):
             return candidate
     family = family_of(first)
-    around = ip_network(first).supernet(new_prefix=_AROUND[family])
+    around = first.supernet(new_prefix=_AROUND[family])
     raise NoRange(f"no free range of the size of {first} is left within {around}")
 
 

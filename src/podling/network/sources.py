@@ -1,11 +1,12 @@
 """Who may send from which address, and as whom the world sees Pods: the rules of one node's table.
 
-    from a Pod's link      its own address, by a set of pairs; nothing else, and no IPv6
-    from a node's link     that node's range; nothing else, and no IPv6
+    from a Pod's link      its own addresses, by a set of pairs; nothing else
+    from a node's link     that node's ranges; nothing else
     from anywhere else     nothing with an address of the instance's
     to the world           from the machine's address
 
-Owns the rules; the table and its set are `podnetwork`'s. Pure.
+A family that the instance has not is let through by none of its links. Owns the rules and their sets, one for each
+family; the table is `podnetwork`'s. Pure.
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from podling.linux import nf_expressions as nf
-from podling.linux.families import IPV4
+from podling.linux.families import FAMILIES, family_of
 from podling.linux.nf_tables import Element, NamedSet
 from podling.network.links import UPLINK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from podling.linux.families import Address, Network
     from podling.linux.nf_tables import Batch
+    from podling.network.ranges import NodeRange
 
-LINKS: Final = NamedSet("links", ("link", "address"))
+_LINKS: Final = {family: NamedSet(f"links{family.suffix}", ("link", family.field)) for family in FAMILIES}
 """Which address comes from which Pod's link."""
 _NAME_BYTES: Final = 16
 _ACCEPT: Final = nf.verdict(nf.Verdict(nf.ACCEPT))
@@ -36,62 +38,82 @@ _DROP: Final = nf.verdict(nf.Verdict(nf.DROP))
 class Surroundings:
     """Who sends to a node, by which links."""
 
-    cluster: Network
-    """The range of all Pods and nodes."""
-    own: Network
-    """The node's part of it."""
+    ranges: Sequence[NodeRange]
+    """The node's, of each family that the instance has."""
     links: str
     """What the names of links to Pods begin with."""
     node_links: str = ""
     """The same of links to further nodes; empty on those, whose only neighbour is the machine."""
-    nodes: Mapping[str, Network] | None = None
-    """By its link, the range of each further node."""
+    nodes: Mapping[str, Sequence[Network]] | None = None
+    """By its link, the ranges of each further node."""
 
 
 def lay_down(batch: Batch, around: Surroundings) -> None:
     """Replace the table by one without Pods."""
     batch.replace_table()
-    batch.add_set(LINKS)
     batch.add_chain("source", "filter", "prerouting", -310)
-    for rule in _sources(around):
-        batch.add_rule("source", *rule)
     batch.add_chain("outside", "nat", "postrouting", 100)
-    if around.node_links:
-        batch.add_rule("outside", *_to_the_world(around))
+    present = {each.family: each for each in around.ranges}
+    for family in FAMILIES:
+        own_chain = f"source{family.suffix}-of-links"
+        batch.add_set(_LINKS[family])
+        batch.add_chain(own_chain)
+        rules = _sources(around, present[family]) if family in present else _nothing(around)
+        for rule in rules:
+            batch.add_rule(own_chain, *rule)
+        batch.add_rule("source", nf.of_family(family), nf.verdict(nf.goto(own_chain)))
+        if around.node_links and family in present:
+            batch.add_rule("outside", *_to_the_world(around, present[family]))
 
 
-def element(link: str, address: Address) -> Element:
-    """Return what lets a Pod's link pass its address."""
-    return Element(_exactly(link) + address.packed)
+def let_through(batch: Batch, link: str, addresses: Iterable[Address]) -> None:
+    """Let a Pod's link pass its addresses."""
+    for name, element in _pairs(link, addresses):
+        batch.add_elements(name, [element])
 
 
-def _sources(around: Surroundings) -> Iterator[Sequence[bytes]]:
-    from_pods = (nf.input_link(), nf.equal(around.links.encode()))
-    from_nodes = (nf.input_link(), nf.equal(around.node_links.encode()))
-    other_family = (nf.of_family(IPV4, inverted=True),)
-    yield *other_family, *from_pods, _DROP
-    if around.node_links:
-        yield *other_family, *from_nodes, _DROP
-    yield *other_family, _ACCEPT
-    for link, network in (around.nodes or {}).items():
-        yield nf.input_link(), nf.equal(_exactly(link)), nf.source(), *_within(network), _ACCEPT
+def let_through_no_more(batch: Batch, link: str, addresses: Iterable[Address]) -> None:
+    """Undo `let_through`."""
+    for name, element in _pairs(link, addresses):
+        batch.delete_elements(name, [element])
+
+
+def _pairs(link: str, addresses: Iterable[Address]) -> Iterator[tuple[str, Element]]:
+    for address in addresses:
+        yield _LINKS[family_of(address)].name, Element(_exactly(link) + address.packed)
+
+
+def _nothing(around: Surroundings) -> Iterator[Sequence[bytes]]:
+    """Yield the rules for a family that the instance has not."""
+    for links in filter(None, (around.links, around.node_links)):
+        yield nf.input_link(), nf.equal(links.encode()), _DROP
+
+
+def _sources(around: Surroundings, node: NodeRange) -> Iterator[Sequence[bytes]]:
+    family = node.family
+    source = nf.source(family=family)
+    for link, networks in (around.nodes or {}).items():
+        for network in networks:
+            if family_of(network) is family:
+                yield nf.input_link(), nf.equal(_exactly(link)), source, *_within(network), _ACCEPT
     not_from_pods = (nf.input_link(), nf.equal(around.links.encode(), inverted=True))
     if around.node_links:
-        yield *from_nodes, _DROP
+        yield nf.input_link(), nf.equal(around.node_links.encode()), _DROP
         not_from_here = (nf.input_link(), nf.equal(_exactly("lo"), inverted=True), *not_from_pods)
-        yield *not_from_here, nf.source(), *_within(around.cluster), _DROP
+        yield *not_from_here, source, *_within(node.cluster), _DROP
     else:
-        yield nf.input_link(), nf.equal(_exactly(UPLINK)), nf.source(), *_within(around.own), _DROP
+        yield nf.input_link(), nf.equal(_exactly(UPLINK)), source, *_within(node.own), _DROP
     yield *not_from_pods, _ACCEPT
-    yield nf.input_link(8), nf.source(12), nf.lookup(LINKS.name, 8), _ACCEPT
+    yield nf.input_link(8), nf.source(12, family), nf.lookup(_LINKS[family].name, 8), _ACCEPT
     yield (_DROP,)
 
 
-def _to_the_world(around: Surroundings) -> Sequence[bytes]:
+def _to_the_world(around: Surroundings, node: NodeRange) -> Sequence[bytes]:
+    family = node.family
     return (
-        nf.of_family(IPV4),
-        nf.source(), *_within(around.cluster),
-        nf.destination(), *_within(around.cluster, inverted=True),
+        nf.of_family(family),
+        nf.source(family=family), *_within(node.cluster),
+        nf.destination(family=family), *_within(node.cluster, inverted=True),
         nf.output_link(), nf.equal(around.links.encode(), inverted=True),
         nf.address_type(of_source=True), nf.equal(struct.pack("=I", nf.LOCAL), inverted=True),
         nf.masquerade(),

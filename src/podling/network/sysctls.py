@@ -35,7 +35,8 @@ def change(run_root: Path, name: str, value: str) -> None:
 def put_back(run_root: Path) -> None:
     """Set what was changed to what was found first; the caller holds the lock and knows that nobody is left."""
     for name, value in _read(run_root).items():
-        namespaces.write_sysctl(name, value)
+        if namespaces.read_sysctl(name) is not None:  # none: of a link that is gone
+            namespaces.write_sysctl(name, value)
     (run_root / _NAME).unlink(missing_ok=True)
 
 

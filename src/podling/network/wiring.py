@@ -6,24 +6,35 @@ again everything here mends what is missing and changes nothing else; a link is 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from podling.linux import namespaces
+from podling.linux.families import family_of
 from podling.linux.netlink import Netlink
 from podling.network.links import EVERYTHING, GATEWAY, UPLINK, mac
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from podling.lifecycle.traffic import Traffic
     from podling.linux.families import Address
 
 
-def ensure_veth(netlink: Netlink, link: str, netns: str, mtu: int, configure: Callable[[], bool]) -> int:
+def set_ipv6(link: str, *, on: bool) -> None:
+    """Have a link take IPv6 or none of it; it has no address of its own choosing and believes no router."""
+    wanted = {"addr_gen_mode": "1", "accept_ra": "0", "disable_ipv6": "0"} if on else {"disable_ipv6": "1"}
+    for setting, value in wanted.items():
+        name = f"net/ipv6/conf/{link}/{setting}"
+        if namespaces.read_sysctl(name) not in (None, value):  # none: a kernel without IPv6
+            namespaces.write_sysctl(name, value)
+
+
+def ensure_veth(
+    netlink: Netlink, link: str, netns: str, mtu: int, configure: Callable[[], bool], *, ipv6: bool = False
+) -> int:
     """Return the index of `link`, whose other end is in the namespace pinned at `netns`; it is up.
 
     `configure` is called in there: it sets the other end up, or says that there is none.
@@ -37,6 +48,8 @@ def ensure_veth(netlink: Netlink, link: str, netns: str, mtu: int, configure: Ca
         netlink.delete_link(link)
         index = 0
     if index:
+        if ipv6:  # an older Podling, or one that was told to have none, made it
+            set_ipv6(link, on=True)
         netlink.set_up(index)
         return index
     descriptor = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
@@ -46,8 +59,7 @@ def ensure_veth(netlink: Netlink, link: str, netns: str, mtu: int, configure: Ca
         os.close(descriptor)
     try:
         index = socket.if_nametoindex(link)
-        with contextlib.suppress(ValueError):  # a kernel without IPv6
-            namespaces.write_sysctl(f"net/ipv6/conf/{link}/disable_ipv6", "1")
+        set_ipv6(link, on=ipv6)
         netlink.set_up(index)
         namespaces.inside(netns, configure)
     except BaseException:
@@ -56,25 +68,33 @@ def ensure_veth(netlink: Netlink, link: str, netns: str, mtu: int, configure: Ca
     return index
 
 
-def wire_pod(link: str, netns: str, address: Address, node: Address, mtu: int, traffic: Traffic) -> None:
-    """Wire the Pod whose network namespace is pinned at `netns`; `node` is the node's own address."""
+def wire_pod(
+    link: str, netns: str, addresses: Sequence[Address], node: Sequence[Address], mtu: int, traffic: Traffic
+) -> None:
+    """Wire the Pod whose network namespace is pinned at `netns`; `node` has the node's own address of each family."""
+    ipv6 = any(address.version == 6 for address in addresses)
 
     def inside() -> bool:
         with Netlink() as pod:
             found = next((item for item in pod.links() if item.name == UPLINK), None)
             if found is None:
                 return False
+            if ipv6:
+                set_ipv6(UPLINK, on=True)
             pod.set_up(found.index)
-            pod.add_address(found.index, address)
-            pod.add_neighbour(found.index, GATEWAY, mac(link, 0))
-            pod.add_route(EVERYTHING, interface=found.index, gateway=GATEWAY)
+            for address in addresses:
+                family = family_of(address)
+                pod.add_address(found.index, address)
+                pod.add_neighbour(found.index, GATEWAY[family], mac(link, 0))
+                pod.add_route(EVERYTHING[family], interface=found.index, gateway=GATEWAY[family])
             if traffic.egress is not None:
                 pod.shape(found.index, traffic.egress)
             return True
 
     with Netlink() as netlink:
-        index = ensure_veth(netlink, link, netns, mtu, inside)
+        index = ensure_veth(netlink, link, netns, mtu, inside, ipv6=ipv6)
         if traffic.ingress is not None:
             netlink.shape(index, traffic.ingress)
-        netlink.add_neighbour(index, address, mac(link, 1))
-        netlink.add_route(ip_network((address, 32)), interface=index, source=node)
+        for address, own in zip(addresses, node, strict=True):
+            netlink.add_neighbour(index, address, mac(link, 1))
+            netlink.add_route(ip_network(address), interface=index, source=own)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 
 import pytest
 
+from podling.linux.families import FAMILIES
 from podling.network import service_ranges
-from podling.network.service_ranges import ServiceRanges, ServicesHeld, reserve, reserved
+from podling.network.service_ranges import FamilyRanges, ServiceRanges, ServicesHeld, reserve, reserved
 
 
 @pytest.fixture
@@ -30,6 +31,24 @@ def test_each_instance_gets_ranges_of_its_own_and_keeps_them(machine: Path) -> N
     assert reserved(run, but="one") == [*second.networks]
 
 
+def test_a_cluster_of_both_families_has_ranges_of_both(machine: Path) -> None:
+    """Chosen when it gets the second, kept while it goes without, and reserved from others while it has it."""
+    run = machine / "run"
+    alone = reserve(machine / "one", run / "one")
+    both = reserve(machine / "one", run / "one", families=FAMILIES)
+    assert [each.services for each in both.of_families] == [alone.services, "fd00:10:96::/112"]
+    assert [each.balancers for each in both.of_families] == [alone.balancers, "fd00:10:97::/120"]
+    other = reserve(machine / "two", run / "two", families=FAMILIES)
+    assert other.further == FamilyRanges("fd00:10:98::/112", "fd00:10:99::/120")
+    chosen = ip_network("fd77::/120")
+    assert reserve(machine / "one", run / "one") == alone
+    assert reserved(run, but="two") == list(alone.networks)
+    again = reserve(machine / "one", run / "one", [chosen], FAMILIES)
+    assert again.further == FamilyRanges("fd00:10:96::/112", "fd77::/120")
+    with pytest.raises(ServicesHeld, match="fd00:10:96::/64, wanted for load balancers, overlaps"):
+        reserve(machine / "one", run / "one", [ip_network("fd00:10:96::/64")], FAMILIES)
+
+
 def test_a_range_that_was_lost_meanwhile_is_not_shared(machine: Path) -> None:
     """Down without a reservation, its range goes to another: it may not start on it again, since Services are stored."""
     run = machine / "run"
@@ -43,14 +62,14 @@ def test_a_range_that_was_lost_meanwhile_is_not_shared(machine: Path) -> None:
 def test_a_range_for_load_balancers_may_be_chosen(machine: Path) -> None:
     """At any start; one that the machine, another instance or the cluster's own Services have is refused by name."""
     run, own = machine / "run", IPv4Network("192.168.77.0/28")
-    assert reserve(machine / "one", run / "one", own).balancers == "192.168.77.0/28"
+    assert reserve(machine / "one", run / "one", [own]).balancers == "192.168.77.0/28"
     assert reserve(machine / "one", run / "one").balancers == "192.168.77.0/28"
     for taken, by in (("10.97.5.0/24", "10.97.0.0/16"), ("10.96.7.0/24", "10.96.0.0/16")):
         with pytest.raises(ServicesHeld, match=f"{taken}, wanted for load balancers, overlaps {by} of this machine"):
-            reserve(machine / "one", run / "one", IPv4Network(taken))
+            reserve(machine / "one", run / "one", [IPv4Network(taken)])
     with pytest.raises(ServicesHeld, match="192.168.77.0/28, wanted for load balancers"):
-        reserve(machine / "two", run / "two", own)
-    assert reserve(machine / "three", run / "three", IPv4Network("10.98.0.0/24")).services == "10.99.0.0/16"
+        reserve(machine / "two", run / "two", [own])
+    assert reserve(machine / "three", run / "three", [IPv4Network("10.98.0.0/24")]).services == "10.99.0.0/16"
 
 
 def test_a_reservation_that_was_half_written_holds_nothing(machine: Path) -> None:

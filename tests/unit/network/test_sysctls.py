@@ -21,7 +21,10 @@ def test_what_was_found_first_is_put_back(tmp_path: Path, monkeypatch: pytest.Mo
     sysctls.change(tmp_path, "net.a", "7")
     sysctls.change(tmp_path, "net.a", "9")
     assert machine == {"net.a": "9", "net.b": "1"}
+    sysctls.change(tmp_path, "net.b", "2")
+    del machine["net.b"]  # as a link's setting goes with the link
     sysctls.put_back(tmp_path)
-    assert machine == {"net.a": "0", "net.b": "1"}
+    assert machine == {"net.a": "0"}
+    machine["net.b"] = "1"
     sysctls.put_back(tmp_path)
     assert machine == {"net.a": "0", "net.b": "1"}
