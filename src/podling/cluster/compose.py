@@ -151,7 +151,8 @@ class Cluster:
         except ValueError as error:
             raise StartFailed(str(error), "see podling up --help") from error
         limits = EventLimits(seconds=options.event_ttl)
-        ranges = {"service_ranges": (self._real.services.services,)} if self._real is not None else {}
+        served = self._real.services.of_families if self._real is not None else ()
+        ranges = {"service_ranges": [each.services for each in served]} if served else {}
         plane = self._plane = ControlPlane(self._store, clock, self._chance, self._supervisor, limits, **ranges)
         if self._real is not None:
             plane.controller_settings = ControllerSettings(load_balancer_pool=self._real.services.balancers)
