@@ -70,10 +70,18 @@ class Party:
         rest = tuple(one for one in self.addresses if one != address)
         return replace(self, address=address, further=rest)
 
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """Of the families that it has addresses of."""
+        return tuple(dict.fromkeys(filter(None, map(family, self.addresses))))
+
+    def of(self, version: int) -> Party | None:
+        """Return the same party by its address of a family; `None` where it has none."""
+        return next((self.at(own) for own in self.addresses if family(own) == version), None)
+
     def facing(self, address: str) -> Party:
         """Return the same party by its address of the family of `address`; as it is, where it has none."""
-        wanted = family(address)
-        return next((self.at(own) for own in self.addresses if family(own) == wanted), self)
+        return self.of(family(address)) or self
 
     def number(self, protocol: str, name: str) -> int | None:
         """Return the number that this Pod's containers give a named port; the first one counts."""

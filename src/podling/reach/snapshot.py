@@ -7,10 +7,10 @@ that means nothing is an `Unknown`, whose message says what was looked for.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
 from podling.api.pods import is_terminal
+from podling.api.validation.addresses import canonical, parse
 from podling.reach.endpoints import SERVICE_NAME, addresses
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Snapshot:
         if not self._by_address:
             for pod in self.pods:
                 if not pod.spec.host_network and not is_terminal(pod):
-                    self._by_address.update(dict.fromkeys(addresses(pod), pod))
+                    self._by_address.update(dict.fromkeys(map(canonical, addresses(pod)), pod))
         return self._by_address.get(address)
 
     def stand_in_at(self, address: str) -> Party | None:
@@ -83,7 +83,7 @@ class Snapshot:
 
     def node_at(self, address: str) -> Node | None:
         for node in self.nodes:
-            if any(entry.address == address for entry in node.status.addresses):
+            if any(canonical(entry.address) == address for entry in node.status.addresses):
                 return node
         return None
 
@@ -111,10 +111,21 @@ class Snapshot:
 
 def faces(service: Service) -> Iterator[tuple[str, str]]:
     """Yield each address of a Service with what it is: cluster IP, external IP, load balancer."""
-    yield from ((address, "cluster IP") for address in service.spec.cluster_ips if address != "None")
-    yield from ((address, "external IP") for address in service.spec.external_ips)
+    yield from ((canonical(address), "cluster IP") for address in service.spec.cluster_ips if address != "None")
+    yield from ((canonical(address), "external IP") for address in service.spec.external_ips)
     if service.status.load_balancer is not None:
-        yield from ((entry.ip, "load balancer") for entry in service.status.load_balancer.ingress if entry.ip)
+        entries = (entry.ip for entry in service.status.load_balancer.ingress if entry.ip)
+        yield from ((canonical(address), "load balancer") for address in entries)
+
+
+def called_at(service: Service, *, is_outside: bool) -> list[tuple[str, str]]:
+    """Return the faces that are called where a Service is meant, as far as it has such.
+
+    Its name leads to its cluster addresses; from outside they mean nothing, and the others are called.
+    """
+    every = list(faces(service))
+    own = [(address, what) for address, what in every if (what != "cluster IP") == is_outside]
+    return own or every
 
 
 def parse_end(text: str, *, is_callee: bool) -> End:
@@ -122,12 +133,12 @@ def parse_end(text: str, *, is_callee: bool) -> End:
 
     `ValueError` says how it is to be written.
     """
-    text, port = _port(text) if is_callee else (text, "")
+    text, port = _port(text) if is_callee else (text.removeprefix("[").removesuffix("]"), "")
     kind, _, rest = text.partition("/")
     if text == "outside" and not is_callee:
         return End("outside")
-    if _is_address(text):
-        return End("address", text, "", port)
+    if parse(text) is not None:
+        return End("address", canonical(text), "", port)
     match kind:
         case "node" if rest and "/" not in rest:
             return End("node", rest, "", port)
@@ -158,11 +169,3 @@ def _port(text: str) -> tuple[str, str]:
         return text, ""
     head, _, port = text.partition(":")
     return head, port
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

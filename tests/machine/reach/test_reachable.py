@@ -59,7 +59,7 @@ def slice_(name: str, *endpoints: tuple[str, str, bool]) -> EndpointSlice:
         EndpointSlice,
         {
             "metadata": {"name": f"{name}-1", "namespace": "default", "labels": {"kubernetes.io/service-name": name}},
-            "addressType": "IPv4",
+            "addressType": "IPv6" if any(":" in address for address, _, _ in endpoints) else "IPv4",
             "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
             "endpoints": [
                 {"addresses": [address], "nodeName": node, "conditions": {"ready": ready}}
@@ -73,10 +73,9 @@ def policy(name: str, **spec: Any) -> NetworkPolicy:
     return from_tree(NetworkPolicy, {"metadata": {"name": name, "namespace": "default"}, "spec": spec})
 
 
-def node(name: str, address: str) -> Node:
-    return from_tree(
-        Node, {"metadata": {"name": name}, "status": {"addresses": [{"type": "InternalIP", "address": address}]}}
-    )
+def node(name: str, *addresses: str) -> Node:
+    entries = [{"type": "InternalIP", "address": address} for address in addresses]
+    return from_tree(Node, {"metadata": {"name": name}, "status": {"addresses": entries}})
 
 
 SHOP = {
