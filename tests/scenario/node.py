@@ -77,7 +77,7 @@ class OneNode:
         clock = self.clock
         self.supervisor = await Supervisor(clock, "node").__aenter__()
         chance = Chance(2)
-        self.runtime = SimRuntime(clock, chance, network="10.88.0.0/16", images=self.images, state=state)
+        self.runtime = SimRuntime(clock, chance, images=self.images, state=state)
         client = ApiClient(self.api.server.transport(NODE))
         recorder = EventRecorder(client, clock, "kubelet", "node")
         self.supervisor.component("events", recorder.run)

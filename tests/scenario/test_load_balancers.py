@@ -94,7 +94,7 @@ def test_an_exhausted_pool_says_so_and_goes_on(run):
     """Who came too late is given the next address that is free, whatever it is that frees it."""
 
     async def main():
-        settings = Settings(load_balancer_pool="10.97.0.0/30")
+        settings = Settings(load_balancer_pools=("10.97.0.0/30",))
         async with SimulatedCluster(nodes=0, controllers=settings) as cluster:
             await cluster.apply([service("a"), service("b"), service("c"), service("d")])
             await cluster.advance(0)
@@ -142,7 +142,7 @@ def test_addresses_outlive_their_controller_and_follow_the_pool(run):
                 [("10.97.0.2", "VIP")],
                 [("10.97.0.1", "VIP")],
             )
-            cluster._plane.controller_settings = Settings(load_balancer_pool="10.99.0.0/24")
+            cluster._plane.controller_settings = Settings(load_balancer_pools=("10.99.0.0/24",))
             await cluster.restart_controllers()
             await cluster.advance(1)
             assert sorted(addresses(cluster, "b") + addresses(cluster, "c")) == [
@@ -153,13 +153,66 @@ def test_addresses_outlive_their_controller_and_follow_the_pool(run):
     run(main())
 
 
+def test_a_service_has_an_address_of_each_of_its_families(run):
+    """It comes to a second with its policy, keeps the first, and gives the second to whoever waits for one."""
+
+    async def main():
+        settings = Settings(load_balancer_pools=("10.97.0.0/24", "fd00:10:97::1/128"))
+        async with SimulatedCluster(nodes=0, controllers=settings, families=("IPv4", "IPv6")) as cluster:
+            await cluster.apply([service("a"), service("b", ipFamilyPolicy="PreferDualStack", ipFamilies=["IPv6"])])
+            await cluster.advance(0)
+            assert addresses(cluster, "a") == [("10.97.0.1", "VIP")]
+            assert addresses(cluster, "b") == [("fd00:10:97::1", "VIP"), ("10.97.0.2", "VIP")]
+            await cluster.client.patch(
+                SERVICES, "a", {"spec": {"ipFamilyPolicy": "RequireDualStack"}}, namespace="default"
+            )
+            await cluster.advance(1)
+            assert addresses(cluster, "a") == [("10.97.0.1", "VIP")]
+            assert told(cluster, "a")[-1][1].endswith("no address is free in the pool fd00:10:97::1/128")
+            single = {"spec": {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6"]}}
+            await cluster.client.patch(SERVICES, "b", single, namespace="default")
+            await cluster.advance(1)
+            assert addresses(cluster, "b") == [("fd00:10:97::1", "VIP")]
+            await cluster.client.delete(SERVICES, "b", "default")
+            await cluster.advance(1)
+            assert addresses(cluster, "a") == [("10.97.0.1", "VIP"), ("fd00:10:97::1", "VIP")]
+            await cluster.client.patch(SERVICES, "a", {"spec": {"ipFamilyPolicy": "SingleStack"}}, namespace="default")
+            await cluster.advance(1)
+            assert addresses(cluster, "a") == [("10.97.0.1", "VIP")]
+            assert cluster.failures == 0
+
+    run(main())
+
+
+def test_a_wanted_address_is_of_its_own_family(run):
+    """The other family's is drawn; an address of a family that the Service has not is refused."""
+
+    async def main():
+        async with SimulatedCluster(nodes=0, families=("IPv4", "IPv6")) as cluster:
+            both = {"ipFamilyPolicy": "RequireDualStack"}
+            await cluster.apply(
+                [
+                    service("a", loadBalancerIP="fd00:10:97::9", **both),
+                    service("b", loadBalancerIP="10.97.0.9", **both),
+                    service("c", loadBalancerIP="fd00:10:97::10"),
+                ]
+            )
+            await cluster.advance(0)
+            assert addresses(cluster, "a") == [("10.97.0.1", "VIP"), ("fd00:10:97::9", "VIP")]
+            assert addresses(cluster, "b") == [("10.97.0.9", "VIP"), ("fd00:10:97::1", "VIP")]
+            assert addresses(cluster, "c") == []
+            assert told(cluster, "c")[-1][1].endswith("loadBalancerIP fd00:10:97::10 is not in the pool 10.97.0.0/24")
+
+    run(main())
+
+
 @pytest.mark.parametrize("seed", range(1, 31 if os.environ.get("PODLING_PROVE") else 3))
 def test_no_address_is_given_twice_nor_lost(run, seed):
     """Through lost events, conflicts, refusals, haste and killed controllers: whoever waits has the next that is free."""
 
     async def main():
         faults = Faults(lost_events=0.03, broken_watches=0.02, conflicts=0.1, refusals=0.05)
-        settings = Settings(load_balancer_pool="10.97.0.0/29")
+        settings = Settings(load_balancer_pools=("10.97.0.0/29",))
         chance = Chance(seed)
         async with SimulatedCluster(nodes=0, seed=seed, faults=faults, controllers=settings) as cluster:
             for number in range(60):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from podling.api import resources as r
 from podling.api.errors import StatusError
+from podling.api.validation.addresses import family_name
 from podling.apiserver.paths import Target
 from podling.apiserver.record import User
 from podling.apiserver.verbs import creating, updating, writing
@@ -137,9 +138,9 @@ async def _publish(
     metadata = {"name": name, "namespace": namespace}
     await _write(registry, r.ENDPOINTS, {"metadata": {**metadata, "labels": mirrored}, "subsets": subsets})
     labels = {"kubernetes.io/service-name": name}
-    primary = _family(addresses[0])
+    primary = family_name(addresses[0])
     for family in ("IPv4", "IPv6"):
-        own = [address for address in addresses if _family(address) == family]
+        own = [address for address in addresses if family_name(address) == family]
         called = name if family == primary else f"{name}-{family.lower()}"
         if not own and registry.find(r.ENDPOINT_SLICES, namespace, called) is None:
             continue
@@ -153,10 +154,6 @@ async def _publish(
                 "ports": ports,
             },
         )
-
-
-def _family(address: str) -> str:
-    return "IPv6" if ":" in address else "IPv4"
 
 
 async def _write(registry: Registry, resource: Resource[Any], tree: dict[str, Any]) -> None:

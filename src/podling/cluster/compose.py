@@ -155,9 +155,12 @@ class Cluster:
         ranges = {"service_ranges": [each.services for each in served]} if served else {}
         plane = self._plane = ControlPlane(self._store, clock, self._chance, self._supervisor, limits, **ranges)
         if self._real is not None:
-            plane.controller_settings = ControllerSettings(load_balancer_pool=self._real.services.balancers)
+            plane.controller_settings = ControllerSettings(
+                load_balancer_pools=tuple(each.balancers for each in served)
+            )
         elif options.load_balancer_ranges:
-            plane.controller_settings = ControllerSettings(load_balancer_pool=str(options.load_balancer_ranges[0]))
+            given = tuple(map(str, options.load_balancer_ranges))
+            plane.controller_settings = ControllerSettings(load_balancer_pools=given)
         identity = Identity(self._data.path / "pki", clock, self._chance, plane.server)
         identity.ensure((socket.gethostname(), plane.server.addresses.first, *addresses))
         await plane.start()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from podling.cluster import simulated_addresses
 from podling.cluster.control_plane import node_user
 from podling.kubelet.kubelet import Kubelet
 from podling.kubelet.machine import Machine
@@ -131,19 +132,21 @@ def make_simulated(
     settings: Settings | None = None,
     images: Mapping[str, ImageScript] | None = None,
     runtime: SimRuntime | None = None,
+    families: Sequence[str] = (simulated_addresses.IPV4,),
 ) -> tuple[Kubelet, SimRuntime]:
-    """Return a simulated node's kubelet and runtime; `number` (from 0) gives it its name and its address range.
+    """Return a simulated node's kubelet and runtime; `number` (from 0) gives it its name and its addresses.
 
     A `runtime` that is given is taken over, as by a kubelet that comes back; else one is made that knows `images`.
     """
     from podling.runtime.sim.runtime import SimRuntime
 
     if runtime is None:
-        runtime = SimRuntime(clock, chance, network=f"10.{128 + number // 256}.{number % 256}.0/24", images=images)
+        runtime = SimRuntime(clock, chance, networks=simulated_addresses.pods(number, families), images=images)
     settings = settings or Settings()
     given = replace(
         settings,
-        addresses=(f"192.168.{number // 250}.{number % 250 + 1}",),
+        addresses=simulated_addresses.node(number, families),
+        pod_cidrs=simulated_addresses.pods(number, families),
         capacity={**SIMULATED_CAPACITY, **settings.capacity},
     )
     machine = Machine(capacity=given.capacity)

@@ -14,6 +14,7 @@ from podling.aio.workqueue import WorkQueue
 from podling.api.errors import StatusError
 from podling.api.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES
 from podling.api.types.discovery_v1 import Endpoint, EndpointConditions, EndpointPort
+from podling.api.validation.addresses import family_name, parse
 from podling.client.cache import key_of, split_key
 from podling.controllers.endpoint_slice_plan import MANAGED_BY, SlicesPlan, new_slice, owner_uid
 from podling.controllers.endpoint_slices import service_of, write
@@ -67,13 +68,13 @@ def plan(
     for subset in endpoints.subsets:
         taken = 0
         for address, ready in _addresses(subset):
-            if not _is_address(address.ip):
+            if parse(address.ip) is None:
                 invalid += 1
             elif taken >= most:
                 skipped += 1
             else:
                 taken += 1
-                ports = PortSet("IPv6" if ":" in address.ip else "IPv4", _ports(subset))
+                ports = PortSet(family_name(address.ip), _ports(subset))
                 wanted.setdefault(ports, {}).setdefault(address.ip, _endpoint(address, ready))
     owned = [held for held in existing if owner_uid(held) == endpoints.metadata.uid]
     strangers = [held for held in existing if owner_uid(held) != endpoints.metadata.uid]
@@ -98,16 +99,6 @@ def plan(
 def _addresses(subset: EndpointSubset) -> Iterable[tuple[EndpointAddress, bool]]:
     yield from ((address, True) for address in subset.addresses)
     yield from ((address, False) for address in subset.not_ready_addresses)
-
-
-def _is_address(text: str) -> bool:
-    from ipaddress import ip_address
-
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _ports(subset: EndpointSubset) -> tuple[EndpointPort, ...]:

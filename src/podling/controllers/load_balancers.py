@@ -1,8 +1,9 @@
-"""Gives Services of type LoadBalancer an address out of a pool of this machine, so that none is pending for ever.
+"""Gives Services of type LoadBalancer addresses out of pools of this machine, so that none is pending for ever.
 
-Level: the Services as they are seen; who holds which address stands in their status alone. The addresses are answered
-for by the nodes' proxies, so there is no balancer besides them: the mode is VIP. Upstream's finalizer is upheld: a
-Service goes when its address has been taken from it. Services of another class than Podling's are left to others.
+Level: the Services as they are seen; who holds which address stands in their status alone. A Service has one of each
+of its address families. They are answered for by the nodes' proxies, so there is no balancer besides them: the mode is
+VIP. Upstream's finalizer is upheld: a Service goes when its addresses have been taken from it. Services of another
+class than Podling's are left to others.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ import msgspec
 from podling.aio.workqueue import WorkQueue
 from podling.api.errors import StatusError
 from podling.api.resources import SERVICES
+from podling.api.validation.addresses import parse
 from podling.client.cache import key_of, split_key
 from podling.controllers.written import Written
+from podling.reach.endpoints import families
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from ipaddress import IPv4Network, IPv6Network
+    from collections.abc import Mapping, Sequence
 
     from podling.api.encoded import Encoded
     from podling.api.types.core_v1 import Service
+    from podling.api.validation.addresses import Address, Network
     from podling.client.informer import Informer
     from podling.controllers.context import Context
 
@@ -60,43 +63,65 @@ def held(service: Service) -> tuple[str, ...]:
     return tuple(each.ip for each in (balancer.ingress if balancer is not None else ()) if each.ip)
 
 
-def plan(service: Service, taken: Mapping[str, str], pool: IPv4Network | IPv6Network) -> BalancerPlan:
+def plan(service: Service, taken: Mapping[str, str], pools: Sequence[Network]) -> BalancerPlan:
     """Plan for one Service; `taken` are addresses with the key of who holds them. Refusals are `NoAddress`.
 
-    An address once given stays, while the pool has it and the Service asks for no other.
+    It has one address of each of its families that there is a pool for, in their order. An address once given stays,
+    while the pool has it and the Service asks for no other.
     """
     meta = service.metadata
     guarded = FINALIZER in meta.finalizers
+    now = held(service)
     if not is_ours(service):
         if not guarded:
             return BalancerPlan()
         left = tuple(each for each in meta.finalizers if each != FINALIZER)
-        return BalancerPlan(left, () if held(service) else None)
+        return BalancerPlan(left, () if now else None)
     finalizers = None if guarded else (*meta.finalizers, FINALIZER)
     key = f"{meta.namespace}/{meta.name}"
-    wanted, now = service.spec.load_balancer_ip, held(service)
-    kept = len(now) == 1 and taken.get(now[0], key) == key and ip_address(now[0]) in pool
-    if kept and (not wanted or ip_address(wanted) == ip_address(now[0])):
-        return BalancerPlan(finalizers)
-    return BalancerPlan(finalizers, (_address(key, wanted, taken, pool),))
+    names = families(service)
+    own = [pool for name in names for pool in pools if name == f"IPv{pool.version}"]
+    if not own:
+        raise NoAddress(f"there is no pool of {' or '.join(names)} addresses")
+    wanted = _wanted(service, own)
+    mine = [ip_address(each) for each in now if taken.get(each, key) == key]
+    given = []
+    for pool in own:
+        asked = wanted if wanted is not None and wanted.version == pool.version else None
+        kept = next((each for each in mine if each in pool and asked in (None, each)), None)
+        given.append(str(kept if kept is not None else _address(key, asked, taken, pool)))
+    return BalancerPlan(finalizers, None if tuple(given) == now else tuple(given))
 
 
-def _address(key: str, wanted: str, taken: Mapping[str, str], pool: IPv4Network | IPv6Network) -> str:
-    if not wanted:
-        free = next((str(each) for each in pool.hosts() if str(each) not in taken), None)
+def _wanted(service: Service, pools: Sequence[Network]) -> Address | None:
+    """Return the address that a Service asks for, which must be of one of its pools."""
+    text = service.spec.load_balancer_ip
+    if not text:
+        return None
+    address = parse(text)
+    if address is None:
+        raise NoAddress(f"loadBalancerIP {text} is no IP address")
+    if not any(_gives(pool, address) for pool in pools):
+        raise NoAddress(f"loadBalancerIP {text} is not in the pool {' or '.join(map(str, pools))}")
+    return address
+
+
+def _gives(pool: Network, address: Address) -> bool:
+    """Whether a pool gives an address away, as `hosts` has it: not its own, nor the one by which IPv4 calls all."""
+    ends = (pool.network_address,) if pool.version == 6 else (pool.network_address, pool.broadcast_address)
+    return address in pool and (pool.num_addresses <= 2 or address not in ends)
+
+
+def _address(key: str, wanted: Address | None, taken: Mapping[str, str], pool: Network) -> Address:
+    if wanted is None:
+        free = next((each for each in pool.hosts() if str(each) not in taken), None)
         if free is None:
             raise NoAddress(f"no address is free in the pool {pool}")
         return free
-    try:
-        address = ip_address(wanted)
-    except ValueError:
-        raise NoAddress(f"loadBalancerIP {wanted} is no IP address") from None
-    if address not in pool or address in (pool.network_address, pool.broadcast_address):
-        raise NoAddress(f"loadBalancerIP {wanted} is not in the pool {pool}")
-    holder = taken.get(str(address), key)
+    holder = taken.get(str(wanted), key)
     if holder != key:
         raise NoAddress(f"loadBalancerIP {wanted} is held by the Service {holder}")
-    return str(address)
+    return wanted
 
 
 class LoadBalancers:
@@ -107,7 +132,7 @@ class LoadBalancers:
     def __init__(self, context: Context) -> None:
         self._client = context.client
         self._supervisor = context.supervisor
-        self._pool = ip_network(context.settings.load_balancer_pool)
+        self._pools = [ip_network(each) for each in context.settings.load_balancer_pools]
         self._services: Informer[Service] = context.informers.of(SERVICES)
         self._services.add_index("balanced", self._holdings)
         self._written = Written(self._services)
@@ -120,15 +145,12 @@ class LoadBalancers:
         self._supervisor.workers("load-balancers", self._queue, self._sync)
 
     def _holdings(self, seen: Encoded) -> tuple[str, ...]:
-        if b'"ingress"' not in seen.raw:
-            return ()
-        return (_ALL,) if held(self._services.view(seen)) else ()
+        return (_ALL,) if self._held(seen) else ()
 
     def _on_service(self, old: Encoded | None, new: Encoded | None) -> None:
         echo = self._written.echoed(old, new)
-        if old is not None and b'"ingress"' in old.raw and (new is None or b'"ingress"' not in new.raw):
-            for key in self._waiting:  # an address may be free
-                self._queue.add(key)
+        if self._waiting and old is not None and set(self._held(old)) - set(self._held(new)):
+            self._wake()
         if new is None:
             if old is not None:
                 self._waiting.pop(key_of(old), None)
@@ -143,7 +165,7 @@ class LoadBalancers:
         if service is None:
             return
         try:
-            todo = plan(service, self._taken(), self._pool)
+            todo = plan(service, self._taken(), self._pools)
         except NoAddress as why:
             if self._waiting.get(key) != str(why):
                 said = f"Error syncing load balancer: failed to ensure load balancer: {why}"
@@ -165,9 +187,16 @@ class LoadBalancers:
             raise
         self._written.put(key, made)
         self._recorder.event(service, "Normal", *_DONE[ours])
-        if not ours:
-            for waiting in self._waiting:
-                self._queue.add(waiting)
+        if todo.addresses is not None and set(held(service)) - set(todo.addresses):
+            self._wake()
+
+    def _held(self, seen: Encoded | None) -> tuple[str, ...]:
+        return held(self._services.view(seen)) if seen is not None and b'"ingress"' in seen.raw else ()
+
+    def _wake(self) -> None:
+        """Let those try again who had none: an address is free."""
+        for key in self._waiting:
+            self._queue.add(key)
 
     def _taken(self) -> Mapping[str, str]:
         seen = [self._services.view(each) for each in self._services.indexed("balanced", _ALL)]

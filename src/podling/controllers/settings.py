@@ -27,5 +27,5 @@ class Settings:
     """How many endpoints an EndpointSlice holds at most."""
     mirroring_max_endpoints_per_subset: int = 1000
     """How many addresses of one subset of hand-written Endpoints are mirrored into a slice."""
-    load_balancer_pool: str = "10.97.0.0/24"
-    """Where Services of type LoadBalancer have their addresses from."""
+    load_balancer_pools: tuple[str, ...] = ("10.97.0.0/24", "fd00:10:97::/120")
+    """Where Services of type LoadBalancer have their addresses from: one range, or one of each family."""

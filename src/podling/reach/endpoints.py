@@ -22,6 +22,7 @@ from podling.api.types.discovery_v1 import (
     ForNode,
     ForZone,
 )
+from podling.api.validation.addresses import family_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -70,7 +71,7 @@ def families(service: Service) -> Sequence[str]:
     """Return the address families that a Service is reached by."""
     if service.spec.ip_families:
         return service.spec.ip_families
-    return ("IPv6",) if ":" in service.spec.cluster_ip else ("IPv4",)
+    return (family_name(service.spec.cluster_ip),)
 
 
 def is_ready(pod: Pod) -> bool:
@@ -138,7 +139,7 @@ def reference(pod: Pod) -> ObjectReference:
 
 def endpoint(pod: Pod, service: Service, node: Node | None, family: str) -> Endpoint | None:
     """Return a Pod as an endpoint of one address family; `None` where it has no address of it."""
-    own = tuple(address for address in addresses(pod) if (":" in address) == (family == "IPv6"))
+    own = tuple(address for address in addresses(pod) if family_name(address) == family)
     if not own:
         return None
     zone = node.metadata.labels.get(ZONE) if node is not None else None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import structs
 
 from podling.api.types.core_v1 import EndpointAddress, EndpointPort, EndpointSubset
+from podling.api.validation.addresses import family_name
 from podling.reach import endpoints
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def find(service: Service, pods: Iterable[Pod]) -> tuple[EndpointSubset, ...]:
     for pod in pods:
         if not endpoints.is_member(pod, terminating=publish):
             continue
-        own = next((each for each in endpoints.addresses(pod) if (":" in each) == (family == "IPv6")), None)
+        own = next((each for each in endpoints.addresses(pod) if family_name(each) == family), None)
         if own is None:
             continue
         ports = tuple(

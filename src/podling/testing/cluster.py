@@ -21,6 +21,7 @@ from podling.apiserver.identity.tokens import TokenIssuer, TokenVerifier
 from podling.apiserver.verbs.selecting import scope_of
 from podling.client.client import ApiClient
 from podling.client.transport import Call
+from podling.cluster import simulated_addresses
 from podling.cluster.control_plane import ADMIN
 from podling.kubelet.settings import Settings
 from podling.store.memory import MemoryStore
@@ -66,6 +67,7 @@ class SimulatedCluster:
         faults: Faults | None = None,
         settings: Settings | None = None,
         controllers: ControllerSettings | None = None,
+        families: Sequence[str] = (simulated_addresses.IPV4,),
         start: float = 1_700_000_000.0,
         serve: bool = False,
         tls: bool = False,
@@ -73,6 +75,7 @@ class SimulatedCluster:
         """`images` says how images behave on every node; `settings` are the kubelets' (capacity, labels, taints).
 
         `controllers` are grace periods and thresholds of the controllers, upstream's unless given.
+        `families` are the address families of Pods, nodes and Services: IPv4, IPv6, or both, the primary one first.
         `start` is the wall time at the beginning. `serve` listens for HTTP on `url` for clients outside; time moves by
         command all the same. `tls` makes that HTTPS, without which kubectl sends no credentials; it costs certificates.
         """
@@ -89,8 +92,15 @@ class SimulatedCluster:
         self._chance = Chance(seed)
         self._key = SimulatedKey(self._chance)
         self._supervisor = Supervisor(self.clock, "simulation")
+        self._families = simulated_addresses.checked(families)
         self._plane = SimulatedPlane(
-            self.store, self.clock, self._chance, self._supervisor, self.faults, Chance(seed + 1)
+            self.store,
+            self.clock,
+            self._chance,
+            self._supervisor,
+            self.faults,
+            Chance(seed + 1),
+            simulated_addresses.services(self._families),
         )
         self._plane.controller_settings = controllers
         self._count = nodes
@@ -230,7 +240,9 @@ class SimulatedCluster:
         """Add a node, named by its number; it registers at once if the API server stands."""
         number = len(self.nodes)
         chance = Chance((self._seed << 16) + number)
-        node = SimulatedNode(number, self._plane, self.clock, chance, self._images, settings or self._settings)
+        node = SimulatedNode(
+            number, self._plane, self.clock, chance, self._images, settings or self._settings, self._families
+        )
         self.nodes[node.name] = node
         await node.start()
         return node

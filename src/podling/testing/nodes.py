@@ -12,7 +12,7 @@ from podling.aio.supervisor import Supervisor
 from podling.cluster.nodes import make_simulated
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from podling.aio.chance import Chance
     from podling.aio.clock import Clock
@@ -33,6 +33,7 @@ class SimulatedNode:
         chance: Chance,
         images: Mapping[str, ImageScript],
         settings: Settings,
+        families: Sequence[str],
     ) -> None:
         self.name = f"node-{number}"
         self._number = number
@@ -41,6 +42,7 @@ class SimulatedNode:
         self._chance = chance
         self._images = images
         self._settings = settings
+        self._families = families
         self._supervisor: Supervisor | None = None
         self._kubelet: Kubelet | None = None
         self._runtime: SimRuntime | None = None
@@ -82,6 +84,7 @@ class SimulatedNode:
             settings=self._settings,
             images=self._images,
             runtime=self._runtime,
+            families=self._families,
         )
         self._supervisor.job(f"start {self.name}", self._kubelet.start())
 

@@ -17,7 +17,7 @@ from podling.cluster.control_plane import ADMIN, ControlPlane
 from podling.testing.faults import FaultyTransport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from types import TracebackType
 
     from podling.aio.chance import Chance
@@ -34,10 +34,18 @@ class SimulatedPlane(ControlPlane):
     """A `ControlPlane` in three parts that end by themselves: server, controllers, scheduler."""
 
     def __init__(
-        self, store: Store, clock: Clock, chance: Chance, supervisor: Supervisor, faults: Faults, faulty: Chance
+        self,
+        store: Store,
+        clock: Clock,
+        chance: Chance,
+        supervisor: Supervisor,
+        faults: Faults,
+        faulty: Chance,
+        service_ranges: Sequence[str],
     ) -> None:
         """`faulty` is the chance that faults are drawn from: so they do not move what the cluster itself draws."""
-        super().__init__(store, clock, chance, supervisor)
+        super().__init__(store, clock, chance, supervisor, service_ranges=service_ranges)
+        self._service_ranges = service_ranges
         self._store = store
         self._faults = faults
         self._faulty = faulty
@@ -72,7 +80,7 @@ class SimulatedPlane(ControlPlane):
             cut.now()
         await self.server.close()
         await self.end("server")
-        self.server = ApiServer(self._store, self._clock, self._chance)
+        self.server = ApiServer(self._store, self._clock, self._chance, service_cidrs=self._service_ranges)
 
     async def start_part(self, name: str) -> None:
         """Start the `controllers` or the `scheduler`."""

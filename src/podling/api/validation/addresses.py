@@ -61,6 +61,11 @@ def family(text: str) -> int:
     return address.version if address is not None else 0
 
 
+def family_name(address: str) -> str:
+    """Return Kubernetes's word for the family of what is known to be an address."""
+    return "IPv6" if ":" in address and family(address) == 6 else "IPv4"
+
+
 def dual_stack(texts: tuple[str, ...]) -> bool:
     """Whether addresses or ranges are of both families."""
     return {family(text.partition("/")[0]) for text in texts} >= {4, 6}

@@ -64,15 +64,18 @@ class SimRuntime:
         clock: Clock,
         chance: Chance,
         *,
-        network: str = "10.88.0.0/16",
+        networks: Sequence[str] = ("10.88.0.0/16",),
         images: Mapping[str, ImageScript] | None = None,
         state: SimState | None = None,
         write_logs: bool = False,
     ) -> None:
-        """`state` is taken over and goes on where it was; `write_logs` puts logs into the sandbox's folder."""
+        """`networks` is where sandboxes have their addresses: one range, or one of each family, the primary first.
+
+        `state` is taken over and goes on where it was; `write_logs` puts logs into the sandbox's folder.
+        """
         self._clock = clock
         self._chance = chance
-        self._network = ipaddress.IPv4Network(network)
+        self._networks = tuple(ipaddress.ip_network(each) for each in networks)
         self._state = state if state is not None else SimState()
         self._write_logs = write_logs
         self._images = SimImages(self._state, clock, images or {})
@@ -121,7 +124,7 @@ class SimRuntime:
         await self._fault("run_sandbox")
         scripts_of(config.annotations)
         sandbox_id = SandboxId(self._chance.hex(64))
-        addresses = () if config.host_network else (self._state.take_address(sandbox_id, self._network),)
+        addresses = () if config.host_network else self._state.take_addresses(sandbox_id, self._networks)
         sandbox = Sandbox(
             sandbox_id,
             config.uid,

@@ -13,10 +13,13 @@ from podling.lifecycle.container import CONTAINER, Event, Stage
 from podling.runtime.protocol import RuntimeFailure
 
 if TYPE_CHECKING:
-    import ipaddress
+    from collections.abc import Sequence
+    from ipaddress import IPv4Network, IPv6Network
 
     from podling.runtime.protocol import Container, Image, Sandbox, SandboxConfig
     from podling.runtime.sim.script import Run
+
+    Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,8 @@ class SimState:
     """By normalised reference."""
     pulls: dict[str, int] = field(default_factory=dict)
     """How often each reference was asked for."""
-    addresses: dict[str, str] = field(default_factory=dict)
-    """By sandbox."""
+    addresses: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By sandbox, the primary family's first."""
     next_address: int = 2
 
     def copy(self) -> SimState:
@@ -71,15 +74,15 @@ class SimState:
             self.next_address,
         )
 
-    def take_address(self, sandbox: str, network: ipaddress.IPv4Network) -> str:
-        """Give a sandbox the next free address of `network`; after the last comes the first again."""
-        held = frozenset(self.addresses.values())
-        size = network.num_addresses
+    def take_addresses(self, sandbox: str, networks: Sequence[Network]) -> tuple[str, ...]:
+        """Give a sandbox the next free place, the same in each of the `networks`; after the last comes the first."""
+        held = frozenset(each[0] for each in self.addresses.values())
+        size = min(network.num_addresses for network in networks)
         for _ in range(size):
             offset = self.next_address
             self.next_address = offset + 1 if offset + 2 < size else 2
-            address = str(network[offset])
-            if address not in held:
-                self.addresses[sandbox] = address
-                return address
-        raise RuntimeFailure("FailedCreatePodSandBox", f"every address of {network} is taken")
+            if str(networks[0][offset]) not in held:
+                self.addresses[sandbox] = tuple(str(network[offset]) for network in networks)
+                return self.addresses[sandbox]
+        every = " and ".join(map(str, networks))
+        raise RuntimeFailure("FailedCreatePodSandBox", f"every address of {every} is taken")

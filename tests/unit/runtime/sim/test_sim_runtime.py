@@ -202,7 +202,7 @@ def test_same_seed_same_world(run):
     """Two runtimes with one seed give the same ids and addresses."""
 
     async def world():
-        runtime = SimRuntime(VirtualClock(), Chance(3), network="10.9.0.0/24")
+        runtime = SimRuntime(VirtualClock(), Chance(3), networks=["10.9.0.0/24"])
         sandbox, container = await started(runtime)
         return sandbox, container
 
