@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -116,3 +117,21 @@ def test_keep_pods_leaves_them_running(tmp_path_factory: pytest.TempPathFactory)
         assert IMAGE not in cluster.podling("image", "list").stdout
     finally:
         cluster.podling("down", check=False)
+
+
+def test_a_simulated_cluster_of_two_families(simulated: RunningCluster) -> None:
+    """Nodes and Services have both where they are asked for; no kernel has to know IPv6 for that."""
+    simulated.up("--ip-family", "dual", "--load-balancer-range", "fd00:77::/120")
+    (node,) = simulated.get("nodes")["items"]
+    internal = [each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP"]
+    assert [":" in each for each in internal] == [":" in each for each in node["spec"]["podCIDRs"]] == [False, True]
+    spec = {"type": "LoadBalancer", "ipFamilyPolicy": "RequireDualStack", "ports": [{"port": 80}]}
+    made = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec}
+    simulated.kubectl("apply", "-f", "-", stdin=json.dumps(made))
+
+    def balanced() -> list[str]:
+        made = simulated.get("service", "web")
+        assert made["spec"]["ipFamilies"] == ["IPv4", "IPv6"]
+        return [each["ip"] for each in made["status"]["loadBalancer"].get("ingress", [])]
+
+    eventually(lambda: balanced() == ["10.97.0.1", "fd00:77::1"])

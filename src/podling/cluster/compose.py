@@ -20,6 +20,7 @@ from podling.aio.supervisor import Supervisor
 from podling.api.resources import NODES, SERVICE_ACCOUNTS
 from podling.apiserver.event_retention import EventLimits
 from podling.client.wait import exists, ready, wait_for
+from podling.cluster import simulated_addresses
 from podling.cluster.admin import Admin
 from podling.cluster.control_plane import ADMIN, ControlPlane, account_user
 from podling.cluster.failure import StartFailed
@@ -151,16 +152,11 @@ class Cluster:
         except ValueError as error:
             raise StartFailed(str(error), "see podling up --help") from error
         limits = EventLimits(seconds=options.event_ttl)
-        served = self._real.services.of_families if self._real is not None else ()
-        ranges = {"service_ranges": [each.services for each in served]} if served else {}
-        plane = self._plane = ControlPlane(self._store, clock, self._chance, self._supervisor, limits, **ranges)
-        if self._real is not None:
-            plane.controller_settings = ControllerSettings(
-                load_balancer_pools=tuple(each.balancers for each in served)
-            )
-        elif options.load_balancer_ranges:
-            given = tuple(map(str, options.load_balancer_ranges))
-            plane.controller_settings = ControllerSettings(load_balancer_pools=given)
+        services, balancers = self._service_ranges()
+        plane = self._plane = ControlPlane(
+            self._store, clock, self._chance, self._supervisor, limits, service_ranges=services
+        )
+        plane.controller_settings = ControllerSettings(load_balancer_pools=balancers)
         identity = Identity(self._data.path / "pki", clock, self._chance, plane.server)
         identity.ensure((socket.gethostname(), plane.server.addresses.first, *addresses))
         await plane.start()
@@ -180,6 +176,18 @@ class Cluster:
         self._admin = Admin(self.runtimes, self._facts, self._graph, questions)
         await self._admin.start(self._data.run / "admin.sock")
         identity.write_kubeconfig(self._data.kubeconfig, f"https://127.0.0.1:{self.port}")
+
+    def _service_ranges(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return where Services have their addresses, and where load balancers have theirs."""
+        if self._real is not None:
+            ranges = self._real.services.of_families
+            return tuple(each.services for each in ranges), tuple(each.balancers for each in ranges)
+        services = simulated_addresses.services(self._simulated_families())
+        return services, simulated_addresses.balancers(self._options.load_balancer_ranges)
+
+    def _simulated_families(self) -> tuple[str, ...]:
+        both = (simulated_addresses.IPV4, simulated_addresses.IPV6)
+        return both if self._options.ip_family == "dual" else both[:1]
 
     def _kind(self) -> str:
         return self._options.runtime or ("sim" if why_no_containers() else "oci")
@@ -250,6 +258,13 @@ class Cluster:
         name = self._options.node_name if number == 0 else ""
         return nodes.ComposedNode(
             *nodes.make_simulated(
-                number, plane, self._clock, self._chance, self._supervisor, name=name, settings=settings
+                number,
+                plane,
+                self._clock,
+                self._chance,
+                self._supervisor,
+                name=name,
+                settings=settings,
+                families=self._simulated_families(),
             )
         )

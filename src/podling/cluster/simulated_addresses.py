@@ -6,12 +6,16 @@ test shows looks alike. Pure.
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
 from podling.apiserver.server import SERVICE_RANGE
+from podling.controllers.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from podling.linux.families import Network
 
 IPV4: Final = "IPv4"
 IPV6: Final = "IPv6"
@@ -29,6 +33,13 @@ def checked(families: Sequence[str]) -> tuple[str, ...]:
 def services(families: Sequence[str]) -> tuple[str, ...]:
     """Return the ranges of cluster addresses."""
     return tuple(_SERVICES[family] for family in families)
+
+
+def balancers(wanted: Sequence[Network]) -> tuple[str, ...]:
+    """Return the ranges of load balancers: those that are wanted, else the usual one of a family."""
+    given = {network.version: str(network) for network in wanted}
+    usual = {ip_network(text).version: text for text in Settings().load_balancer_pools}
+    return tuple((usual | given).values())
 
 
 def node(number: int, families: Sequence[str]) -> tuple[str, ...]:
