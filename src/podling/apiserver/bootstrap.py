@@ -95,14 +95,15 @@ def kubernetes_service(address: str) -> list[tuple[Resource[Any], dict[str, Any]
     return [(r.SERVICES, {"metadata": {"name": "kubernetes", "namespace": "default", "labels": labels}, "spec": spec})]
 
 
-def dns_service(address: str) -> list[tuple[Resource[Any], dict[str, Any]]]:
+def dns_service(addresses: Sequence[str], *, is_dual: bool = False) -> list[tuple[Resource[Any], dict[str, Any]]]:
     """Return the Service at which Pods find the cluster's DNS; it has upstream's names, and no selector.
 
-    Without an `address` it is given one.
+    What it lacks of `addresses` it is given.
     """
     labels = {"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}
     spec = {
-        **({"clusterIP": address} if address else {}),
+        **({"clusterIP": addresses[0], "clusterIPs": list(addresses)} if addresses else {}),
+        **({"ipFamilyPolicy": "PreferDualStack"} if is_dual else {}),
         "ports": _DNS_PORTS,
         "type": "ClusterIP",
         "sessionAffinity": "None",

@@ -6,6 +6,8 @@ Owns their lives: `start` loads the cache and makes the bootstrap objects; `comp
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 from podling.api import resources as r
@@ -150,15 +152,17 @@ class ApiServer:
     async def publish_dns(self, addresses: Sequence[str]) -> Sequence[str]:
         """Let the `kube-dns` Service lead to the cluster's DNS at `addresses`; return the Service's own ones.
 
-        That is the tenth of the range, unless the Service had another already or somebody's has that one.
+        It has one of each family that the DNS has: the tenth of the range, unless it had others already or somebody
+        else's Service has that one.
         """
-        primary = self.addresses.ranges[0]
-        wanted = str(primary.network[_DNS_PLACE])
-        service = bootstrap.dns_service(wanted if primary.is_free(wanted) else "")
-        await bootstrap.ensure(self.registry, service)
+        spoken = {ip_address(address).version for address in addresses}
+        ranges = [held for held in self.addresses.ranges if held.network.version in spoken]
+        usual = [(held, str(held.network[_DNS_PLACE])) for held in ranges]
+        free = [address for held, address in takewhile(lambda pair: pair[0].is_free(pair[1]), usual)]
+        await bootstrap.ensure(self.registry, bootstrap.dns_service(free, is_dual=len(ranges) > 1))
         await bootstrap.publish_dns(self.registry, addresses)
-        held = self.registry.find(r.SERVICES, "kube-system", "kube-dns")
-        return held.view(r.SERVICES.type).spec.cluster_ips if held is not None else (wanted,)
+        made = self.registry.find(r.SERVICES, "kube-system", "kube-dns")
+        return made.view(r.SERVICES.type).spec.cluster_ips if made is not None else free
 
     def use_identity(self, authentication: Authentication, issuer: TokenIssuer | None = None) -> None:
         """Answer reviews by this authentication, and token requests by this issuer.

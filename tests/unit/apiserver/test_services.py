@@ -260,3 +260,30 @@ def test_the_dns_has_a_slice_for_each_family(run):
             assert await slices() == expected | {("kube-dns-ipv6", "IPv6"): []}
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    ("listens", "held", "expected"),
+    [
+        (["10.244.0.2", "fd00:10:244::2"], "", ("PreferDualStack", ["10.96.0.10", "fd00:10:96::a"])),
+        (["10.244.0.2", "fd00:10:244::2"], "fd00:10:96::a", ("PreferDualStack", ["10.96.0.10", "fd00:10:96::…"])),
+        (["10.244.0.2"], "", ("SingleStack", ["10.96.0.10"])),
+    ],
+)
+def test_the_dns_service_has_the_families_that_the_dns_has(run, listens, held, expected):
+    """The tenth of each range, as far as nobody holds it; told in the order in which Pods are to be told."""
+
+    async def main():
+        async with Served(service_cidrs=("10.96.0.0/16", "fd00:10:96::/112")) as api:
+            if held:
+                await api.post(PATH, body(clusterIP=held, ipFamilies=["IPv6"]))
+            told = list(await api.server.publish_dns(listens))
+            spec = (await api.get("/api/v1/namespaces/kube-system/services/kube-dns"))["spec"]
+            assert spec["clusterIPs"] == told
+            if held:
+                assert told[1].startswith("fd00:10:96::") and told[1] != held
+                told[1] = "fd00:10:96::…"
+            assert (spec["ipFamilyPolicy"], told) == expected
+            assert list(await api.server.publish_dns(listens)) == spec["clusterIPs"]
+
+    run(main())
