@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 import dns.exception
 import dns.message
@@ -19,6 +20,7 @@ import kubernetes
 import pytest
 from kubernetes.watch import Watch
 
+from tests.families import needs_ipv6
 from tests.running import IMAGE, RunningCluster, eventually, started
 
 pytestmark = pytest.mark.root
@@ -35,6 +37,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster
         create(running, service("web", selector={"app": "web-0"}, ports=ports))
         create(running, service("heads", clusterIP="None", selector={"heads": "yes"}, ports=ports))
         create(running, service("outside", type="ExternalName", externalName=f"web.{ZONE}"))
+        create(running, service("both", selector={"app": "web-0"}, ports=ports, ipFamilyPolicy="PreferDualStack"))
+        spec = {"clusterIP": "None", "ipFamilyPolicy": "PreferDualStack", "selector": {"heads": "yes"}}
+        create(running, service("twins", ports=ports, **spec))
         running.wait_ready("web-0", "client")
         yield running
 
@@ -54,16 +59,23 @@ def service(name: str, **spec: object) -> dict:
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
 
 
-def server(cluster: RunningCluster, known: dict[int, str] = {}) -> str:  # noqa: B006  # the address stays
-    if cluster.port not in known:
-        found = cluster.get("endpoints", "-n", "kube-system", "kube-dns")
-        known[cluster.port] = found["subsets"][0]["addresses"][0]["ip"]
-    return known[cluster.port]
+def server(
+    cluster: RunningCluster,
+    family: str = "IPv4",
+    known: dict[tuple[int, str], str] = {},  # noqa: B006  # the addresses stay
+) -> str:
+    if (cluster.port, family) not in known:
+        found = cluster.get("endpointslices", "-n", "kube-system", "-l", "kubernetes.io/service-name=kube-dns")
+        for each in found["items"]:
+            known[cluster.port, each["addressType"]] = each["endpoints"][0]["addresses"][0]
+    return known[cluster.port, family]
 
 
-def ask(cluster: RunningCluster, name: str, kind: str = "A", *, tcp: bool = False) -> list[str] | str:
+def ask(
+    cluster: RunningCluster, name: str, kind: str = "A", *, tcp: bool = False, family: str = "IPv4"
+) -> list[str] | str:
     query = dns.message.make_query(name, kind)
-    reply = (dns.query.tcp if tcp else dns.query.udp)(query, server(cluster), timeout=5)
+    reply = (dns.query.tcp if tcp else dns.query.udp)(query, server(cluster, family), timeout=5)
     if reply.rcode():
         return dns.rcode.to_text(reply.rcode())
     return sorted(str(item) for rrset in reply.answer for item in rrset)
@@ -99,6 +111,33 @@ def test_records_of_what_runs(cluster: RunningCluster) -> None:
     }
     for tcp in (False, True):
         assert {key: ask(cluster, *key, tcp=tcp) for key in expected} == expected
+
+
+@needs_ipv6
+@pytest.mark.parametrize("family", ["IPv4", "IPv6"])
+def test_records_of_both_families(cluster: RunningCluster, family: str) -> None:
+    """Whichever family the question comes by: addresses, targets, headless names, Pods, reverse names; UDP and TCP."""
+    four, six = (entry["ip"] for entry in cluster.get("pod", "web-0")["status"]["podIPs"])
+    front4, front6 = cluster.get("service", "both")["spec"]["clusterIPs"]
+    back = {address: ip_address(address).reverse_pointer for address in (front4, front6, six)}
+    unknown = ip_address(int(ip_address(six)) + 1000).reverse_pointer
+    expected = {
+        (f"both.{ZONE}", "A"): [front4],
+        (f"both.{ZONE}", "AAAA"): [front6],
+        (f"web.{ZONE}", "AAAA"): [],
+        (f"_http._tcp.both.{ZONE}", "SRV"): [f"0 100 80 both.{ZONE}."],
+        (f"twins.{ZONE}", "A"): [four],
+        (f"twins.{ZONE}", "AAAA"): [six],
+        (f"heads.{ZONE}", "AAAA"): [],
+        (f"{six.replace(':', '-')}.twins.{ZONE}", "AAAA"): [six],
+        (f"{six.replace(':', '-')}.default.pod.cluster.local", "AAAA"): [six],
+        (back[front4], "PTR"): [f"both.{ZONE}."],
+        (back[front6], "PTR"): [f"both.{ZONE}."],
+        (back[six], "PTR"): [f"{six.replace(':', '-')}.twins.{ZONE}."],
+        (unknown, "PTR"): "NXDOMAIN",
+    }
+    for tcp in (False, True):
+        assert {key: ask(cluster, *key, tcp=tcp, family=family) for key in expected} == expected
 
 
 def test_the_service_has_upstreams_name(cluster: RunningCluster) -> None:
