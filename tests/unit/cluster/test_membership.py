@@ -24,16 +24,17 @@ def test_a_node_with_another_range_is_replaced_by_one_like_it() -> None:
             spec = {"podCIDR": "10.244.0.0/16", "podCIDRs": ["10.244.0.0/16"], "unschedulable": True, "taints": [taint]}
             before = await api.post(NODES, {"metadata": meta, "spec": spec})
             client = ApiClient(api.door)
-            await readdress(client, "one", "10.244.0.0/16")
+            await readdress(client, "one", ("10.244.0.0/16",))
             assert (await api.get(f"{NODES}/one"))["metadata"]["uid"] == before["metadata"]["uid"]
-            await readdress(client, "one", "10.244.0.0/24")
+            ranges = ("10.244.0.0/24", "fd00:10:244::/64")
+            await readdress(client, "one", ranges)
             after = await api.get(f"{NODES}/one")
-            assert (after["spec"]["podCIDR"], after["spec"]["podCIDRs"]) == ("10.244.0.0/24", ["10.244.0.0/24"])
+            assert (after["spec"]["podCIDR"], after["spec"]["podCIDRs"]) == (ranges[0], [*ranges])
             assert after["spec"]["unschedulable"]
             assert taint in after["spec"]["taints"]
             assert after["metadata"]["labels"]["disk"] == "fast"
             assert after["metadata"]["annotations"]["note"] == "mine"
-            await readdress(client, "absent", "10.244.1.0/24")
+            await readdress(client, "absent", ("10.244.1.0/24",))
 
     asyncio.run(main())
 

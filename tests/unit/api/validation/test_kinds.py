@@ -115,6 +115,18 @@ REFUSED: list[tuple[Any, dict, list[str]]] = [
             'status.allocatable.example.com/gpu: Invalid value: "500m": must be an integer',
         ],
     ),
+    (resources.NODES, {"spec": {"podCIDRs": ["10.0.0.0/24", "fd00::/64"]}}, []),
+    (
+        resources.NODES,
+        {"spec": {"podCIDRs": ["10.0.0.0/24", "fd00::/64", "fd00::/64"]}},
+        [
+            (
+                'spec.podCIDRs: Invalid value: ["10.0.0.0/24","fd00::/64","fd00::/64"]: may specify no more than one CIDR '
+                "for each IP family"
+            ),
+            'spec.podCIDRs[2]: Duplicate value: "fd00::/64"',
+        ],
+    ),
     (
         resources.NODES,
         {"spec": {"podCIDRs": ["10.0.0.0/24", "10.0.1.0/24"]}},

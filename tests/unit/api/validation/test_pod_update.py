@@ -184,6 +184,7 @@ def test_what_ended_for_good_does_not_run_again() -> None:
                 )
             ],
         ),
+        ({"hostIP": "10.0.0.1", "hostIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]}, []),
         (
             {"hostIP": "10.0.0.1", "hostIPs": [{"ip": "x"}]},
             [
