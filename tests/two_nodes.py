@@ -12,12 +12,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from pathlib import Path
 
 from podling.cluster.data_dir import DataDir
 from podling.linux import namespaces
+from podling.linux.families import FAMILIES, IPV4, IPV6, Family, family_of, has_family
 from podling.linux.netlink import Netlink
+from podling.network.links import EVERYTHING
 from tests.running import IMAGE, RunningCluster
 
 TCP, UDP = "TCP", "UDP"
@@ -25,43 +27,65 @@ PORT, HOST_PORT = 8080, 18080
 _SOURCE_PORTS = itertools.cycle(range(20000, 30000))
 MAPPED_PORT = 12000 + os.getpid() % 8000
 """A port of nodes that leads to a Pod's."""
-_HERE = int(IPv4Address("198.18.0.0")) + os.getpid() % (1 << 14) * 4
-OUTSIDE_NETWORK = str(IPv4Network((_HERE, 30)))
-MACHINE_SIDE = str(IPv4Address(_HERE + 1))
-"""The machine's address on the way outside."""
-OUTSIDE = str(IPv4Address(_HERE + 2))
-"""The address of the machine outside; another in each process, for several run side by side."""
+FAMILIES_HERE = FAMILIES if has_family(IPV6) else (IPV4,)
+"""What the clusters of this machine have."""
+_HERE = {
+    IPV4: int(IPv4Address("198.18.0.0")) + os.getpid() % (1 << 14) * 4,
+    IPV6: int(IPv6Address("fd00:198:18::")) + os.getpid() % (1 << 14) * 4,
+}
+_PREFIX = {IPV4: 30, IPV6: 126}
+MACHINE_SIDES = {family: str(ip_address(here + 1)) for family, here in _HERE.items()}
+"""The machine's addresses on the way outside."""
+OUTSIDES = {family: str(ip_address(here + 2)) for family, here in _HERE.items()}
+"""The addresses of the machine outside; others in each process, for several run side by side."""
+OUTSIDE_NETWORK = str(IPv4Network((_HERE[IPV4], 30)))
+MACHINE_SIDE, OUTSIDE = MACHINE_SIDES[IPV4], OUTSIDES[IPV4]
 
 # What a server says to whoever asks: its name and whom it sees. It runs in a container, on the machine's Python.
 _SERVER = """
 import socket, threading
-name, address, port = {name!r}, {address!r}, {port}
-tcp = socket.socket(); tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); tcp.bind((address, port)); tcp.listen(64)
-udp = socket.socket(type=socket.SOCK_DGRAM); udp.bind((address, port))
-def datagrams():
+name, addresses, port = {name!r}, {addresses!r}, {port}
+def listen(address, kind):
+    opened = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+    if ":" in address:
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    opened.bind((address, port))
+    return opened
+def datagrams(udp):
     while True:
         _, peer = udp.recvfrom(100)
         udp.sendto(f"{{name}} {{peer[0]}}".encode(), peer)
-threading.Thread(target=datagrams, daemon=True).start()
-while True:
-    connection, peer = tcp.accept()
-    connection.sendall(f"{{name}} {{peer[0]}}".encode()); connection.close()
+def connections(tcp):
+    tcp.listen(64)
+    while True:
+        connection, peer = tcp.accept()
+        connection.sendall(f"{{name}} {{peer[0]}}".encode()); connection.close()
+for address in addresses:
+    threading.Thread(target=datagrams, args=[listen(address, socket.SOCK_DGRAM)]).start()
+    threading.Thread(target=connections, args=[listen(address, socket.SOCK_STREAM)]).start()
 """
+_ANYWHERE = ("0.0.0.0", "::")[: len(FAMILIES_HERE)]
 
 
 def server_pod(
-    name: str, node: str, *, host: str = "", labels: dict[str, str] | None = None, host_port: int = 0
+    name: str,
+    node: str,
+    *,
+    host: Sequence[str] = (),
+    labels: dict[str, str] | None = None,
+    host_port: int = 0,
 ) -> dict:
     """Return a Pod that answers on TCP and UDP, at `host_port` of its node too where that is given.
 
-    In the host's network, at the address `host`, where that is given.
+    In the host's network, at the addresses `host`, where those are given.
     """
     ports = [
         {"name": protocol.lower(), "protocol": protocol, "containerPort": PORT, "hostPort": host_port}
         for protocol in (TCP, UDP)
         if host_port
     ]
-    script = _SERVER.format(name=name, address=host, port=HOST_PORT if host else PORT)
+    script = _SERVER.format(name=name, addresses=host or _ANYWHERE, port=HOST_PORT if host else PORT)
     python = str(Path(sys.executable).resolve())
     return {
         "apiVersion": "v1",
@@ -80,7 +104,7 @@ def server_pod(
                     "volumeMounts": [{"name": "machine", "mountPath": "/machine", "readOnly": True}],
                     "ports": ports,
                     "readinessProbe": {
-                        "tcpSocket": {"port": HOST_PORT if host else PORT, **({"host": host} if host else {})},
+                        "tcpSocket": {"port": HOST_PORT if host else PORT, **({"host": host[0]} if host else {})},
                         "periodSeconds": 1,
                     },
                 }
@@ -119,12 +143,18 @@ class TwoNodes:
     """The network namespace of the machine outside."""
     nodes: list[str] = field(default_factory=list)
     node_addresses: list[str] = field(default_factory=list)
+    """Of the primary family."""
+    every_node_address: dict[Family, list[str]] = field(default_factory=dict)
 
     def learn(self) -> None:
         found = self.cluster.get("nodes")["items"]
         found.sort(key=lambda node: node["spec"]["podCIDR"])
         self.nodes = [node["metadata"]["name"] for node in found]
-        self.node_addresses = [node["status"]["addresses"][0]["address"] for node in found]
+        addresses = [
+            [each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP"] for node in found
+        ]
+        self.every_node_address = dict(zip(FAMILIES_HERE, map(list, zip(*addresses, strict=True)), strict=True))
+        self.node_addresses = self.every_node_address[IPV4]
 
     @property
     def data(self) -> DataDir:
@@ -135,8 +165,9 @@ class TwoNodes:
             "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
         )
 
-    def address(self, pod: str) -> str:
-        return self.cluster.get("pod", pod)["status"]["podIP"]
+    def address(self, pod: str, family: Family = IPV4) -> str:
+        told = self.cluster.get("pod", pod)["status"]["podIPs"]
+        return told[FAMILIES_HERE.index(family)]["ip"]
 
     def namespace(self, pod: str) -> str:
         """Return where a Pod's network namespace is pinned."""
@@ -148,8 +179,8 @@ class TwoNodes:
     def node_namespace(self, number: int) -> str:
         return str(self.data.pin(self.nodes[number]) / "net") if number else ""
 
-    def pod_caller(self, pod: str) -> Caller:
-        return Caller(pod, self.namespace(pod), (self.address(pod),))
+    def pod_caller(self, pod: str, family: Family = IPV4) -> Caller:
+        return Caller(pod, self.namespace(pod), (self.address(pod, family),))
 
 
 @contextmanager
@@ -163,15 +194,18 @@ def outside_machine(folder: Path) -> Iterator[str]:
         with Netlink() as netlink:
             index = socket.if_nametoindex("eth0")
             netlink.set_up(index)
-            netlink.add_address(index, IPv4Address(OUTSIDE), prefix=30)
-            netlink.add_route(IPv4Network("0.0.0.0/0"), interface=index, gateway=IPv4Address(MACHINE_SIDE))
+            for family in FAMILIES_HERE:
+                netlink.add_address(index, ip_address(OUTSIDES[family]), prefix=_PREFIX[family])
+                way_out = ip_address(MACHINE_SIDES[family])
+                netlink.add_route(EVERYTHING[family], interface=index, gateway=way_out)
 
     with Netlink() as netlink:
         with open(namespace) as file:  # noqa: PTH123
             netlink.create_veth(link, b"\2\0\0\0\0\1", "eth0", b"\2\0\0\0\0\2", mtu=1400, peer_namespace=file.fileno())
         index = socket.if_nametoindex(link)
         netlink.set_up(index)
-        netlink.add_address(index, IPv4Address(MACHINE_SIDE), prefix=30)
+        for family in FAMILIES_HERE:
+            netlink.add_address(index, ip_address(MACHINE_SIDES[family]), prefix=_PREFIX[family])
     servers = []
     try:
         namespaces.inside(namespace, inside)
@@ -186,9 +220,13 @@ def outside_machine(folder: Path) -> Iterator[str]:
 
 
 def _serve() -> Sequence[socket.socket]:
-    tcp = socket.create_server((OUTSIDE, PORT), backlog=64)
-    udp = socket.socket(type=socket.SOCK_DGRAM)
-    udp.bind((OUTSIDE, PORT))
+    return [server for family in FAMILIES_HERE for server in _serve_on(family, OUTSIDES[family])]
+
+
+def _serve_on(family: Family, address: str) -> Sequence[socket.socket]:
+    tcp = socket.create_server((address, PORT), family=family.number, backlog=64)
+    udp = socket.socket(family.number, socket.SOCK_DGRAM)
+    udp.bind((address, PORT))
 
     def connections() -> None:
         while True:
@@ -224,7 +262,8 @@ class Answer:
 def ask(caller: Caller, protocol: str, address: str, port: int, patience: float = 2.0) -> Answer:
     """Call once from where the caller is."""
     kind = socket.SOCK_STREAM if protocol == TCP else socket.SOCK_DGRAM
-    with namespaces.inside(caller.namespace, lambda: socket.socket(socket.AF_INET, kind)) as connection:
+    family = family_of(ip_address(address)).number
+    with namespaces.inside(caller.namespace, lambda: socket.socket(family, kind)) as connection:
         connection.settimeout(patience)
         try:
             if protocol == UDP:

@@ -118,7 +118,7 @@ class Scene(TwoNodes):
             server["metadata"]["namespace"] = "default"
             server["spec"]["containers"][0]["ports"] = PORTS
             pods += [client_pod, server]
-        host = server_pod("host-2", self.nodes[1], host=self.node_addresses[1], labels={"tier": "server"})
+        host = server_pod("host-2", self.nodes[1], host=[self.node_addresses[1]], labels={"tier": "server"})
         host["metadata"]["namespace"] = "default"
         self.apply(*pods, host)
         self.cluster.wait_ready("client-1", "server-1", "server-2", "host-2")

@@ -11,7 +11,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -21,15 +21,17 @@ from podling.cluster.data_dir import DataDir
 from podling.kubelet.stats_machine import machine_cpu_nanoseconds
 from podling.lifecycle.traffic import EGRESS, INGRESS
 from podling.linux import mounts, namespaces
+from podling.linux.families import FAMILIES, IPV4, Family, family_of
 from podling.linux.netlink import Netlink
 from podling.network.links import link_prefix, node_link_prefix, table_name
 from tests.running import RunningCluster, busybox_archive, eventually, free_port, pod_manifest
 from tests.throughput import throughput
 from tests.two_nodes import (
+    FAMILIES_HERE,
     HOST_PORT,
-    MACHINE_SIDE,
+    MACHINE_SIDES,
     MAPPED_PORT,
-    OUTSIDE,
+    OUTSIDES,
     PORT,
     TCP,
     UDP,
@@ -60,7 +62,9 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
             for number, node in enumerate(two.nodes, 1):
                 pods += [
                     server_pod(f"server-{number}", node, host_port=MAPPED_PORT),
-                    server_pod(f"host-{number}", node, host=two.node_addresses[number - 1]),
+                    server_pod(
+                        f"host-{number}", node, host=[each[number - 1] for each in two.every_node_address.values()]
+                    ),
                     json.loads(pod_manifest(f"client-{number}", nodeName=node)),
                 ]
             two.apply(*pods)
@@ -83,11 +87,12 @@ def left_over(data: DataDir) -> list[str]:
     return [*found, *([str(data.run)] if data.run.exists() else [])]
 
 
-EXTERNAL = str(IPv4Address(int(IPv4Address(OUTSIDE)) + (1 << 16)))
-"""An address that the outside routes to the cluster."""
+EXTERNAL = {family: str(ip_address(OUTSIDES[family]) + (1 << 16)) for family in FAMILIES_HERE}
+"""Addresses that the outside routes to the cluster."""
 UNDER_POLICIES = (
     ("server-1", {"ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "client-2"}}},
-                                        {"ipBlock": {"cidr": f"{OUTSIDE}/32"}}]}]}),
+                                        *({"ipBlock": {"cidr": str(ip_network(OUTSIDES[family]))}}
+                                          for family in FAMILIES_HERE)]}]}),
     ("client-1", {"policyTypes": ["Egress"],
                   "egress": [{"to": [{"podSelector": {"matchLabels": {"app": "server-2"}}}]}]}),
 )  # fmt: skip
@@ -109,13 +114,14 @@ class Way:
     """The node whose port it is; else the caller's own, and for the outside the machine."""
 
 
-def callers(two: TwoNodes) -> list[Caller]:
+def callers(two: TwoNodes, family: Family) -> list[Caller]:
     """Return who asks: Pods of both nodes, the nodes themselves, a machine outside."""
-    pods = [two.pod_caller(name) for name in ("client-1", "client-2", "server-1", "server-2")]
-    found = json.loads(subprocess.run(["ip", "-j", "-4", "addr"], capture_output=True, check=True).stdout)
-    machine = tuple(address["local"] for link in found for address in link["addr_info"])
-    nodes = [Caller("node-1", "", machine), Caller("node-2", two.node_namespace(1), (two.node_addresses[1],))]
-    return [*pods, *nodes, Caller("outside", two.outside, (OUTSIDE,))]
+    pods = [two.pod_caller(name, family) for name in ("client-1", "client-2", "server-1", "server-2")]
+    with Netlink() as netlink:
+        machine = tuple(map(str, netlink.addresses(family)))
+    other = two.every_node_address[family][1]
+    nodes = [Caller("node-1", "", machine), Caller("node-2", two.node_namespace(1), (other,))]
+    return [*pods, *nodes, Caller("outside", two.outside, (OUTSIDES[family],))]
 
 
 def home(caller: str) -> int | None:
@@ -131,17 +137,19 @@ def services() -> list[dict]:
         "two": {"type": "NodePort", "selector": {"app": "server-2"}},
         "local": {"type": "NodePort", "selector": {"app": "server-2"}, "externalTrafficPolicy": "Local"},
         "balanced": {"type": "LoadBalancer", "selector": {"app": "server-2"}},
-        "external": {"selector": {"app": "server-1"}, "externalIPs": [EXTERNAL]},
+        "external": {"selector": {"app": "server-1"}, "externalIPs": list(EXTERNAL.values())},
     }
+    common = {"ports": ports, "ipFamilyPolicy": "PreferDualStack"}
     return [
-        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {**spec, "ports": ports}}
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {**spec, **common}}
         for name, spec in specs.items()
     ]
 
 
-def ways(two: TwoNodes) -> list[Way]:
+def ways(two: TwoNodes, family: Family) -> list[Way]:
     """Return what is called."""
     found: list[Way] = []
+    place = FAMILIES_HERE.index(family)
 
     def add(
         name: str, address: str, port: int, answers: str, node: int | None,
@@ -149,26 +157,26 @@ def ways(two: TwoNodes) -> list[Way]:
     ) -> None:  # fmt: skip
         found.append(Way(name, Target("", address, port, answers), node, kind, through))
 
-    nodes = list(enumerate(two.node_addresses))
+    nodes = list(enumerate(two.every_node_address[family]))
     servers = [(0, "server-1", "one"), (1, "server-2", "two")]
     for n, server, _ in servers:
-        add(f"pod {n + 1}", two.address(server), PORT, server, n)
+        add(f"pod {n + 1}", two.address(server, family), PORT, server, n)
     for n, server, name in servers:
         spec = two.cluster.get("service", name)["spec"]
-        add(f"Service {n + 1}", spec["clusterIP"], 80, server, n, "cluster")
+        add(f"Service {n + 1}", spec["clusterIPs"][place], 80, server, n, "cluster")
         for at, address in nodes:
             add(f"NodePort {n + 1}, node {at + 1}", address, node_port(spec), server, n, "external", at)
     port = node_port(two.cluster.get("service", "local")["spec"])
     for at, address in nodes:
         add(f"local port 2, node {at + 1}", address, port, "server-2", 1, "local", at)
     balanced = eventually(lambda: two.cluster.get("service", "balanced")["status"]["loadBalancer"].get("ingress"))
-    add("load balancer 2", balanced[0]["ip"], 80, "server-2", 1, kind="external")
-    add("external IP 1", EXTERNAL, 80, "server-1", 0, kind="external")
+    add("load balancer 2", balanced[place]["ip"], 80, "server-2", 1, kind="external")
+    add("external IP 1", EXTERNAL[family], 80, "server-1", 0, kind="external")
     for at, address in nodes:
         add(f"host port {at + 1}", address, MAPPED_PORT, f"server-{at + 1}", at, "port", at)
     for at, address in nodes:
         add(f"host {at + 1}", address, HOST_PORT, f"host-{at + 1}", at)
-    add("outside", OUTSIDE, PORT, "outside", None)
+    add("outside", OUTSIDES[family], PORT, "outside", None)
     return found
 
 
@@ -178,7 +186,7 @@ def node_port(spec: dict) -> int:
     return port
 
 
-def promised(caller: Caller, way: Way, two: TwoNodes) -> tuple[str, ...] | None:
+def promised(caller: Caller, way: Way, two: TwoNodes, family: Family) -> tuple[str, ...] | None:
     """Return as whom the server is promised to see the caller; `None` where nothing is promised.
 
     Pods reach all Pods and nodes, and nodes all Pods, without their addresses being rewritten; the world sees the
@@ -190,16 +198,16 @@ def promised(caller: Caller, way: Way, two: TwoNodes) -> tuple[str, ...] | None:
     here = home(caller.name)
     itself = caller.name == way.target.answers
     if way.name == "outside":
-        return None if here is None else (MACHINE_SIDE,)
+        return None if here is None else (MACHINE_SIDES[family],)
     if here is None and (way.name.startswith("pod") or way.kind == "cluster"):
         return None
     if way.kind == "local" and way.through not in {way.home, here}:
         return None
     if way.kind == "external" or (itself and way.kind != "direct"):
         at = enters(caller, way)
-        return (two.node_addresses[at], *(caller.addresses if caller.name == f"node-{at + 1}" else ()))
+        return (two.every_node_address[family][at], *(caller.addresses if caller.name == f"node-{at + 1}" else ()))
     if way.kind in {"local", "port"} and caller.name.startswith("node"):
-        return (*caller.addresses, two.node_addresses[way.through or 0])
+        return (*caller.addresses, two.every_node_address[family][way.through or 0])
     return caller.addresses
 
 
@@ -241,18 +249,24 @@ def table(cells: dict[tuple[str, str], str], callers_: list[Caller], ways_: list
 
 def foretell(two: TwoNodes, caller: Caller, way: Way) -> bool:
     """Return what `podling graph --reachable` says of a pair as it is now."""
-    names = {"outside": OUTSIDE, "node-1": f"node/{two.nodes[0]}", "node-2": f"node/{two.nodes[1]}"}
-    callee = f"{way.target.address}:{way.target.port}"
+    family = family_of(ip_address(way.target.address))
+    names = {"outside": OUTSIDES[family], "node-1": f"node/{two.nodes[0]}", "node-2": f"node/{two.nodes[1]}"}
+    callee = (
+        f"{way.target.address}:{way.target.port}" if family is IPV4 else f"[{way.target.address}]:{way.target.port}"
+    )
     query = {"from": names.get(caller.name, caller.name), "to": callee, "protocol": TCP}
     return bool(ask_admin(two.data, "GET", "/graph/reachable", **query)["verdict"] == "yes")
 
 
-def test_who_reaches_whom(two: TwoNodes, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_who_reaches_whom(two: TwoNodes, family: Family, capsys: pytest.CaptureFixture[str]) -> None:
     """Every promised pair answers over TCP and UDP, from the promised server, and is seen as promised; under policies
     those get through whom they name, and `podling graph --reachable` has said which."""
+    if family not in FAMILIES_HERE:
+        pytest.skip(f"this machine has no {family.name}")
     two.apply(*services())
-    asking, asked = callers(two), ways(two)
-    pairs = [(caller, way) for caller in asking for way in asked if promised(caller, way, two)]
+    asking, asked = callers(two, family), ways(two, family)
+    pairs = [(caller, way) for caller in asking for way in asked if promised(caller, way, two, family)]
     calls = [(caller, protocol, way.target) for caller, way in pairs for protocol in (TCP, UDP)]
     eventually(lambda: all(answer.server for answer in ask_all([(asking[0], TCP, way.target) for way in asked], 0.5)))
     open_answers = ask_all(calls)
@@ -274,7 +288,7 @@ def test_who_reaches_whom(two: TwoNodes, capsys: pytest.CaptureFixture[str]) -> 
     cells = {(caller.name, way.name): "." for caller in asking for way in asked}
     wrong: list[tuple[object, ...]] = []
     for number, (caller, way) in enumerate(pairs):
-        seen_as, through = promised(caller, way, two) or (), allowed(caller, way)
+        seen_as, through = promised(caller, way, two, family) or (), allowed(caller, way)
         first = slice(2 * number, 2 * number + 2)
         good = all(it.server == way.target.answers and it.seen in seen_as for it in open_answers[first])
         held = [it.server == way.target.answers for it in held_answers[first]]
@@ -290,7 +304,7 @@ def test_who_reaches_whom(two: TwoNodes, capsys: pytest.CaptureFixture[str]) -> 
         cells[caller.name, way.name] = (words if good else "WRONG") + ("" if set(held) == {True} else " *")
     with capsys.disabled():
         print(
-            f"\nWho reaches whom over TCP and UDP, {len(pairs)} pairs: as whom the server sees the caller"
+            f"\nWho reaches whom over TCP and UDP of {family.name}, {len(pairs)} pairs: as whom the server sees the caller"
             "\n(kept: as itself; node, machine: as that; * not under policies; . nothing is promised)"
         )
         print(table(cells, asking, asked))
@@ -318,42 +332,46 @@ def test_names_are_the_same_on_both_nodes(two: TwoNodes) -> None:
 
 def test_nobody_takes_anothers_address(two: TwoNodes) -> None:
     """Neither a Pod nor a whole node is heard under an address that is not its own, and outside none of the cluster's is."""
-    server = two.address("server-1")
-    stolen = [
-        ("client-2", two.namespace("client-2"), two.address("client-1")),
-        ("client-2", two.namespace("client-2"), two.node_addresses[1]),
-        ("node-2", two.node_namespace(1), two.address("client-1")),
-        ("node-2", two.node_namespace(1), OUTSIDE),
-        ("outside", two.outside, two.address("client-2")),
-    ]
-    for name, namespace, address in stolen:
-        heard = _heard_from(two, namespace, address, server)
-        assert not heard, f"{name} was heard as {address}"
+    for family in FAMILIES_HERE:
+        server = two.address("server-1", family)
+        stolen = [
+            ("client-2", two.namespace("client-2"), two.address("client-1", family)),
+            ("client-2", two.namespace("client-2"), two.every_node_address[family][1]),
+            ("node-2", two.node_namespace(1), two.address("client-1", family)),
+            ("node-2", two.node_namespace(1), OUTSIDES[family]),
+            ("outside", two.outside, two.address("client-2", family)),
+        ]
+        for name, namespace, address in stolen:
+            heard = _heard_from(two, namespace, address, server, family)
+            assert not heard, f"{name} was heard as {address}"
 
 
-def _heard_from(two: TwoNodes, namespace: str, source: str, target: str) -> bool:
+def _heard_from(two: TwoNodes, namespace: str, source: str, target: str, family: Family) -> bool:
     """Send datagrams to `target` from a source that is not the caller's; return whether they came in.
 
     Answers go to the source's owner, so what came in is counted where it arrives: in the target's own namespace.
     """
-    transparent = 19  # IP_TRANSPARENT
+    transparent = (socket.IPPROTO_IP, 19) if family is IPV4 else (socket.IPPROTO_IPV6, 75)  # IP_TRANSPARENT
 
     def received() -> int:
+        if family is not IPV4:
+            text = Path("/proc/thread-self/net/snmp6").read_text()
+            return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Udp6InDatagrams"))
         text = Path("/proc/thread-self/net/snmp").read_text()
         fields = [line.split() for line in text.splitlines() if line.startswith("Udp:")]
         return int(fields[1][fields[0].index("InDatagrams")])
 
     def open_socket() -> socket.socket:
-        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        return socket.socket(family.number, socket.SOCK_DGRAM)
 
     own = two.namespace("server-1")
     before = namespaces.inside(own, received)
     with namespaces.inside(namespace, open_socket) as sender:
-        sender.setsockopt(socket.IPPROTO_IP, transparent, 1)
+        sender.setsockopt(*transparent, 1)
         sender.bind((source, 0))
         for _ in range(3):
             sender.sendto(b"?", (target, PORT))
-    assert ask(two.pod_caller("client-1"), UDP, target, PORT).server == "server-1"
+    assert ask(two.pod_caller("client-1", family), UDP, target, PORT).server == "server-1"
     return namespaces.inside(own, received) > before + 1
 
 
@@ -425,10 +443,10 @@ def test_the_nodes_survive_a_kill(two: TwoNodes) -> None:
     """After kill -9 and `up` the Pods of both nodes are the same, and so are links and namespaces; meanwhile every call
     from node to node, to a Pod, a Service and the outside, is answered."""
 
-    def state() -> dict[str, tuple[str, str, int]]:
+    def state() -> dict[str, tuple[list[dict], str, int]]:
         return {
             pod["metadata"]["name"]: (
-                pod["status"]["podIP"],
+                pod["status"]["podIPs"],
                 pod["status"]["containerStatuses"][0]["containerID"],
                 pod["status"]["containerStatuses"][0]["restartCount"],
             )
@@ -448,14 +466,20 @@ def test_the_nodes_survive_a_kill(two: TwoNodes) -> None:
     before, wired = state(), links()
     two.apply(*services())
     client = two.pod_caller("client-2")
-    service = two.cluster.get("service", "one")["spec"]["clusterIP"]
-    asked = {"server-1": (before["server-1"][0], PORT), "one": (service, 80), "outside": (OUTSIDE, PORT)}
+    cluster_addresses = two.cluster.get("service", "one")["spec"]["clusterIPs"]
+    asked = {}
+    for family, service in zip(FAMILIES_HERE, cluster_addresses, strict=True):
+        asked |= {
+            ("server-1", family): (two.address("server-1", family), PORT),
+            ("one", family): (service, 80),
+            ("outside", family): (OUTSIDES[family], PORT),
+        }
     answers: list[tuple[str, str, str]] = []
     ending = threading.Event()
 
     def go_on_asking() -> None:
         while not ending.wait(0.01):
-            for name, (address, port) in asked.items():
+            for (name, _), (address, port) in asked.items():
                 for protocol in (TCP, UDP):
                     # TCP would try again; a datagram that is dropped stays so.
                     answers.append((name, protocol, ask(client, protocol, address, port).server))
