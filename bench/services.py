@@ -1,7 +1,8 @@
 """How long a change of one endpoint takes, from the write to the kernel's rules, and how long all of them at a start.
 
 In a network namespace of its own, with an API server in the process and its store on disk. What is timed ends where
-the kernel tells that its rules have changed. Alone: python bench/services.py
+the kernel tells that its rules have changed. Alone: python bench/services.py, or with `dual` for a node of both address
+families; its Services have IPv4 addresses, as they have unless they ask.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
+import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from podling.aio.chance import Chance
 from podling.aio.clock import SystemClock
@@ -25,11 +27,16 @@ from podling.api.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
 from podling.cluster.control_plane import ADMIN, ControlPlane
 from podling.cluster.networks import PROXY
 from podling.linux import namespaces
+from podling.linux.families import FAMILIES, IPV4
 from podling.linux.local import LocalHost
 from podling.linux.nf_tables import Tables, TableWatch
 from podling.network.context import NetworkContext
 from podling.network.proxy.proxy import Proxy
+from podling.network.ranges import PREFERRED, NodeRange, part_of
 from podling.store import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ENDPOINTS = 5
 CHANGES = 40
@@ -86,7 +93,7 @@ class Unheard:
         raise AssertionError(refusal)
 
 
-async def _measure(count: int, folder: Path, space: str) -> Figures:
+async def _measure(count: int, folder: Path, space: str, ranges: Sequence[NodeRange]) -> Figures:
     clock, chance = SystemClock(), Chance()
     store = open_store("sqlite", folder / f"store-{count}", clock)
     host = LocalHost("one", space)
@@ -94,11 +101,7 @@ async def _measure(count: int, folder: Path, space: str) -> Figures:
         plane = ControlPlane(store, clock, chance, supervisor)
         await plane.start()
         await _fill(plane, count)
-        pods = SimpleNamespace(
-            cluster_range=IPv4Network("10.244.0.0/16"), pod_range=IPv4Network("10.244.0.0/16"),
-            gateway=IPv4Address("10.244.0.1"), link_prefix="pdbench",
-            set_sysctl=lambda *_: asyncio.sleep(0),
-        )  # fmt: skip
+        pods = SimpleNamespace(ranges=ranges, link_prefix="pdbench", set_sysctl=lambda *_: asyncio.sleep(0))
         context = NetworkContext(
             "one", f"bench{count}", folder, plane.client(PROXY), plane.informers(PROXY, supervisor), clock, supervisor,
             host, cast("Any", pods),
@@ -107,21 +110,22 @@ async def _measure(count: int, folder: Path, space: str) -> Figures:
         began = time.perf_counter()
         await proxy.start()
         install = time.perf_counter() - began
-        table = proxy._installed.table
+        installed = proxy._installed[0]
+        table = installed.table
         tables = Tables(space)
         held = len(tables.elements(table, "endpoints"))
         assert held >= count * ENDPOINTS, held
         tables.close()
         await asyncio.sleep(0.3)
         alone: list[float] = []
-        change = proxy._installed.change
+        change = installed.change
 
         def timed(wanted: Any) -> None:
             start = time.perf_counter()
             change(wanted)
             alone.append(time.perf_counter() - start)
 
-        proxy._installed.change = timed  # type: ignore[method-assign]
+        installed.change = timed  # type: ignore[method-assign]
         heard = asyncio.Event()
         watch = TableWatch(space, (table,), 0, lambda _: heard.set())
         client = plane.client(ADMIN)
@@ -147,16 +151,18 @@ async def _measure(count: int, folder: Path, space: str) -> Figures:
     return Figures(count, install, statistics.median(took) * 1e3, max(took) * 1e3, statistics.median(alone) * 1e3)
 
 
-def measure(*counts: int) -> list[Figures]:
-    """Return the figures for so many Services each."""
+def measure(*counts: int, dual: bool = False) -> list[Figures]:
+    """Return the figures for so many Services each, on a node of one address family or of both."""
+    preferred = [PREFERRED[family] for family in (FAMILIES if dual else (IPV4,))]
+    ranges = [NodeRange(whole, part_of(whole, 0)) for whole in preferred]
     with tempfile.TemporaryDirectory(prefix="podling-bench-") as name:
         folder = Path(name)
         namespaces.create(folder / "space", ("net",), sysctls={})
         try:
-            return [asyncio.run(_measure(count, folder, str(folder / "space" / "net"))) for count in counts]
+            return [asyncio.run(_measure(count, folder, str(folder / "space" / "net"), ranges)) for count in counts]
         finally:
             namespaces.release(folder / "space")
 
 
 if __name__ == "__main__":
-    print(json.dumps([asdict(figures) for figures in measure(10, 1000)]))
+    print(json.dumps([asdict(figures) for figures in measure(10, 1000, dual="dual" in sys.argv)]))

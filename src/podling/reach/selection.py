@@ -12,8 +12,9 @@ addresses, whatever slices they came in.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
+
+from podling.api.validation.addresses import family as version_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -128,16 +129,9 @@ def _endpoints(offered: Iterable[tuple[int, EndpointSlice]], family: int) -> lis
         for endpoint in one.endpoints:
             address = endpoint.addresses[0]
             key = (address, number)
-            if _is_address(address, family) and (key not in by_address or is_ready(endpoint)):
+            if version_of(address) == family and (key not in by_address or is_ready(endpoint)):
                 by_address[key] = endpoint
     return [(endpoint, number) for (_, number), endpoint in by_address.items()]
-
-
-def _is_address(text: str, family: int) -> bool:
-    try:
-        return ip_address(text).version == family
-    except ValueError:
-        return False
 
 
 def _pick(found: Iterable[tuple[Endpoint, int]], node: str, wanted: Callable[[Endpoint], bool]) -> list[Target]:

@@ -2,150 +2,243 @@
 
 from __future__ import annotations
 
-import socket
-from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from podling.api.codec import from_tree
+from podling.api.pods import HostPort
 from podling.api.types.core_v1 import Service
 from podling.api.types.discovery_v1 import EndpointSlice
+from podling.linux.families import FAMILIES, IPV4, IPV6, Family
 from podling.network.proxy import chains as ch
+from podling.network.proxy import hostports
 from podling.network.proxy.chains import Drop, External, ExternalLocal, Facts, Internal, Learn, Refuse, Spread
 from podling.network.proxy.claims import Changes, Claims
-from podling.network.proxy.rules import MOST_ELEMENTS, NOTHING, arranged, frontend_key, plan
+from podling.network.proxy.keys import any_address, at_any_address, frontend_key, parts_of
+from podling.network.proxy.rules import MOST_ELEMENTS, NOTHING, arranged, plan
 from podling.reach.selection import Target
 
-FACTS = Facts(IPv4Network("10.244.0.0/16"), IPv4Address("10.244.0.1"), "pdx")
+
+@dataclass(frozen=True)
+class World:
+    """A node's addresses of one family, numbered."""
+
+    family: Family
+
+    def _pick(self, ipv4: str, ipv6: str) -> str:
+        return ipv4 if self.family is IPV4 else ipv6
+
+    def vip(self, number: int = 9) -> str:
+        return self._pick(f"10.96.0.{number}", f"fd00:10:96::{number}")
+
+    def pod(self, number: int, node: int = 0) -> str:
+        return self._pick(f"10.244.{node}.{number}", f"fd00:10:244:{node}::{number}")
+
+    def external(self, number: int) -> str:
+        return self._pick(f"203.0.{number // 250}.{number % 250}", f"2001:db8::{number}")
+
+    def balanced(self, number: int) -> str:
+        return self._pick(f"10.97.0.{number}", f"fd00:10:97::{number}")
+
+    @property
+    def facts(self) -> Facts:
+        pods = ip_network(self._pick("10.244.0.0/16", "fd00:10:244::/56"))
+        services = ip_network(self._pick("10.96.0.0/16", "fd00:10:96::/112"))
+        return Facts(pods, ip_address(self.pod(1)), "pdx", services)
+
+    def key(self, address: str, port: int = 80, protocol: int = 6) -> bytes:
+        packed = ip_address(address).packed if address else any_address(self.family)
+        return frontend_key(packed, protocol, port)
+
+    def at(self, rules, named, address="", port=80, more=b""):
+        return rules.elements.get((named, self.key(address or self.vip(), port) + more))
+
+    def at_node(self, rules, named, port):
+        return rules.elements.get((named, self.key("", port)))
+
+    def web(self, **spec):
+        ports = [{"name": "http", "port": 80, "protocol": "TCP", "nodePort": spec.pop("nodePort", None)}]
+        vip = {"clusterIP": self.vip(), "clusterIPs": [self.vip()], "ipFamilies": [self.family.name]}
+        spec = {"type": "ClusterIP", "ports": ports} | vip | spec
+        status = spec.pop("status", {})
+        return from_tree(Service, {"metadata": {"name": "web", "namespace": "d"}, "spec": spec, "status": status})
+
+    def cut(self, *numbers, on=0, ready=True):
+        endpoints = [
+            {"addresses": [self.pod(number, on)], "nodeName": f"n{on}", "conditions": {"ready": ready}}
+            for number in numbers
+        ]
+        ports = [{"name": "http", "port": 8080, "protocol": "TCP"}]
+        tree = {"addressType": self.family.name, "endpoints": endpoints, "ports": ports}
+        return from_tree(EndpointSlice, tree)
+
+    def made(self, service, *slices, before=NOTHING):
+        return plan(service, slices, "n0", self.facts, before)
 
 
-def web(**spec):
-    ports = [{"name": "http", "port": 80, "protocol": "TCP", "nodePort": spec.pop("nodePort", None)}]
-    spec = {"type": "ClusterIP", "clusterIP": "10.96.0.9", "clusterIPs": ["10.96.0.9"], "ports": ports} | spec
-    status = spec.pop("status", {})
-    return from_tree(Service, {"metadata": {"name": "web", "namespace": "d"}, "spec": spec, "status": status})
+@pytest.fixture(params=FAMILIES, ids=lambda family: family.name)
+def world(request):
+    return World(request.param)
 
 
-def cut(*addresses, node="n1", ready=True):
-    endpoints = [
-        {"addresses": [address], "nodeName": node, "conditions": {"ready": ready}} for address in addresses
-    ]  # fmt: skip
-    ports = [{"name": "http", "port": 8080, "protocol": "TCP"}]
-    return from_tree(EndpointSlice, {"addressType": "IPv4", "endpoints": endpoints, "ports": ports})
-
-
-def made(service, *slices, before=NOTHING):
-    return plan(service, slices, "n1", FACTS, before)
-
-
-def at(rules, named, address="10.96.0.9", port=80, more=b""):
-    return rules.elements.get((named.name, frontend_key(address, 6, port) + more))
-
-
-def test_a_cluster_address():
+def test_a_cluster_address(world):
     """Its endpoints stand under their numbers, its way spreads over as many, local ones may call themselves."""
-    rules = made(web(), cut("10.244.0.5"), cut("10.244.1.5", node="n2"))
-    assert at(rules, ch.SERVICES) == Internal(Spread(2))
-    values = [at(rules, ch.ENDPOINTS, more=bytes((number, 0, 0, 0))) for number in (0, 1)]
-    assert values == [socket.inet_aton(a) + b"\x1f\x90\0\0" for a in ("10.244.0.5", "10.244.1.5")]
-    hairpins = [key for name, key in rules.elements if name == ch.HAIRPINS.name]
-    assert hairpins == [2 * socket.inet_aton("10.244.0.5")]
-    assert (ch.CLUSTER.name, socket.inet_aton("10.96.0.9")) in rules.elements
+    rules = world.made(world.web(), world.cut(5), world.cut(5, on=1))
+    assert world.at(rules, ch.SERVICES) == Internal(Spread(2))
+    values = [world.at(rules, ch.ENDPOINTS, more=bytes((number, 0, 0, 0))) for number in (0, 1)]
+    packed = [ip_address(address).packed for address in (world.pod(5), world.pod(5, 1))]
+    assert values == [address + b"\x1f\x90\0\0" for address in packed]
+    assert [key for name, key in rules.elements if name == ch.HAIRPINS] == [2 * packed[0]]
+    assert (ch.CLUSTER, ip_address(world.vip()).packed) in rules.elements
 
 
-def test_external_addresses_are_outside():
+def test_external_addresses_are_outside(world):
     """Whoever may make Services may not have what goes to another Service, to a Pod or to the cluster's DNS."""
-    facts = replace(FACTS, services=IPv4Network("10.96.0.0/16"))
-    theirs = ["10.96.0.10", "10.244.0.2", "10.244.3.4", "192.0.2.1"]
-    rules = plan(web(externalIPs=theirs), [cut("10.244.0.5")], "n1", facts)
-    fronts = {socket.inet_ntoa(key[:4]) for name, key in rules.elements if name == ch.SERVICES.name}
-    assert fronts == {"10.96.0.9", "192.0.2.1"}
+    theirs = [world.vip(10), world.pod(2), world.pod(4, 3), world.external(1)]
+    rules = world.made(world.web(externalIPs=theirs), world.cut(5))
+    fronts = {str(ip_address(parts_of(key)[0])) for name, key in rules.elements if name == ch.SERVICES}
+    assert fronts == {world.vip(), world.external(1)}
     assert rules.passed_over == 0
 
 
-def test_nobody_there():
+def test_a_service_of_both_families():
+    """Each table has the addresses and endpoints of its family, and node ports where the Service has a cluster address."""
+    four, six = World(IPV4), World(IPV6)
+    status = {"loadBalancer": {"ingress": [{"ip": four.balanced(1)}, {"ip": six.balanced(1)}]}}
+    spec = {
+        "type": "LoadBalancer", "nodePort": 30080, "status": status, "clusterIPs": [four.vip(), six.vip()],
+        "externalIPs": [four.external(1), six.external(1)], "ipFamilies": ["IPv4", "IPv6"],
+        "loadBalancerSourceRanges": ["192.0.2.0/24", "2001:db8:1::/48"],
+    }  # fmt: skip
+    slices = [four.cut(5), six.cut(5, 6)]
+    for world, count in ((four, 1), (six, 2)):
+        rules = plan(four.web(**spec), slices, "n0", world.facts)
+        fronts = {parts_of(key)[0] for name, key in rules.elements if name == ch.SERVICES}
+        own = (world.vip(), world.external(1), world.balanced(1))
+        assert fronts == {any_address(world.family), *(ip_address(each).packed for each in own)}
+        assert world.at(rules, ch.SERVICES) == Internal(Spread(count))
+        assert world.at_node(rules, ch.SERVICES, 30080) == External(Spread(count, any_address=True))
+        assert sum(name == ch.SOURCES for name, _ in rules.elements) == 1
+    # One that has IPv4 alone has nothing in the other table, whatever addresses it names.
+    single = four.web(**spec | {"clusterIPs": [four.vip()], "ipFamilies": ["IPv4"]})
+    assert plan(single, slices, "n0", six.facts) == NOTHING
+
+
+def test_nobody_there(world):
     """Without endpoints callers are refused; with none on this node they are dropped where the policy is Local."""
+    web, at, made = world.web, world.at, world.made
     assert at(made(web()), ch.UNSERVED) == Refuse()
     local = web(internalTrafficPolicy="Local")
-    assert at(made(local, cut("10.244.1.5", node="n2")), ch.UNSERVED) == Drop()
+    assert at(made(local, world.cut(5, on=1)), ch.UNSERVED) == Drop()
     assert at(made(local), ch.UNSERVED) == Refuse()
-    assert at(made(local, cut("10.244.0.5")), ch.SERVICES) == Internal(Spread(1, ch.LOCAL))
+    assert at(made(local, world.cut(5)), ch.SERVICES) == Internal(Spread(1, ch.LOCAL))
 
 
-def test_every_way_in():
+def test_every_way_in(world):
     """Node ports, external and balanced addresses; Local policy tells those from outside from the cluster's own."""
-    status = {"loadBalancer": {"ingress": [{"ip": "10.97.0.1"}, {"ip": "10.97.0.2", "ipMode": "Proxy"}]}}
-    spec = {"type": "LoadBalancer", "externalIPs": ["203.0.113.5"], "nodePort": 30080, "status": status}
-    both = (cut("10.244.0.5"), cut("10.244.1.5", node="n2"))
+    web, at, made = world.web, world.at, world.made
+    first, second, external = world.balanced(1), world.balanced(2), world.external(5)
+    status = {"loadBalancer": {"ingress": [{"ip": first}, {"ip": second, "ipMode": "Proxy"}]}}
+    spec = {"type": "LoadBalancer", "externalIPs": [external], "nodePort": 30080, "status": status}
+    both = (world.cut(5), world.cut(5, on=1))
     rules = made(web(**spec), *both)
-    assert at(rules, ch.SERVICES, "203.0.113.5") == at(rules, ch.SERVICES, "10.97.0.1") == External(Spread(2))
-    assert at(rules, ch.SERVICES, "", 30080) == External(Spread(2, any_address=True))
-    assert at(rules, ch.SERVICES, "10.97.0.2") is None
+    assert at(rules, ch.SERVICES, external) == at(rules, ch.SERVICES, first) == External(Spread(2))
+    assert world.at_node(rules, ch.SERVICES, 30080) == External(Spread(2, any_address=True))
+    assert at(rules, ch.SERVICES, second) is None
     spec |= {"externalTrafficPolicy": "Local", "healthCheckNodePort": 30999}
     rules = made(web(**spec), *both)
     here = Spread(1, ch.LOCAL)
-    assert at(rules, ch.SERVICES, "10.97.0.1") == ExternalLocal(Spread(2), here)
+    assert at(rules, ch.SERVICES, first) == ExternalLocal(Spread(2), here)
     assert at(rules, ch.SERVICES) == Internal(Spread(2))
     assert rules.health == (30999, 1)
-    assert at(made(web(**spec), both[1]), ch.SERVICES, "10.97.0.1") == ExternalLocal(Spread(1), None)
-    assert at(made(web(**spec)), ch.UNSERVED, "10.97.0.1") == Refuse()
+    assert at(made(web(**spec), both[1]), ch.SERVICES, first) == ExternalLocal(Spread(1), None)
+    assert at(made(web(**spec)), ch.UNSERVED, first) == Refuse()
 
 
-def test_source_ranges_fence_balanced_addresses_alone():
+def test_source_ranges_fence_balanced_addresses_alone(world):
     """Ranges that lie in others are left out, as the kernel wants it; what is no range at all changes nothing."""
-    status = {"loadBalancer": {"ingress": [{"ip": "10.97.0.1"}]}}
-    ranges = ["192.0.2.0/24", "192.0.2.128/25", " 10.244.0.0/16", "fd00::/8", "nonsense"]
-    rules = made(web(type="LoadBalancer", loadBalancerSourceRanges=ranges, status=status), cut("10.244.0.5"))
-    key = frontend_key("10.97.0.1", 6, 80)
-    assert (ch.FIREWALLED.name, key) in rules.elements
-    fenced = {k[12:]: v[12:] for (name, k), v in rules.elements.items() if name == ch.SOURCES.name}
-    aton = socket.inet_aton
-    assert fenced == {
-        aton("192.0.2.0"): aton("192.0.2.255"),
-        aton("10.244.0.0"): aton("10.244.255.255"),
-        aton("10.97.0.1"): aton("10.97.0.1"),  # the node may call, and does so from this address
-    }
+    four = world.family is IPV4
+    own = ["192.0.2.0/24", "192.0.2.128/25", " 10.244.0.0/16"] if four else ["2001:db8:1::/48", "2001:db8:1:2::/64"]
+    others = ["fd00::/8", "nonsense"] if four else [" fd00:10:244::/56", "10.0.0.0/8", "nonsense"]
+    balanced = world.balanced(1)
+    status = {"loadBalancer": {"ingress": [{"ip": balanced}]}}
+    spec = {"type": "LoadBalancer", "loadBalancerSourceRanges": own + others, "status": status}
+    rules = world.made(world.web(**spec), world.cut(5))
+    key = world.key(balanced)
+    assert (ch.FIREWALLED, key) in rules.elements
+    size = len(key)
+    fenced = {(k[size:], v[size:]) for (name, k), v in rules.elements.items() if name == ch.SOURCES}
+    wanted = ("192.0.2.0/24", "10.244.0.0/16") if four else ("2001:db8:1::/48", "fd00:10:244::/56")
+    # The node may call, and does so from the balanced address.
+    networks = [ip_network(text) for text in (*wanted, balanced)]
+    assert fenced == {(each.network_address.packed, each.broadcast_address.packed) for each in networks}
 
 
-def test_affinity():
+def test_affinity(world):
     """Clients are remembered for as long as the Service says; three hours unless it does."""
-    rules = made(web(sessionAffinity="ClientIP"), cut("10.244.0.5"))
-    assert at(rules, ch.SERVICES) == Internal(Spread(1, sticky=True))
-    assert at(rules, ch.STICKY) == Learn(10800)
+    rules = world.made(world.web(sessionAffinity="ClientIP"), world.cut(5))
+    assert world.at(rules, ch.SERVICES) == Internal(Spread(1, sticky=True))
+    assert world.at(rules, ch.STICKY) == Learn(10800)
     config = {"clientIP": {"timeoutSeconds": 7}}
-    assert at(made(web(sessionAffinity="ClientIP", sessionAffinityConfig=config), cut("10.244.0.5")), ch.STICKY) == Learn(7)  # fmt: skip
+    service = world.web(sessionAffinity="ClientIP", sessionAffinityConfig=config)
+    assert world.at(world.made(service, world.cut(5)), ch.STICKY) == Learn(7)
 
 
-def test_what_has_no_cluster_address_is_no_business_of_the_proxy():
+def test_what_has_no_cluster_address_is_no_business_of_the_proxy(world):
     """Headless Services, ExternalNames, and those that another proxy serves."""
-    headless = web(clusterIP="None", clusterIPs=["None"])
-    assert made(headless, cut("10.244.0.5")) == NOTHING
-    assert made(web(type="ExternalName", clusterIP="", clusterIPs=[]), cut("10.244.0.5")) == NOTHING
+    headless = world.web(clusterIP="None", clusterIPs=["None"])
+    assert world.made(headless, world.cut(5)) == NOTHING
+    assert world.made(world.web(type="ExternalName", clusterIP="", clusterIPs=[]), world.cut(5)) == NOTHING
 
 
-def test_one_endpoint_more_or_less_moves_at_most_one_other():
+def test_one_endpoint_more_or_less_moves_at_most_one_other(world):
     """Of two hundred endpoints one goes, and the last takes its place."""
-    addresses = [f"10.244.0.{number}" for number in range(2, 202)]
-    before = made(web(), cut(*addresses))
-    after = made(web(), cut(*addresses[:50], *addresses[51:]), before=before)
+    numbers = range(2, 202)
+    before = world.made(world.web(), world.cut(*numbers))
+    after = world.made(world.web(), world.cut(*numbers[:50], *numbers[51:]), before=before)
     gone = {place for place, value in before.elements.items() if after.elements.get(place, 0) != value}
     assert len(gone) == 4  # its place, the last one's, its hairpin, and the way over so many
 
 
-def test_one_service_is_bounded():
+def test_one_service_is_bounded(world):
     """Ports times addresses times endpoints are more than anybody needs: what is too much is left out, and counted."""
     ports = [{"name": f"p{n}", "port": n + 1, "protocol": "TCP"} for n in range(600)]
-    externals = [f"203.0.{n // 250}.{n % 250}" for n in range(500)]
-    endpoints = [{"addresses": [f"10.244.0.{n}"], "nodeName": "n1"} for n in range(2, 252)]
+    externals = [world.external(n) for n in range(500)]
+    endpoints = [{"addresses": [world.pod(n)], "nodeName": "n0"} for n in range(2, 252)]
     offered = [{"name": port["name"], "port": 8080, "protocol": "TCP"} for port in ports]
-    slices = [from_tree(EndpointSlice, {"addressType": "IPv4", "endpoints": endpoints, "ports": offered})]
-    rules = plan(web(ports=ports, externalIPs=externals), slices, "n1", FACTS)
+    tree = {"addressType": world.family.name, "endpoints": endpoints, "ports": offered}
+    rules = world.made(world.web(ports=ports, externalIPs=externals), from_tree(EndpointSlice, tree))
     assert len(rules.elements) < 4 * MOST_ELEMENTS
     assert rules.passed_over > 0
-    assert at(rules, ch.SERVICES, port=600) == Internal(Spread(1))
-    assert made(web(), cut(*(f"10.244.0.{n}" for n in range(2, 252)))).passed_over == 0
+    assert world.at(rules, ch.SERVICES, port=600) == Internal(Spread(1))
+    assert world.made(world.web(), world.cut(*range(2, 252))).passed_over == 0
+
+
+def test_a_host_port_is_of_the_family_of_its_address(world):
+    """Of both where it names none; an unspecified address stands for all of its family; nothing is at ::1."""
+
+    def fronts(address):
+        rules = hostports.plan(world.family, world.pod(5), [HostPort(8080, 80, "TCP", address)])
+        return [key for name, key in rules.elements if name == ch.SERVICES]
+
+    other = World(IPV6 if world.family is IPV4 else IPV4)
+    unspecified = {IPV4: "0.0.0.0", IPV6: "::"}
+    everywhere = [world.key("", 8080)]
+    assert fronts("") == fronts(unspecified[world.family]) == everywhere
+    assert fronts(world.external(1)) == [world.key(world.external(1), 8080)]
+    assert fronts(unspecified[other.family]) == fronts(other.external(1)) == fronts("nonsense") == []
+    assert fronts("::1") == []
+
+
+def test_keys_tell_what_they_are_of(world):
+    """Whoever has the key of a frontend finds its parts again, and the same port at any address of the node."""
+    key = world.key(world.vip(), 4242, 17)
+    assert parts_of(key) == (ip_address(world.vip()).packed, 17, 4242)
+    assert at_any_address(key) == world.key("", 4242, 17)
 
 
 @given(st.lists(st.integers(1, 30), unique=True), st.lists(st.integers(1, 30), unique=True))
@@ -159,25 +252,68 @@ def test_places_are_kept(before, wanted):
     assert all(places[place] == before[place] for place in kept)
 
 
-PLACES = st.dictionaries(st.integers(0, 3).map(lambda n: ("set", bytes((n,)))), st.integers(0, 2).map(lambda n: bytes((n,))))  # fmt: skip
+# What is wanted: two frontends, each with up to two elements, and two places that are nobody's frontend.
+_ABOUT = st.sampled_from(["frontend 1", "frontend 2", "place 1", "place 2"])
+_VALUES = st.dictionaries(st.integers(0, 1), st.integers(0, 2), min_size=1)
+WISHES = st.tuples(st.dictionaries(_ABOUT, _VALUES), st.booleans())
 
 
-@given(st.lists(st.lists(st.tuples(st.sampled_from("abc"), PLACES), max_size=3), max_size=6))
-def test_the_kernel_holds_what_is_wanted(transactions):
-    """Whatever owners want one after another: the changes add up, and the first by name has what several want."""
-    claims = Claims()
+def elements_of(family, wanted):
+    made = {}
+    for about, values in wanted.items():
+        for number, value in values.items():
+            if about.startswith("frontend"):
+                front = frontend_key(bytes((1,) * family.size), 6, int(about[-1]))
+                made[ch.ENDPOINTS, front + bytes((number,))] = bytes((value,))
+            else:
+                made[ch.HAIRPINS, about.encode()] = None
+    return made
+
+
+def fronts_of(family, wanted):
+    return {frontend_key(bytes((1,) * family.size), 6, int(about[-1])) for about in wanted if about[0] == "f"}
+
+
+@given(st.sampled_from(FAMILIES), st.lists(st.lists(st.tuples(st.sampled_from("abc"), WISHES), max_size=3), max_size=6))
+def test_the_kernel_holds_what_is_wanted(family, transactions):
+    """Whatever owners want one after another: the changes add up, and of a frontend one has all and the others none.
+
+    Who does not give way goes first, then the first by name.
+    """
+    claims = Claims(family)
     wishes, kernel = {}, {}
     for transaction in transactions:
         changes = Changes()
-        for owner, wanted in transaction:
-            claims.replace(owner, wishes.get(owner, {}), wanted, changes)
-            wishes[owner] = wanted
+        for owner, (wanted, yields) in transaction:
+            yielding = fronts_of(family, wanted) if yields else ()
+            claims.replace(owner, elements_of(family, wanted), changes, yielding)
+            wishes[owner] = (wanted, yields)
         for place, value in changes.gone.items():
             assert kernel.pop(place) == value
         for place, value in changes.new.items():
             assert place not in kernel
             kernel[place] = value
         best = {}
-        for owner in sorted(wishes, reverse=True):
-            best |= wishes[owner]
-        assert kernel == best == dict(claims.effective())
+        for owner in sorted(wishes, key=lambda name: (wishes[name][1], name)):
+            best = wishes[owner][0] | best
+        assert kernel == elements_of(family, best) == dict(claims.effective())
+
+
+def test_an_address_of_a_load_balancer_is_its(world):
+    """Whoever names it among its externalIPs does not have it, first by name or not, with endpoints or without."""
+    balanced = world.balanced(1)
+    status = {"loadBalancer": {"ingress": [{"ip": balanced}]}}
+    theirs = world.made(world.web(type="LoadBalancer", status=status), world.cut(5, 6))
+    thief = world.web(externalIPs=[balanced])
+    for rules in (world.made(thief, world.cut(7)), world.made(thief)):
+        for order in (("a-thief", "theirs"), ("theirs", "a-thief")):
+            claims = Claims(world.family)
+            for owner in order:
+                wanted = theirs if owner == "theirs" else rules
+                claims.replace(owner, wanted.elements, Changes(), wanted.yielding)
+            held = dict(claims.effective())
+            assert held[ch.SERVICES, world.key(balanced)] == External(Spread(2))
+            assert (ch.UNSERVED, world.key(balanced)) not in held
+            claims.replace("theirs", {}, Changes())
+            held = dict(claims.effective())
+            assert {place: held.get(place) for place in rules.elements} == rules.elements

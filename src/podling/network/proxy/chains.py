@@ -5,7 +5,7 @@
                └─▶ hostport ──┘
     unserved ────▶ refuse, drop          sticky ────▶ learn for so many seconds
 
-Owns the kinds and their rules. Pure. Invariants: of N endpoints each is as
+Owns the kinds and their rules, written once for a family of addresses. Pure. Invariants: of N endpoints each is as
 likely as the others; a packet that meets a change halfway still finds the first of what is left.
 """
 
@@ -13,16 +13,19 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from podling.linux import nf_expressions as nf
+from podling.linux.families import IPV4, family_of
 from podling.linux.nf_tables import DYNAMIC, INTERVAL, TIMEOUT, NamedSet
 from podling.linux.nflog import LENGTH
+from podling.network.proxy import keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from podling.linux.families import Address, Network
+    from podling.linux.families import Address, Family, Network
 
     Rule: TypeAlias = tuple[bytes, ...]
 
@@ -31,33 +34,40 @@ MASQUERADE: Final = 0x4000
 LOCAL: Final = 1 << 16
 """Where the numbers of a Service's local endpoints begin; those of all begin at 0."""
 
-_FRONTEND: Final = ("address", "protocol", "port")
-SERVICES: Final = NamedSet("services", _FRONTEND, ())
-UNSERVED: Final = NamedSet("unserved", _FRONTEND, ())
-STICKY: Final = NamedSet("sticky", _FRONTEND, ())
-ENDPOINTS: Final = NamedSet("endpoints", (*_FRONTEND, "number"), ("address", "port"))
-AFFINITY: Final = NamedSet("affinity", ("address", *_FRONTEND), ("address", "port"), TIMEOUT | DYNAMIC, 1 << 16)
-FIREWALLED: Final = NamedSet("firewalled", _FRONTEND)
-SOURCES: Final = NamedSet("sources", (*_FRONTEND, "address"), flags=INTERVAL)
-CLUSTER: Final = NamedSet("cluster-addresses", ("address",))
-HAIRPINS: Final = NamedSet("hairpins", ("address", "address"))
-CONNECTIONS: Final = NamedSet("connections", ("address",), flags=DYNAMIC, size=1 << 16)
-SETS: Final = (
-    SERVICES, UNSERVED, STICKY, ENDPOINTS, AFFINITY, FIREWALLED, SOURCES, CLUSTER, HAIRPINS,
-    CONNECTIONS,
-)  # fmt: skip
+SERVICES, UNSERVED, STICKY, ENDPOINTS, AFFINITY = "services", "unserved", "sticky", "endpoints", "affinity"
+FIREWALLED, SOURCES, CLUSTER, HAIRPINS = "firewalled", "sources", "cluster-addresses", "hairpins"
+CONNECTIONS: Final = "connections"
+OF_FRONTENDS: Final = frozenset((SERVICES, UNSERVED, STICKY, ENDPOINTS, FIREWALLED, SOURCES))
+"""The sets whose keys begin with a frontend."""
 
 REFUSED: Final = "refused"
 """What the rule says of a call that it hands to the log."""
 _TOLD: Final = 100
 """Refused calls that are told of in a second."""
-ANY_ADDRESS: Final = bytes(4)
-"""Stands in keys for every address that is the node's own."""
+_FIRST: Final = nf.REGISTERS.start
+
+
+def sets(family: Family) -> Sequence[NamedSet]:
+    """Return the sets and maps of a family's table."""
+    address = family.field
+    frontend, target = (address, "protocol", "port"), (address, "port")
+    return (
+        NamedSet(SERVICES, frontend, ()),
+        NamedSet(UNSERVED, frontend, ()),
+        NamedSet(STICKY, frontend, ()),
+        NamedSet(ENDPOINTS, (*frontend, "number"), target),
+        NamedSet(AFFINITY, (address, *frontend), target, TIMEOUT | DYNAMIC, 1 << 16),
+        NamedSet(FIREWALLED, frontend),
+        NamedSet(SOURCES, (*frontend, address), flags=INTERVAL),
+        NamedSet(CLUSTER, (address,)),
+        NamedSet(HAIRPINS, (address, address)),
+        NamedSet(CONNECTIONS, (address,), flags=DYNAMIC, size=1 << 16),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the rules of a node take for given."""
+    """What the rules of a node for one address family take for given."""
 
     pods: Network
     """The range of all Pods of the cluster."""
@@ -74,13 +84,17 @@ class Facts:
     refusals: int = 0
     """The log group that refused calls are handed to; 0 for none."""
 
+    @property
+    def family(self) -> Family:
+        return family_of(self.pods)
+
     def is_own(self, address: Address) -> bool:
         """Whether an address is of a range that the cluster gives to Pods, nodes or Services."""
         return address in self.pods or (self.services is not None and address in self.services)
 
 
 def within(network: Network) -> Sequence[bytes]:
-    """Go on if the address in the first register is of a network."""
+    """Go on if the address in the first registers is of a network."""
     return nf.masked(network.netmask.packed), nf.equal(network.network_address.packed)
 
 
@@ -93,14 +107,30 @@ def is_local(*, source: bool = False, inverted: bool = False) -> Sequence[bytes]
     return nf.address_type(of_source=source), nf.equal(struct.pack("=I", nf.LOCAL), inverted=inverted)
 
 
+def has_ports(family: Family) -> Sequence[bytes]:
+    """Go on if the destination is an address at which the node's ports are.
+
+    Those are its own ones; of IPv6 all but ::1, from which the kernel forwards nothing. Upstream has none there either.
+    """
+    if family is IPV4:
+        return is_local()
+    return (*is_local(), nf.destination(family=family), nf.equal(ip_address("::1").packed, inverted=True))
+
+
 def ask_masquerade() -> Sequence[bytes]:
     return nf.mark(), nf.bits(0xFFFFFFFF ^ MASQUERADE, flip=MASQUERADE), nf.set_mark()
 
 
-def frontend(*, any_address: bool, register: int = 8) -> Sequence[bytes]:
+def frontend(family: Family, *, any_address: bool, register: int = _FIRST) -> Sequence[bytes]:
     """Load whom a packet is for, as keys have it."""
-    address = nf.constant(ANY_ADDRESS, register) if any_address else nf.destination(register)
-    return address, nf.protocol(register + 1), nf.destination_port(register + 2)
+    behind = register + family.registers
+    address = nf.constant(keys.any_address(family), register) if any_address else nf.destination(register, family)
+    return address, nf.protocol(behind), nf.destination_port(behind + 1)
+
+
+def behind_frontend(family: Family) -> int:
+    """Return the register behind a frontend that stands in the first ones."""
+    return _FIRST + keys.frontend_bytes(family) // 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,16 +153,18 @@ class Spread:
         return "-".join(words)
 
     def rules(self, facts: Facts) -> Iterator[Rule]:
-        del facts
-        key = frontend(any_address=self.any_address)
+        family = facts.family
+        key = frontend(family, any_address=self.any_address)
+        rewrite = nf.destination_nat(family=family)
         if self.sticky:
-            client = (nf.source(), *frontend(any_address=False, register=9))
-            yield (*client, nf.lookup(AFFINITY.name, into=8), nf.destination_nat())
-        choices = [nf.constant(struct.pack("=I", self.first), 11)]
+            asked = frontend(family, any_address=False, register=_FIRST + family.registers)
+            yield (nf.source(family=family), *asked, nf.lookup(AFFINITY, into=_FIRST), rewrite)
+        number = behind_frontend(family)
+        choices = [nf.constant(struct.pack("=I", self.first), number)]
         if self.count > 1:
-            choices.insert(0, nf.random(self.count, 11, offset=self.first))
+            choices.insert(0, nf.random(self.count, number, offset=self.first))
         for choice in choices:
-            yield (*key, choice, nf.lookup(ENDPOINTS.name, into=8), nf.destination_nat())
+            yield (*key, choice, nf.lookup(ENDPOINTS, into=_FIRST), rewrite)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +178,7 @@ class Internal:
         return f"internal-{self.to.name}"
 
     def rules(self, facts: Facts) -> Iterator[Rule]:
-        yield (nf.source(), *beyond(facts.pods), *ask_masquerade())
+        yield (nf.source(family=facts.family), *beyond(facts.pods), *ask_masquerade())
         yield (nf.verdict(nf.goto(self.to.name)),)
 
 
@@ -186,7 +218,8 @@ class ExternalLocal:
             own = is_local(source=True)
             yield (*own, *ask_masquerade())
             yield (*own, nf.verdict(nf.goto(self.to.name)))
-            yield (nf.source(), *within(facts.own or facts.pods), nf.verdict(nf.goto(self.to.name)))
+            near = within(facts.own or facts.pods)
+            yield (nf.source(family=facts.family), *near, nf.verdict(nf.goto(self.to.name)))
         yield (nf.verdict(nf.goto(self.here.name) if self.here is not None else nf.Verdict(nf.DROP)),)
 
 
@@ -221,11 +254,15 @@ class Learn:
         return f"learn-{self.seconds}"
 
     def rules(self, facts: Facts) -> Iterator[Rule]:
-        del facts
+        family = facts.family
+        asked = _FIRST + family.registers
+        protocol = asked + family.registers
+        value = protocol + 2
         yield (
-            nf.original_source(8), nf.original_destination(9), nf.protocol(10), nf.original_port(11),
-            nf.destination(12), nf.destination_port(13),
-            nf.learn(AFFINITY.name, 8, value=12, timeout=float(self.seconds)),
+            nf.original_source(_FIRST, family), nf.original_destination(asked, family),
+            nf.protocol(protocol), nf.original_port(protocol + 1),
+            nf.destination(value, family), nf.destination_port(value + family.registers),
+            nf.learn(AFFINITY, _FIRST, value=value, timeout=float(self.seconds)),
         )  # fmt: skip
 
 

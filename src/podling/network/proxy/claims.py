@@ -1,21 +1,30 @@
-"""Who wants which element: the difference that one Service's change makes to the sets of a table.
+"""Who has which frontend: the difference that one Service's change makes to the sets of a table.
 
-Owns the wishes of all Services. Two may claim the same (a node port, an external address, one that hairpins): the
-first by name has it, and the other gets it when that one lets go. Pure. Invariants: the effort for a change goes
-with what the Service has, not with how many there are; `effective` is what the kernel holds.
+Owns the wishes of all owners. Two may claim the same (a node port, an external address, an endpoint that hairpins): one
+of them has all that is said of it, and the other gets it when that one lets go. Who claims an address because a load
+balancer's status says so goes before who names it without further ado; among equals it is the first by name. Pure.
+Invariants: the effort for a change goes with what the Service has, not with how many there are; `effective` is what the
+kernel holds; of a frontend it holds one owner's elements and nobody else's.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+
+from podling.network.proxy.chains import OF_FRONTENDS
+from podling.network.proxy.keys import frontend_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
+    from podling.linux.families import Family
     from podling.network.proxy.rules import Elements, Value
 
-    Place = tuple[str, bytes]
+Place: TypeAlias = "tuple[str, bytes]"
+_About: TypeAlias = "bytes | Place"
+_Wish: TypeAlias = "tuple[bool, Elements]"
+"""Whether it gives way, and what is wanted."""
 
 
 @dataclass(slots=True)
@@ -28,63 +37,68 @@ class Changes:
     def __bool__(self) -> bool:
         return bool(self.gone or self.new)
 
+    def add(self, before: Elements, after: Elements) -> None:
+        """Add the step from `before` to `after`; what one transaction does to a place adds up to one step."""
+        for place, value in before.items():
+            if place in after and after[place] == value:
+                continue
+            if place not in self.new:
+                self.gone[place] = value
+            self.new.pop(place, None)
+        for place, value in after.items():
+            if place not in before or before[place] != value:
+                self.new[place] = value
+
 
 class Claims:
-    """The wishes of all owners, by place."""
+    """The wishes of all owners, by what they are about: a frontend, or else a single place."""
 
-    def __init__(self) -> None:
-        self._held: dict[Place, tuple[str, Value]] = {}
-        self._rivals: dict[Place, dict[str, Value]] = {}
-        """All who want a place, where more than one does."""
-
-    def __len__(self) -> int:
-        return len(self._held)
+    def __init__(self, family: Family) -> None:
+        self._frontend = frontend_bytes(family)
+        self._wishes: dict[_About, dict[str, _Wish]] = {}
+        self._owned: dict[str, Mapping[_About, _Wish]] = {}
 
     def effective(self) -> Iterator[tuple[Place, Value]]:
         """Yield every place that somebody has, with its value."""
-        for place, (_, value) in self._held.items():
-            yield place, value
+        for wishes in self._wishes.values():
+            yield from _had(wishes).items()
 
-    def holder(self, place: Place) -> str:
-        """Return who has a place; "" for nobody."""
-        held = self._held.get(place)
-        return held[0] if held is not None else ""
+    def replace(self, owner: str, wanted: Elements, changes: Changes, yielding: Collection[bytes] = ()) -> None:
+        """Let an owner want these and no others, and give way at the frontends `yielding`.
 
-    def replace(self, owner: str, before: Elements, after: Elements, changes: Changes) -> None:
-        """Let an owner want `after` instead of `before`; add to `changes` what that comes to."""
-        for place in before:
-            if place not in after:
-                self._settle(place, changes, _without(self._wishes(place), owner))
-        for place, value in after.items():
-            held = self._held.get(place)
-            if held is None or held != (owner, value):
-                self._settle(place, changes, {**self._wishes(place), owner: value})
+        What that comes to is added to `changes`.
+        """
+        before, after = self._owned.pop(owner, {}), self._grouped(wanted, yielding)
+        if after:
+            self._owned[owner] = after
+        for about in {**before, **after}:
+            wish = after.get(about)
+            if before.get(about) == wish:
+                continue
+            wishes = self._wishes.setdefault(about, {})
+            had = _had(wishes)
+            wishes.pop(owner, None)
+            if wish is not None:
+                wishes[owner] = wish
+            changes.add(had, _had(wishes))
+            if not wishes:
+                del self._wishes[about]
 
-    def _wishes(self, place: Place) -> Mapping[str, Value]:
-        rivals = self._rivals.get(place)
-        if rivals is not None:
-            return rivals
-        held = self._held.get(place)
-        return {held[0]: held[1]} if held is not None else {}
-
-    def _settle(self, place: Place, changes: Changes, wishes: Mapping[str, Value]) -> None:
-        old = self._held.pop(place, None)
-        self._rivals.pop(place, None)
-        if len(wishes) > 1:
-            self._rivals[place] = dict(wishes)
-        if wishes:
-            first = min(wishes)
-            self._held[place] = (first, wishes[first])
-        new = self._held.get(place)
-        if (old is None) == (new is None) and (old is None or new is None or old[1] == new[1]):
-            return
-        # What two Services of one transaction do to a place adds up to one step.
-        if old is not None and place not in changes.new:
-            changes.gone[place] = old[1]
-        changes.new.pop(place, None)
-        if new is not None:
-            changes.new[place] = new[1]
+    def _grouped(self, elements: Elements, yielding: Collection[bytes]) -> Mapping[_About, _Wish]:
+        found: dict[_About, _Wish] = {}
+        for place, value in elements.items():
+            name, key = place
+            about = key[: self._frontend] if name in OF_FRONTENDS else place
+            wish = found.get(about)
+            if wish is None:
+                found[about] = wish = (about in yielding, {})
+            wish[1][place] = value
+        return found
 
 
-def _without(wishes: Mapping[str, Value], owner: str) -> dict[str, Value]:
-    return {name: value for name, value in wishes.items() if name != owner}
+def _had(wishes: Mapping[str, _Wish]) -> Elements:
+    """Return the elements of whoever of them has what they wish."""
+    if not wishes:
+        return {}
+    owner = min(wishes, key=lambda name: (wishes[name][0], name)) if len(wishes) > 1 else next(iter(wishes))
+    return wishes[owner][1]

@@ -1,8 +1,8 @@
 """Health checks of Services whose external traffic stays on the node: does it have endpoints here?
 
-Owns a small HTTP server for each `healthCheckNodePort`, for the load balancers that ask. It answers 200 where the node
-has local endpoints and 503 where it has none, with upstream's body. Hostile callers get a bounded head and a bounded
-time.
+Owns a small HTTP server for each `healthCheckNodePort` and family of its Service, for the load balancers that ask. It
+answers 200 where the node has local endpoints and 503 where it has none, with upstream's body; an endpoint that has an
+address of each family counts once. Hostile callers get a bounded head and a bounded time.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from podling.linux.families import IPV4, IPV6
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from podling.aio.clock import Clock
+    from podling.linux.families import Family
     from podling.linux.host import Host
-    from podling.network.proxy.rules import ServiceRules
 
 log = logging.getLogger("podling.proxy")
 
 _PATIENCE: Final = 5.0
 _LONGEST_HEAD: Final = 8192
+_EVERYWHERE: Final = {IPV4: "0.0.0.0", IPV6: "::"}  # noqa: S104  # balancers ask any address of the node
 
 
 class HealthChecks:
@@ -33,23 +36,25 @@ class HealthChecks:
         self._host = host
         self._clock = clock
         self._local: dict[str, int] = {}
-        self._servers: dict[str, tuple[int, asyncio.Server]] = {}
+        self._servers: dict[tuple[str, Family], tuple[int, asyncio.Server]] = {}
 
-    async def follow(self, changes: Mapping[str, tuple[ServiceRules, ServiceRules]]) -> None:
-        """Serve what Services want by now."""
-        for key, (_, rules) in changes.items():
-            port, self._local[key] = rules.health or (0, 0)
-            held = self._servers.get(key)
-            if held is not None and held[0] != port:
-                del self._servers[key]
-                held[1].close()
-                held = None
-            if port and held is None:
-                await self._serve(key, port)
-            if not port:
+    async def follow(self, wanted: Mapping[str, Mapping[Family, tuple[int, int]]]) -> None:
+        """Serve what Services want by now: in which families, on which port, of how many endpoints there."""
+        for key, checks in wanted.items():
+            self._local[key] = max((count for _, count in checks.values()), default=0)
+            for family in _EVERYWHERE:
+                port, _ = checks.get(family, (0, 0))
+                held = self._servers.get((key, family))
+                if held is not None and held[0] != port:
+                    del self._servers[key, family]
+                    held[1].close()
+                    held = None
+                if port and held is None:
+                    await self._serve(key, family, port)
+            if not checks:
                 del self._local[key]
 
-    async def _serve(self, key: str, port: int) -> None:
+    async def _serve(self, key: str, family: Family, port: int) -> None:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
                 async with self._clock.timeout(_PATIENCE):
@@ -62,11 +67,11 @@ class HealthChecks:
                 writer.close()
 
         try:
-            listener = self._host.listen("0.0.0.0", port)  # noqa: S104  # balancers ask any address of the node
+            listener = self._host.listen(_EVERYWHERE[family], port)
         except OSError as error:
             log.warning("health checks of Service %s: port %d: %s", key, port, error.strerror)
             return
-        self._servers[key] = (port, await asyncio.start_server(answer, sock=listener, limit=_LONGEST_HEAD))
+        self._servers[key, family] = (port, await asyncio.start_server(answer, sock=listener, limit=_LONGEST_HEAD))
 
     def _answer(self, key: str) -> bytes:
         count = self._local.get(key, 0)

@@ -7,24 +7,20 @@ force; what no wired Pod has asked for is in force nowhere.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from podling.api.pods import HostPort  # noqa: TC001  # msgspec decodes it
+from podling.api.validation.addresses import family as version_of
 from podling.lifecycle.traffic import UNBOUNDED
 from podling.linux import files
+from podling.linux.families import FAMILIES, IPV6
 from podling.network.protocols import PROTOCOLS
 from podling.network.proxy import chains as ch
-from podling.network.proxy.rules import (
-    NOTHING,
-    Elements,
-    Remembered,
-    ServiceRules,
-    frontend_key,
-    target_value,
-)
-from podling.reach.selection import Target
+from podling.network.proxy.keys import any_address, frontend_key, is_any, packed, target_value
+from podling.network.proxy.rules import NOTHING, Elements, Remembered, ServiceRules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,30 +28,42 @@ if TYPE_CHECKING:
 
     from podling.client.seams import PodNetwork
     from podling.lifecycle.traffic import Traffic
+    from podling.linux.families import Family
     from podling.network.proxy.proxy import Proxy
 
+_LOOPBACK: Final = ip_address("::1").packed
 
-class _Asked(msgspec.Struct):
-    address: str
+
+class _Asked(msgspec.Struct, omit_defaults=True):
     ports: tuple[HostPort, ...]
+    addresses: tuple[str, ...] = ()
+    """The Pod's, one of each family that it has."""
+    address: str = ""
+    """What an older Podling wrote in their place."""
 
 
-def plan(address: str, ports: Sequence[HostPort]) -> ServiceRules:
-    """Return what the host ports of a Pod at `address` are in the rules."""
+def plan(family: Family, address: str, ports: Sequence[HostPort]) -> ServiceRules:
+    """Return what the host ports of a Pod at `address` are in the rules of a family.
+
+    A `hostIP` of the other family asks for nothing in this one; an unspecified one (0.0.0.0, ::) for all addresses of
+    its own family, and none at all for those of both. So upstream has it.
+    """
     elements: Elements = {}
     remembered: dict[bytes, Remembered] = {}
     for port in ports:
-        anywhere = port.address in ("", "0.0.0.0")  # noqa: S104  # upstream's word for every address of the node
-        if ":" in port.address:
-            continue  # of a family that Pods have not
-        target = Target(address, port.container_port, is_local=True)
+        if port.address and version_of(port.address) != family.version:
+            continue
+        wanted = packed(port.address) if port.address else any_address(family)
+        if family is IPV6 and wanted == _LOOPBACK:
+            continue  # nothing is forwarded from there
+        target = target_value(packed(address), port.container_port)
         protocol = PROTOCOLS[port.protocol or "TCP"]
-        key = frontend_key("" if anywhere else port.address, protocol, port.host_port)
-        elements[ch.SERVICES.name, key] = ch.HostPort(ch.Spread(1, any_address=anywhere))
-        elements[ch.ENDPOINTS.name, key + bytes(4)] = target_value(target)
-        elements[ch.HAIRPINS.name, 2 * target_value(target)[:4]] = None
+        key = frontend_key(wanted, protocol, port.host_port)
+        elements[ch.SERVICES, key] = ch.HostPort(ch.Spread(1, any_address=is_any(wanted)))
+        elements[ch.ENDPOINTS, key + bytes(4)] = target
+        elements[ch.HAIRPINS, 2 * packed(address)] = None
         if protocol == PROTOCOLS["UDP"]:
-            remembered[key] = Remembered(key, frozenset((target_value(target),)), sticky=False)
+            remembered[key] = Remembered(key, frozenset((target,)), sticky=False)
     return ServiceRules(elements, {}, remembered) if elements else NOTHING
 
 
@@ -74,26 +82,40 @@ class HostPorts:
             return
         found = msgspec.json.decode(self._path.read_bytes(), type=dict[str, _Asked])
         wired = await self._pods.attached()
-        self._asked = {uid: asked for uid, asked in found.items() if asked.address in wired.get(uid, ())}
-        for uid, asked in self._asked.items():
-            self._proxy.forward(uid, plan(asked.address, asked.ports))
+        for uid, asked in found.items():
+            addresses = asked.addresses or (asked.address,)
+            if set(addresses) <= set(wired.get(uid, ())):
+                self._asked[uid] = _Asked(asked.ports, addresses)
+                self._forward(uid)
+
+    def _forward(self, uid: str) -> None:
+        asked = self._asked[uid]
+        self._proxy.forward(
+            uid,
+            {
+                family: plan(family, address, asked.ports)
+                for family in FAMILIES
+                for address in asked.addresses
+                if version_of(address) == family.version
+            },
+        )
 
     async def attach(
         self, uid: str, namespace: str, name: str, netns: str, traffic: Traffic = UNBOUNDED
     ) -> Sequence[str]:
         addresses = await self._pods.attach(uid, namespace, name, netns, traffic)
-        asked = _Asked(addresses[0], traffic.ports)
+        asked = _Asked(traffic.ports, tuple(addresses))
         if traffic.ports and self._asked.get(uid) != asked:
             self._asked[uid] = asked
             self._save()
-            self._proxy.forward(uid, plan(asked.address, asked.ports))
+            self._forward(uid)
             await self._proxy.caught_up(uid)
         return addresses
 
     async def detach(self, uid: str) -> None:
         if self._asked.pop(uid, None) is not None:
             # Before its address is free for another Pod.
-            self._proxy.forward(uid, NOTHING)
+            self._proxy.forward(uid, {})
             await self._proxy.caught_up(uid)
             self._save()
         await self._pods.detach(uid)

@@ -14,15 +14,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from podling.linux import nf_expressions as nf
-from podling.linux.nf_tables import Batch, Element, Tables
+from podling.linux.nf_tables import Batch, Element
 from podling.network.proxy import chains as ch
 from podling.network.proxy.claims import Changes, Claims
+from podling.network.proxy.keys import at_any_address
 from podling.network.proxy.rules import NOTHING
 from podling.network.proxy.table import lay_down
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from podling.linux.nf_tables import Tables
     from podling.network.proxy.chains import Chain, Facts
     from podling.network.proxy.rules import ServiceRules, Value
 
@@ -30,20 +32,15 @@ log = logging.getLogger("podling.proxy")
 
 
 class Installed:
-    """The table of one node, and by owner (a Service, a Pod's host ports) what stands in it."""
+    """The table of one node and family, and by owner (a Service, a Pod's host ports) what stands in it."""
 
-    def __init__(self, namespace: str, table: str, facts: Facts) -> None:
+    def __init__(self, tables: Tables, table: str, facts: Facts) -> None:
         self.table = table
-        self._facts = facts
-        self._tables = Tables(namespace)
-        self._claims = Claims()
+        self.facts = facts
+        self._tables = tables
+        self._claims = Claims(facts.family)
         self._rules: dict[str, ServiceRules] = {}
         self._chains: dict[Chain, None] = {}
-
-    @property
-    def sender(self) -> int:
-        """What marks this one's changes to whoever watches the table."""
-        return self._tables.sender
 
     def of(self, owner: str) -> ServiceRules:
         """Return what an owner has in the rules."""
@@ -57,7 +54,7 @@ class Installed:
         if not self._tables.has_table(self.table):
             return False
         wanted = Counter(name for (name, _), _ in self._claims.effective())
-        counted = (ch.SERVICES.name, ch.ENDPOINTS.name)
+        counted = (ch.SERVICES, ch.ENDPOINTS)
         return all(len(self._tables.elements(self.table, name)) == wanted[name] for name in counted)
 
     def install(self, wanted: Mapping[str, ServiceRules]) -> None:
@@ -65,21 +62,21 @@ class Installed:
         try:
             self._install(wanted)
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.EOPNOTSUPP) or not self._facts.most_connections:
+            if error.errno not in (errno.ENOENT, errno.EOPNOTSUPP) or not self.facts.most_connections:
                 raise
             log.warning("this kernel cannot count a Pod's connections, which are not bounded therefore: %s", error)
-            self._facts = replace(self._facts, most_connections=0)
+            self.facts = replace(self.facts, most_connections=0)
             self._install(wanted)
 
     def _install(self, wanted: Mapping[str, ServiceRules]) -> None:
         changes = Changes()
-        self._claims, self._chains, self._rules = Claims(), {}, {}
+        self._claims, self._chains, self._rules = Claims(self.facts.family), {}, {}
         self._take(wanted, changes)
         batch = Batch(self.table)
-        known = self._still_valid(self._tables.elements(self.table, ch.AFFINITY.name))
-        lay_down(batch, self._facts)
+        known = self._still_valid(self._tables.elements(self.table, ch.AFFINITY))
+        lay_down(batch, self.facts)
         self._write(batch, changes)
-        batch.add_elements(ch.AFFINITY.name, known)
+        batch.add_elements(ch.AFFINITY, known)
         self._tables.commit(batch)
 
     def change(self, wanted: Mapping[str, ServiceRules]) -> None:
@@ -97,8 +94,7 @@ class Installed:
         forgotten = []
         for owner, after in wanted.items():
             before = self.of(owner)
-            after = self._without_others_fences(owner, after)
-            self._claims.replace(owner, before.elements, after.elements, changes)
+            self._claims.replace(owner, after.elements, changes, after.yielding)
             for key, remembered in before.remembered.items():
                 now = after.remembered.get(key)
                 lost = remembered.targets - (now.targets if now is not None and now.sticky else frozenset())
@@ -109,25 +105,6 @@ class Installed:
             else:
                 self._rules[owner] = after
         return forgotten
-
-    def _without_others_fences(self, owner: str, rules: ServiceRules) -> ServiceRules:
-        """Leave out source ranges for an address and port that another fences: the kernel takes none that overlap.
-
-        They stay closed to those whom the other does not let in.
-        """
-        taken = [
-            key
-            for name, key in rules.elements
-            if name == ch.FIREWALLED.name and self._claims.holder((name, key)) not in ("", owner)
-        ]
-        if not taken:
-            return rules
-        kept = {
-            (name, key): value
-            for (name, key), value in rules.elements.items()
-            if not (name == ch.SOURCES.name and key[: len(taken[0])] in taken)
-        }
-        return replace(rules, elements=kept)
 
     def _write(self, batch: Batch, changes: Changes) -> None:
         for name, elements in _by_set(changes.gone).items():
@@ -146,7 +123,7 @@ class Installed:
             self._have(further, batch)
         self._chains[chain] = None
         batch.add_chain(chain.name)
-        for rule in chain.rules(self._facts):
+        for rule in chain.rules(self.facts):
             batch.add_rule(chain.name, *rule)
 
     def _still_valid(self, known: Sequence[Element]) -> list[Element]:
@@ -158,33 +135,29 @@ class Installed:
             for key, remembered in rules.remembered.items():
                 if remembered.sticky:
                     targets[key] = remembered.targets
-        return [
-            element
-            for element in known
-            if element.left
-            and any(element.value in targets.get(k, ()) for k in (element.key[4:], ch.ANY_ADDRESS + element.key[8:]))
-        ]
+        return [element for element in known if element.left and self._led_by(element, targets)]
+
+    def _led_by(self, known: Element, targets: Mapping[bytes, frozenset[bytes]]) -> bool:
+        """Whether what is known of a client leads to one of the targets of the frontend that it asked for."""
+        asked = known.key[self.facts.family.size :]
+        return any(known.value in targets.get(key, ()) for key in (asked, at_any_address(asked)))
 
     def _forget(self, forgotten: Sequence[tuple[bytes, frozenset[bytes]]]) -> None:
         """Let no client be sent to an endpoint that is gone because it was sent there before."""
         lost = dict(forgotten)
         stale = [
             Element(element.key)
-            for element in self._tables.elements(self.table, ch.AFFINITY.name)
-            if any(element.value in lost.get(k, ()) for k in (element.key[4:], ch.ANY_ADDRESS + element.key[8:]))
+            for element in self._tables.elements(self.table, ch.AFFINITY)
+            if self._led_by(element, lost)
         ]
         for element in stale:
             batch = Batch(self.table)
             # Added first: it may have run out by itself meanwhile, and then would be missing.
-            batch.delete_elements(ch.AFFINITY.name, [element])
+            batch.delete_elements(ch.AFFINITY, [element])
             try:
                 self._tables.commit(batch)
             except FileNotFoundError:
                 continue
-
-    def close(self) -> None:
-        """Let go; the table stays."""
-        self._tables.close()
 
 
 def _by_set(places: Mapping[tuple[str, bytes], Value]) -> dict[str, list[tuple[bytes, Value]]]:
@@ -195,19 +168,16 @@ def _by_set(places: Mapping[tuple[str, bytes], Value]) -> dict[str, list[tuple[b
 
 
 def _element(name: str, key: bytes, value: Value) -> Element:
-    if name == ch.SOURCES.name:
+    if name == ch.SOURCES:
         assert isinstance(value, bytes)
         return Element(key, end=value)
     return Element(key, value if value is None or isinstance(value, bytes) else nf.goto(value.name))
 
 
-def remove(namespace: str, table: str) -> None:
+def remove(tables: Tables, table: str) -> None:
     """Take a table away; it need not be there."""
-    tables = Tables(namespace)
-    try:
+    if tables.has_table(table):
         batch = Batch(table)
-        batch.add_table()
+        batch.add_table()  # whoever else takes it away meanwhile is welcome
         batch.delete_table()
         tables.commit(batch)
-    finally:
-        tables.close()

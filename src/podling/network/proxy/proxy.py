@@ -1,22 +1,22 @@
 """The service proxy of one node: informers in, elements out.
 
 Owns the loop. A change of a Service or of its slices marks the Service; what is marked is planned anew and carried into
-the table in one transaction, at once. Decides nothing: `reach.selection` and `rules.plan` do. Invariants: the table is
-replaced by a whole one at start, never taken away first; whoever takes it away finds it back; the revision told of
-is one whose changes are all in the rules.
+the table of each family that the node has, in one transaction each, at once. Decides nothing: `reach.selection` and
+`rules.plan` do. Invariants: a table is replaced by a whole one at start, never taken away first; whoever takes it away
+finds it back; the revision told of is one whose changes are all in the rules of every family.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
 
 from podling.api.resources import ENDPOINT_SLICES, NODES, SERVICES
 from podling.client.transport import Selection
-from podling.linux.families import IPV4
 from podling.linux.namespaces import read_sysctl
-from podling.linux.nf_tables import TableWatch
+from podling.linux.nf_tables import Tables, TableWatch
 from podling.network.proxy.chains import Facts
 from podling.network.proxy.health import HealthChecks
 from podling.network.proxy.installed import Installed, remove
@@ -24,15 +24,17 @@ from podling.network.proxy.programmed import Programmed
 from podling.network.proxy.refused import RefusedCalls
 from podling.network.proxy.rules import NOTHING, ServiceRules, plan
 from podling.network.proxy.stale import forget, to_look_at
-from podling.network.proxy.table import table_name
+from podling.network.proxy.table import table_name, table_names
 from podling.reach.endpoints import SERVICE_NAME, ZONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from podling.api.encoded import Encoded
     from podling.client.flows import FlowSink
+    from podling.linux.families import Family
     from podling.network.context import NetworkContext
+    from podling.network.ranges import NodeRange
 
 SETTINGS: Final = {
     "net.ipv4.conf.all.route_localnet": "1",
@@ -58,23 +60,15 @@ class Proxy:
         """`flows` is told of calls that the rules refuse."""
         self._context = context
         self._refused = RefusedCalls(context, flows)
-        self._facts = facts = Facts(
-            context.pods.cluster_range,
-            context.pods.gateway,
-            context.pods.link_prefix,
-            context.services_of(IPV4),
-            context.most_connections,
-            context.pods.pod_range,
-            self._refused.group,
-        )
         self._services = context.informers.of(SERVICES)
         self._slices = context.informers.of(ENDPOINT_SLICES)
         self._slices.add_index("service", _service_of)
         self._nodes = context.informers.of(NODES, Selection(fields=f"metadata.name={context.node}"))
         self._zone = ""
-        self._installed = Installed(context.host.network_namespace, table_name(context.instance), facts)
+        self._tables = Tables(context.host.network_namespace)
+        self._installed = tuple(self._table_of(each) for each in context.pods.ranges)
         self._watch: TableWatch | None = None
-        self._forwarded: dict[str, ServiceRules] = {}
+        self._forwarded: dict[str, Mapping[Family, ServiceRules]] = {}
         self._marked: dict[str, None] = {}
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
         self._is_whole = False
@@ -86,6 +80,19 @@ class Proxy:
         self._programmed = Programmed(context, self._slices)
         self._health = HealthChecks(context.host, context.clock)
 
+    def _table_of(self, node: NodeRange) -> Installed:
+        context = self._context
+        facts = Facts(
+            node.cluster,
+            node.gateway,
+            context.pods.link_prefix,
+            context.services_of(node.family),
+            context.most_connections,
+            node.own,
+            self._refused.group,
+        )
+        return Installed(self._tables, table_name(context.instance, node.family), facts)
+
     async def start(self) -> None:
         """Put all that is known into the rules; from then on follow."""
         await self._services.wait_synced()
@@ -95,6 +102,7 @@ class Proxy:
         self._services.on_change(self._service_changed)
         self._slices.on_change(self._slice_changed)
         await self._install()
+        await asyncio.to_thread(self._remove_others)
         await self._set_sysctls()
         self._context.supervisor.component(f"proxy {self._context.node}", self._run)
         self._context.supervisor.component(f"stale flows {self._context.node}", self._flush)
@@ -107,12 +115,18 @@ class Proxy:
         if 0 < int(read_sysctl(_MOST_TRACKED) or 0) < _TRACKED:
             await self._context.pods.set_sysctl(_MOST_TRACKED, str(_TRACKED))
 
-    def forward(self, pod: str, rules: ServiceRules) -> None:
-        """Have ports of the node lead to a Pod, by its uid, or no more."""
-        if rules == NOTHING:
-            self._forwarded.pop(_POD + pod, None)
-        else:
-            self._forwarded[_POD + pod] = rules
+    def _remove_others(self) -> None:
+        """Take away what an earlier life left of a family that the node has no more."""
+        kept = [installed.table for installed in self._installed]
+        for name in table_names(self._context.instance):
+            if name not in kept:
+                remove(self._tables, name)
+
+    def forward(self, pod: str, rules: Mapping[Family, ServiceRules]) -> None:
+        """Have ports of the node lead to a Pod, by its uid, in these families and no other."""
+        self._forwarded[_POD + pod] = rules
+        if not rules:
+            del self._forwarded[_POD + pod]
         self._mark(_POD + pod)
 
     async def caught_up(self, pod: str) -> None:
@@ -128,7 +142,7 @@ class Proxy:
         if self._watch is not None:
             self._watch.close()
         self._health.close()
-        self._installed.close()
+        self._tables.close()
 
     def _service_changed(self, old: Encoded | None, new: Encoded | None) -> None:
         obj = new or old
@@ -165,46 +179,60 @@ class Proxy:
             self._kicked.clear()
             if self._disturbed:
                 self._disturbed = False
-                there = self._is_whole and await asyncio.to_thread(self._installed.is_there)
+                there = self._is_whole and await asyncio.to_thread(self._are_there)
                 self._is_whole = self._is_whole and there
                 if not self._is_whole:
                     log.warning("somebody changed the table of Services; it is laid down again")
                     continue
             await self._catch_up()
 
+    def _are_there(self) -> bool:
+        return all(installed.is_there() for installed in self._installed)
+
     async def _install(self) -> None:
         if self._watch is None:
-            # From before the first rule: nothing that others do to the table is missed.
-            self._watch = TableWatch(
-                self._context.host.network_namespace, (self._installed.table,), self._installed.sender, self._disturb
-            )
+            # From before the first rule: nothing that others do to the tables is missed.
+            names = tuple(installed.table for installed in self._installed)
+            namespace = self._context.host.network_namespace
+            self._watch = TableWatch(namespace, names, self._tables.sender, self._disturb)
         self._disturbed = False
+        self._is_whole = True  # unless somebody touches it from now on
         revision = self._slices.revision
         marked, self._marked = self._marked, {}
-        before = dict(self._installed.owners())
-        wanted = {f"{obj.namespace}/{obj.name}": NOTHING for obj in self._services}
-        wanted |= dict.fromkeys((*self._forwarded, *marked), NOTHING)
-        wanted = await self._plan_all(wanted)
-        self._is_whole = True  # unless somebody touches it from now on
-        try:
-            await asyncio.to_thread(self._installed.install, wanted)
-        except OSError:
-            self._is_whole = False
-            self._marked = {**marked, **self._marked}
-            raise
-        await self._settle(revision, before, wanted)
-        self._release(wanted)
+        everything = dict.fromkeys(f"{obj.namespace}/{obj.name}" for obj in self._services)
+        everything |= dict.fromkeys((*self._forwarded, *marked))
+        with self._marking_again(marked):
+            for installed in self._installed:
+                before = dict(installed.owners())
+                wanted = await self._plan_all(installed, everything)
+                await asyncio.to_thread(installed.install, wanted)
+                self._note_stale(before, wanted)
+        await self._settle(revision, everything)
+        self._release(everything)
 
     async def _catch_up(self) -> None:
         revision = self._slices.revision
         marked, self._marked = self._marked, {}
-        before = {key: self._installed.of(key) for key in marked}
-        wanted = await self._plan_all(marked)
-        wanted = {key: rules for key, rules in wanted.items() if rules != before[key]}
-        if wanted:
-            await self._carry_out(wanted, marked)
-        await self._settle(revision, before, wanted)
+        with self._marking_again(marked):
+            for installed in self._installed:
+                before = {key: installed.of(key) for key in marked}
+                planned = await self._plan_all(installed, marked)
+                wanted = {key: rules for key, rules in planned.items() if rules != before[key]}
+                if wanted:
+                    await asyncio.to_thread(installed.change, wanted)
+                    self._note_stale(before, wanted)
+        await self._settle(revision, marked)
         self._release(marked)
+
+    @contextlib.contextmanager
+    def _marking_again(self, marked: Mapping[str, None]) -> Iterator[None]:
+        """Where the kernel refuses something, leave what was marked to the next turn, which begins anew."""
+        try:
+            yield
+        except OSError:
+            self._is_whole = False
+            self._marked = {**marked, **self._marked}
+            raise
 
     def _release(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -213,21 +241,19 @@ class Proxy:
                 if not waiter.done():
                     waiter.set_result(None)
 
-    async def _carry_out(self, wanted: Mapping[str, ServiceRules], marked: Mapping[str, None]) -> None:
-        try:
-            await asyncio.to_thread(self._installed.change, wanted)
-        except OSError:
-            self._is_whole = False
-            self._marked = {**marked, **self._marked}
-            raise
+    def _note_stale(self, before: Mapping[str, ServiceRules], now: Mapping[str, ServiceRules]) -> None:
+        """Remember which connections a change, which is in the rules, leaves behind."""
+        self._stale |= to_look_at({key: (before.get(key, NOTHING), rules) for key, rules in now.items()})
 
-    async def _settle(self, revision: int, before: Mapping[str, ServiceRules], now: Mapping[str, ServiceRules]) -> None:
-        """Do what else a change that is in the rules brings with it."""
-        changes = {key: (before.get(key, NOTHING), rules) for key, rules in now.items()}
-        self._stale |= to_look_at(changes)
+    async def _settle(self, revision: int, keys: Iterable[str]) -> None:
+        """Do what else it brings with it that everything up to `revision` is in the rules."""
         self._settled = revision
         self._to_flush.set()
-        await self._health.follow(changes)
+        await self._health.follow({key: self._checks(key) for key in keys})
+
+    def _checks(self, key: str) -> Mapping[Family, tuple[int, int]]:
+        found = ((installed.facts.family, installed.of(key).health) for installed in self._installed)
+        return {family: health for family, health in found if health is not None}
 
     async def _flush(self) -> None:
         """Let the kernel forget stale connections, for ever; what is told to be programmed is rid of them."""
@@ -245,25 +271,26 @@ class Proxy:
                 raise
             self._programmed.reached(revision)
 
-    async def _plan_all(self, keys: Iterable[str]) -> dict[str, ServiceRules]:
+    async def _plan_all(self, installed: Installed, keys: Iterable[str]) -> dict[str, ServiceRules]:
         """Plan for many; what changes meanwhile is marked anew. The loop is left to others now and then."""
         wanted = {}
         for number, key in enumerate(keys, 1):
-            wanted[key] = self._plan(key)
+            wanted[key] = self._plan(installed, key)
             if number % _AT_ONCE == 0:
                 await self._context.clock.sleep(0)
         return wanted
 
-    def _plan(self, key: str) -> ServiceRules:
+    def _plan(self, installed: Installed, key: str) -> ServiceRules:
+        facts = installed.facts
         if key.startswith(_POD):
-            return self._forwarded.get(key, NOTHING)
+            return self._forwarded.get(key, {}).get(facts.family, NOTHING)
         namespace, _, name = key.partition("/")
         service = self._services.get(name, namespace)
         if service is None:
             return NOTHING
-        before = self._installed.of(key)
+        before = installed.of(key)
         slices = [self._slices.view(obj) for obj in self._slices.indexed("service", key)]
-        rules = plan(service, slices, self._context.node, self._facts, before, zone=self._zone)
+        rules = plan(service, slices, self._context.node, facts, before, zone=self._zone)
         if rules.passed_over and rules.passed_over != before.passed_over:
             log.warning("Service %s is too large: %d endpoints or addresses are left out", key, rules.passed_over)
         return rules
@@ -277,4 +304,10 @@ def _service_of(obj: Encoded) -> tuple[str, ...]:
 
 async def teardown(instance: str, namespace: str = "") -> None:
     """Take the rules of Services away, with no daemon running."""
-    await asyncio.to_thread(remove, namespace, table_name(instance))
+    await asyncio.to_thread(_teardown, instance, namespace)
+
+
+def _teardown(instance: str, namespace: str) -> None:
+    with contextlib.closing(Tables(namespace)) as tables:
+        for name in table_names(instance):
+            remove(tables, name)

@@ -1,20 +1,24 @@
-"""What one Service is in the rules: elements of maps and sets, as a value.
+"""What one Service is in the rules of one address family: elements of maps and sets, as a value.
 
 Owns the translation of a Service and the choice of its endpoints into elements. Pure: the same Service, slices and
-former order give the same elements. Invariants: an endpoint keeps its place among the others for as long as it is
-chosen, so that one endpoint's change is a few elements whatever their number; what a Service does not offer on this
-node leaves no trace of it.
+former order give the same elements. What of it is of the other family (addresses, source ranges, endpoints) is not
+seen; ports of the node it has where it has a cluster address, as upstream. Invariants: an endpoint keeps its place
+among the others for as long as it is chosen, so that one endpoint's change is a few elements whatever their number;
+what a Service does not offer on this node leaves no trace of it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, collapse_addresses, ip_address
-from typing import TYPE_CHECKING, Final, TypeAlias
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
+from podling.api.validation.addresses import family as version_of
 from podling.network.protocols import PROTOCOLS
 from podling.network.proxy import chains as ch
+from podling.network.proxy import keys
 from podling.network.proxy.chains import Drop, External, ExternalLocal, Internal, Learn, Refuse, Spread
+from podling.network.proxy.keys import frontend_key, packed
 from podling.reach.selection import by_port, choose_among, is_externally_local, is_internally_local
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
     from podling.api.types.core_v1 import Service, ServicePort
     from podling.api.types.discovery_v1 import EndpointSlice
+    from podling.linux.families import Address
     from podling.network.proxy.chains import Chain, Facts
     from podling.reach.selection import Choice, Target
 
@@ -29,6 +34,8 @@ _OTHERS_PROXY: Final = "service.kubernetes.io/service-proxy-name"
 _DEFAULT_AFFINITY: Final = 10800
 MOST_ELEMENTS: Final = 1 << 16
 """The bound of what one Service may come to, its ports times its addresses times its endpoints."""
+
+_Kind = TypeVar("_Kind", IPv4Network, IPv6Network)
 
 Value: TypeAlias = "bytes | Chain | None"
 Elements: TypeAlias = "dict[tuple[str, bytes], Value]"
@@ -56,19 +63,15 @@ class ServiceRules:
     """The health check's port, and how many local endpoints it has to tell of."""
     passed_over: int = 0
     """How many endpoints and addresses are left out, because one Service may have so many elements and no more."""
+    yielding: frozenset[bytes] = frozenset()
+    """Frontends that give way to whoever has them from a load balancer: its own word alone says that they are its."""
 
 
 NOTHING: Final = ServiceRules()
 
 
-def frontend_key(address: str, protocol: int, port: int) -> bytes:
-    """Return the key of an address ("" for every one of the node's own), protocol and port."""
-    packed = IPv4Address(address).packed if address else ch.ANY_ADDRESS
-    return packed + bytes((protocol, 0, 0, 0)) + port.to_bytes(2, "big") + b"\0\0"
-
-
 def target_value(target: Target) -> bytes:
-    return IPv4Address(target.address).packed + target.port.to_bytes(2, "big") + b"\0\0"
+    return keys.target_value(packed(target.address), target.port)
 
 
 def arranged(before: Sequence[Target], wanted: Iterable[Target]) -> tuple[Target, ...]:
@@ -102,28 +105,23 @@ def plan(
 ) -> ServiceRules:
     """Return what a Service is in the rules of `node` (in `zone`), in the order that it had `before`."""
     spec = service.spec
-    addresses = [address for address in spec.cluster_ips or (spec.cluster_ip,) if _is_ipv4(address)]
+    version = facts.family.version
+    addresses = [packed(text) for text in spec.cluster_ips or (spec.cluster_ip,) if version_of(text) == version]
     if spec.type == "ExternalName" or not addresses or _OTHERS_PROXY in service.metadata.labels:
         return NOTHING
     made = _Making(service, node, facts)
     for address in addresses:
-        made.elements[ch.CLUSTER.name, IPv4Address(address).packed] = None
-    offers = by_port(slices)
+        made.elements[ch.CLUSTER, address] = None
+    offers = by_port(slices, family=version)
     for port in spec.ports:
-        choice = choose_among(service, port, offers, node, zone=zone)
+        choice = choose_among(service, port, offers, node, zone=zone, family=version)
         made.port(port, choice, addresses, before)
-    health = spec.health_check_node_port
-    if not (health and spec.type == "LoadBalancer" and is_externally_local(service)):
-        return ServiceRules(made.elements, made.order, made.remembered, None, made.passed_over)
-    local = {target.address for (_, here), order in made.order.items() if here for target in order}
-    return ServiceRules(made.elements, made.order, made.remembered, (health, len(local)), made.passed_over)
-
-
-def _is_ipv4(text: str) -> bool:
-    try:
-        return ip_address(text).version == 4
-    except ValueError:
-        return False
+    health = None
+    if spec.health_check_node_port and spec.type == "LoadBalancer" and is_externally_local(service):
+        local = {target.address for (_, here), order in made.order.items() if here for target in order}
+        health = (spec.health_check_node_port, len(local))
+    yielding = frozenset(made.yielding)
+    return ServiceRules(made.elements, made.order, made.remembered, health, made.passed_over, yielding)
 
 
 class _Making:
@@ -133,108 +131,133 @@ class _Making:
         self._service = service
         self._node = node
         self._facts = facts
+        self._version = facts.family.version
         self.elements: Elements = {}
         self.order: dict[tuple[str, bool], tuple[Target, ...]] = {}
+        self._values: dict[tuple[str, bool], tuple[bytes, ...]] = {}
         self.remembered: dict[bytes, Remembered] = {}
+        self.yielding: list[bytes] = []
         spec = service.spec
         config = spec.session_affinity_config
         seconds = config.client_ip.timeout_seconds if config is not None and config.client_ip is not None else None
         ports = max(len(spec.ports), 1)
-        self._balanced = list(dict.fromkeys(self._ingress()))
-        # What is the cluster's own is nobody's to have from outside: another Service's address, or a Pod's.
-        outside = [text for text in spec.external_ips if _is_ipv4(text) and not facts.is_own(IPv4Address(text))]
-        external = list(dict.fromkeys((*outside, *self._balanced)))
+        self._balanced = dict.fromkeys(self._ingress())
+        external = list(dict.fromkeys((*self._balanced, *self._outside())))
         self._external_addresses = external[: MOST_ELEMENTS // ports]
         faces = len(self._external_addresses) + 2
         self._most = max(MOST_ELEMENTS // (ports * faces), 1)
         self.passed_over = len(external) - len(self._external_addresses)
         self._affinity = (seconds or _DEFAULT_AFFINITY) if spec.session_affinity == "ClientIP" else 0
 
-    def port(self, port: ServicePort, choice: Choice, addresses: Iterable[str], before: ServiceRules) -> None:
+    def port(self, port: ServicePort, choice: Choice, addresses: Iterable[bytes], before: ServiceRules) -> None:
         """Add what one port of the Service is."""
         for local, wanted in ((False, choice.cluster), (True, choice.local)):
             order = arranged(before.order.get((port.name, local), ()), wanted[: self._most])
             self.passed_over += len(wanted) - len(order)
             if order:
                 self.order[port.name, local] = order
+                self._values[port.name, local] = tuple(map(target_value, order))
             for target in order:
                 if target.is_local:
-                    self.elements[ch.HAIRPINS.name, 2 * IPv4Address(target.address).packed] = None
+                    self.elements[ch.HAIRPINS, 2 * packed(target.address)] = None
         protocol = PROTOCOLS[port.protocol or "TCP"]
         for address in addresses:
             self._internal(port, choice, frontend_key(address, protocol, port.port))
         for address in self._external_addresses:
-            self._external(port, choice, frontend_key(address, protocol, port.port))
-        for address in self._balanced:
-            self._fence(address, frontend_key(address, protocol, port.port))
+            key = frontend_key(address, protocol, port.port)
+            self._external(port, choice, key)
+            if address in self._balanced:
+                self._fence(address, key)
+            else:
+                self.yielding.append(key)
         if port.node_port and self._service.spec.type in ("NodePort", "LoadBalancer"):
-            self._external(port, choice, frontend_key("", protocol, port.node_port))
+            every = keys.any_address(self._facts.family)
+            self._external(port, choice, frontend_key(every, protocol, port.node_port))
 
-    def _ingress(self) -> Iterator[str]:
+    def _outside(self) -> Iterator[bytes]:
+        for text in self._service.spec.external_ips:
+            # What is the cluster's own is nobody's to have from outside: another Service's address, or a Pod's.
+            if version_of(text) == self._version and not self._facts.is_own(ip_address(packed(text))):
+                yield packed(text)
+
+    def _ingress(self) -> Iterator[bytes]:
         balancer = self._service.status.load_balancer
         if self._service.spec.type == "LoadBalancer" and balancer is not None:
             for ingress in balancer.ingress:
-                if _is_ipv4(ingress.ip) and ingress.ip_mode != "Proxy":
-                    yield ingress.ip
+                if version_of(ingress.ip) == self._version and ingress.ip_mode != "Proxy":
+                    yield packed(ingress.ip)
 
     def _internal(self, port: ServicePort, choice: Choice, key: bytes) -> None:
         here = is_internally_local(self._service)
         spread = self._spread(port, key, here=here)
         if spread is not None:
-            self._serve(key, Internal(spread), self.order[port.name, here])
+            self._serve(key, Internal(spread), self._values[port.name, here])
         else:
-            self.elements[ch.UNSERVED.name, key] = Drop() if choice.exists else Refuse()
+            self.elements[ch.UNSERVED, key] = Drop() if choice.exists else Refuse()
             self._serve(key, None, ())
 
     def _external(self, port: ServicePort, choice: Choice, key: bytes) -> None:
         if not choice.exists:
-            self.elements[ch.UNSERVED.name, key] = Refuse()
+            self.elements[ch.UNSERVED, key] = Refuse()
             self._serve(key, None, ())
             return
         everywhere = self._spread(port, key, here=False)
-        targets = self.order.get((port.name, False), ())
+        targets = self._values.get((port.name, False), ())
         if is_externally_local(self._service):
             here = self._spread(port, key, here=True)
-            local = self.order.get((port.name, True), ())
+            local = self._values.get((port.name, True), ())
             self._serve(key, ExternalLocal(everywhere, here), (*targets, *local))
         elif everywhere is not None:
             self._serve(key, External(everywhere), targets)
 
     def _spread(self, port: ServicePort, key: bytes, *, here: bool) -> Spread | None:
         """Put the endpoints of a frontend in their places; say how they are chosen among."""
-        targets = self.order.get((port.name, here), ())
+        targets = self._values.get((port.name, here), ())
         first = ch.LOCAL if here else 0
         for place, target in enumerate(targets, first):
-            self.elements[ch.ENDPOINTS.name, key + place.to_bytes(4, "little")] = target_value(target)
+            self.elements[ch.ENDPOINTS, key + place.to_bytes(4, "little")] = target
         if not targets:
             return None
-        return Spread(len(targets), first, bool(self._affinity), key.startswith(ch.ANY_ADDRESS))
+        address, _, _ = keys.parts_of(key)
+        return Spread(len(targets), first, bool(self._affinity), keys.is_any(address))
 
-    def _serve(self, key: bytes, chain: Chain | None, targets: Iterable[Target]) -> None:
+    def _serve(self, key: bytes, chain: Chain | None, targets: Iterable[bytes]) -> None:
         if chain is not None:
-            self.elements[ch.SERVICES.name, key] = chain
+            self.elements[ch.SERVICES, key] = chain
             if self._affinity:
-                self.elements[ch.STICKY.name, key] = Learn(self._affinity)
-        if self._affinity or key[4] == PROTOCOLS["UDP"]:
-            self.remembered[key] = Remembered(key, frozenset(map(target_value, targets)), bool(self._affinity))
+                self.elements[ch.STICKY, key] = Learn(self._affinity)
+        if self._affinity or keys.parts_of(key)[1] == PROTOCOLS["UDP"]:
+            self.remembered[key] = Remembered(key, frozenset(targets), bool(self._affinity))
 
-    def _fence(self, address: str, key: bytes) -> None:
+    def _fence(self, address: bytes, key: bytes) -> None:
         """Let only the given ranges in; the node calls from the balanced address itself, and may if its own one may."""
-        ranges = list(_networks(self._service.spec.load_balancer_source_ranges))
-        if not ranges:
-            return
-        self.elements[ch.FIREWALLED.name, key] = None
-        if any(self._facts.gateway in each for each in ranges):
-            ranges.append(IPv4Network(address))
-        # The kernel takes no intervals that overlap.
-        for each in collapse_addresses(ranges):
-            first, last = each.network_address.packed, each.broadcast_address.packed
-            self.elements[ch.SOURCES.name, key + first] = key + last
+        texts = self._service.spec.load_balancer_source_ranges
+        if self._version == 4:
+            ranges = _ranges(IPv4Network, texts, self._facts.gateway, address)
+        else:
+            ranges = _ranges(IPv6Network, texts, self._facts.gateway, address)
+        if ranges:
+            self.elements[ch.FIREWALLED, key] = None
+        for first, last in ranges:
+            self.elements[ch.SOURCES, key + first] = key + last
 
 
-def _networks(texts: Iterable[str]) -> Iterator[IPv4Network]:
+def _ranges(
+    kind: type[_Kind], texts: Iterable[str], gateway: Address, balanced: bytes
+) -> Sequence[tuple[bytes, bytes]]:
+    """Return the first and last address of each range of a family, and `balanced` too if `gateway` is in one.
+
+    No two overlap: the kernel takes none that do.
+    """
+    found = list(_networks(kind, texts))
+    if any(gateway in each for each in found):
+        found.append(kind(balanced))
+    return [(each.network_address.packed, each.broadcast_address.packed) for each in collapse_addresses(found)]
+
+
+def _networks(kind: type[_Kind], texts: Iterable[str]) -> Iterator[_Kind]:
     for text in texts:
         try:
-            yield IPv4Network(text.strip(), strict=False)
+            yield kind(text.strip(), strict=False)
         except ValueError:
             continue  # the other family's, or no range

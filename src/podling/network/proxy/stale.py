@@ -14,15 +14,22 @@ from typing import TYPE_CHECKING, Final
 
 from podling.linux import namespaces
 from podling.linux.conntrack import UDP, Conntrack
+from podling.linux.families import FAMILIES
 from podling.linux.netlink import Netlink
-from podling.network.proxy.chains import ANY_ADDRESS
-from podling.network.proxy.rules import frontend_key
+from podling.network.proxy.keys import (
+    at_any_address,
+    frontend_bytes,
+    frontend_key,
+    is_any,
+    parts_of,
+    target_value,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from podling.linux.conntrack import Entry, Tuple
-    from podling.linux.families import Address
+    from podling.linux.families import Address, Family
     from podling.network.proxy.rules import ServiceRules
 
 _FEW: Final = 8
@@ -34,7 +41,7 @@ def to_look_at(changes: Mapping[str, tuple[ServiceRules, ServiceRules]]) -> dict
     found: dict[bytes, frozenset[bytes]] = {}
     for before, after in changes.values():
         for key in (*before.remembered, *(key for key in after.remembered if key not in before.remembered)):
-            if key[4] != UDP:
+            if parts_of(key)[1] != UDP:
                 continue
             had = before.remembered[key].targets if key in before.remembered else frozenset()
             has = after.remembered[key].targets if key in after.remembered else frozenset()
@@ -47,37 +54,50 @@ def forget(namespace: str, frontends: Mapping[bytes, frozenset[bytes]]) -> int:
     """Delete the connections to frontends that lead to none of their endpoints; return how many there were. Blocks."""
     table = Conntrack(namespace)
     try:
-        own = namespaces.inside(namespace, _own_addresses)
-        stale = [entry for entry in _candidates(table, frontends) if is_stale(entry, frontends, own)]
-        return sum(table.delete(entry) for entry in stale)
+        return sum(_forget(namespace, table, family, frontends) for family in FAMILIES)
     finally:
         table.close()
 
 
-def _candidates(table: Conntrack, frontends: Mapping[bytes, frozenset[bytes]]) -> Iterator[Entry]:
-    if len(frontends) > _FEW:
-        yield from table.towards(UDP)
+def _forget(namespace: str, table: Conntrack, family: Family, frontends: Mapping[bytes, frozenset[bytes]]) -> int:
+    ours = {key: targets for key, targets in frontends.items() if len(key) == frontend_bytes(family)}
+    if not ours:
+        return 0
+    own = namespaces.inside(namespace, lambda: _own_addresses(family))
+    stale = [entry for entry in _candidates(table, family, ours) if is_stale(entry, ours, own)]
+    return sum(table.delete(entry) for entry in stale)
+
+
+def _candidates(table: Conntrack, family: Family, frontends: Iterable[bytes]) -> Iterator[Entry]:
+    keys = list(frontends)
+    if len(keys) > _FEW:
+        yield from table.towards(UDP, family=family)
         return
-    for key in frontends:
-        address = "" if key.startswith(ANY_ADDRESS) else socket.inet_ntoa(key[:4])
-        yield from table.towards(UDP, int.from_bytes(key[8:10], "big"), address)
+    for key in keys:
+        address, _, port = parts_of(key)
+        named = "" if is_any(address) else socket.inet_ntop(family.number, address)
+        yield from table.towards(UDP, port, named, family=family)
 
 
-def _own_addresses() -> frozenset[Address]:
+def _own_addresses(family: Family) -> frozenset[Address]:
     with Netlink() as netlink:
-        return netlink.addresses()
+        return netlink.addresses(family)
 
 
 def is_stale(entry: Entry, frontends: Mapping[bytes, frozenset[bytes]], own: frozenset[Address]) -> bool:
     """Whether a connection is to one of `frontends`, and to none of its endpoints; `own` are the node's addresses."""
-    asked = entry.original
-    key = frontend_key(asked.destination, UDP, asked.destination_port)
+    asked = ip_address(entry.original.destination)
+    key = frontend_key(asked.packed, UDP, entry.original.destination_port)
     targets = frontends.get(key)
-    if targets is None and ANY_ADDRESS + key[4:] in frontends:
-        address = ip_address(asked.destination)
-        targets = frontends[ANY_ADDRESS + key[4:]] if address in own or address.is_loopback else None
+    if targets is None and _has_ports(asked, own):
+        targets = frontends.get(at_any_address(key))
     return targets is not None and _answering(entry.reply) not in targets
 
 
+def _has_ports(address: Address, own: frozenset[Address]) -> bool:
+    """Whether the node's ports are at an address: at all of 127.0.0.0/8, and not at ::1."""
+    return address.version == 4 if address.is_loopback else address in own
+
+
 def _answering(reply: Tuple) -> bytes:
-    return socket.inet_aton(reply.source) + reply.source_port.to_bytes(2, "big") + b"\0\0"
+    return target_value(ip_address(reply.source).packed, reply.source_port)

@@ -1,59 +1,80 @@
-"""The table of Services as it is laid down: its sets, its base chains, and what every packet passes.
+"""The table of Services of one family as it is laid down: its sets, its base chains, and what every packet passes.
 
-    prerouting   −300 nothing for 127/8 but from here    −110 the bound of a Pod
+    prerouting   −300 nothing for loopback but from here −110 the bound of a Pod
     both         −110 refusals, source ranges            −100 rewrite              −90 leftovers, learning
     output
     postrouting   99 masquerade
 
 Owns the order of these and nothing that changes with a Service. Pure. Only the first packet of a connection is judged,
-and none that comes from a Pod of another instance on the machine: that has Services of its own at the same addresses.
+none of the other family, and none that comes from a Pod of another instance on the machine: that has Services of its
+own at the same addresses. What IPv6 is run by (neighbours, routers, errors) begins no connection, so that nothing here
+is about it.
 """
 
 from __future__ import annotations
 
 import struct
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
 from podling.linux import nf_expressions as nf
-from podling.linux.families import IPV4
+from podling.linux.families import FAMILIES, IPV4, IPV6
 from podling.linux.nf_expressions import DROP, JUMP, RETURN, Verdict, goto, verdict
 from podling.network.links import NODE_LINKS
 from podling.network.proxy import chains as ch
+from podling.network.proxy.keys import any_address
 
 if TYPE_CHECKING:
-    from podling.linux.nf_tables import Batch, NamedSet
+    from collections.abc import Sequence
+
+    from podling.linux.families import Family
+    from podling.linux.nf_tables import Batch
     from podling.network.proxy.chains import Facts
 
 _LOOPBACK: Final = struct.pack("16s", b"lo")
+_ON_LOOPBACK: Final = {IPV4: ip_network("127.0.0.0/8"), IPV6: ip_network("::1/128")}
 
 
-def table_name(instance: str) -> str:
-    """Return the name of an instance's table of Services."""
-    return f"podling-{instance}-services"
+def table_name(instance: str, family: Family = IPV4) -> str:
+    """Return the name of an instance's table of Services for a family."""
+    return f"podling-{instance}-services{family.suffix}"
+
+
+def table_names(instance: str) -> Sequence[str]:
+    """Return the names of all tables of Services that an instance may have."""
+    return [table_name(instance, family) for family in FAMILIES]
 
 
 def lay_down(batch: Batch, facts: Facts) -> None:
     """Replace the table by one without Services, in the same transaction."""
+    family = facts.family
     batch.replace_table()
-    for named in ch.SETS:
+    for named in ch.sets(family):
         batch.add_set(named)
     for name in ("judge", "services", "known", "leftovers", "masquerade", "refused"):
         batch.add_chain(name)
     _base_chains(batch, facts)
-    _judge(batch)
-    for any_address in (False, True):
-        own = ch.is_local() if any_address else ()
-        batch.add_rule("services", *own, *ch.frontend(any_address=any_address), _way(ch.SERVICES))
+    _judge(batch, family)
+    for frontend in _frontends(family):
+        batch.add_rule("services", *frontend, _way(ch.SERVICES))
     _leftovers(batch, facts)
     batch.add_rule("masquerade", nf.mark(), nf.bits(0xFFFFFFFF ^ ch.MASQUERADE), nf.set_mark())
-    towards_pods = (nf.destination(), *ch.within(facts.pods))
-    batch.add_rule("masquerade", *towards_pods, nf.constant(facts.gateway.packed), nf.source_nat())
+    towards_pods = (nf.destination(family=family), *ch.within(facts.pods))
+    batch.add_rule("masquerade", *towards_pods, nf.constant(facts.gateway.packed), nf.source_nat(family=family))
     batch.add_rule("masquerade", nf.masquerade())
 
 
-def _way(named: NamedSet) -> bytes:
+def _frontends(family: Family) -> Sequence[Sequence[bytes]]:
+    """Return how a packet's frontend is loaded: its own address, and where that has the node's ports, any."""
+    return (
+        ch.frontend(family, any_address=False),
+        (*ch.has_ports(family), *ch.frontend(family, any_address=True)),
+    )
+
+
+def _way(name: str) -> bytes:
     """Go the way that a map tells for the frontend in the first registers."""
-    return nf.lookup(named.name, into=0)
+    return nf.lookup(name, into=0)
 
 
 def _jump(chain: str) -> bytes:
@@ -61,12 +82,14 @@ def _jump(chain: str) -> bytes:
 
 
 def _base_chains(batch: Batch, facts: Facts) -> None:
-    other_families = (nf.of_family(IPV4, inverted=True), verdict(Verdict(RETURN)))
+    family = facts.family
+    source, destination = nf.source(family=family), nf.destination(family=family)
+    other_families = (nf.of_family(family, inverted=True), verdict(Verdict(RETURN)))
     known_already = (nf.connection_state(), nf.bits(nf.NEW), nf.equal(bytes(4)), verdict(Verdict(RETURN)))
     batch.add_chain("martians", "filter", "prerouting", -300)
     batch.add_rule("martians", *other_families)
     batch.add_rule(
-        "martians", nf.destination(), nf.masked(b"\xff\0\0\0"), nf.equal(b"\x7f\0\0\0"), nf.input_link(),
+        "martians", destination, *ch.within(_ON_LOOPBACK[family]), nf.input_link(),
         nf.equal(_LOOPBACK, inverted=True), verdict(Verdict(DROP)),
     )  # fmt: skip
     others_pods = (
@@ -82,8 +105,8 @@ def _base_chains(batch: Batch, facts: Facts) -> None:
             batch.add_rule(before, *others_pods)
         if hook == "prerouting" and facts.most_connections:
             batch.add_rule(
-                before, nf.input_link(), nf.equal(facts.links.encode()), nf.source(),
-                nf.learn(ch.CONNECTIONS.name, 8, limit=facts.most_connections), verdict(Verdict(DROP)),
+                before, nf.input_link(), nf.equal(facts.links.encode()), source,
+                nf.learn(ch.CONNECTIONS, 8, limit=facts.most_connections), verdict(Verdict(DROP)),
             )  # fmt: skip
         batch.add_rule(before, _jump("judge"))
         batch.add_chain(rewrite, "nat", hook, -100)
@@ -108,26 +131,27 @@ def _base_chains(batch: Batch, facts: Facts) -> None:
     batch.add_rule("leave", nf.mark(), nf.bits(ch.MASQUERADE), nf.equal(bytes(4), inverted=True), _jump("masquerade"))
     batch.add_rule(
         "leave", nf.connection_status(), nf.bits(nf.DNAT), nf.equal(bytes(4), inverted=True),
-        nf.source(8), nf.destination(9), nf.lookup(ch.HAIRPINS.name), _jump("masquerade"),
+        source, nf.destination(8 + family.registers, family), nf.lookup(ch.HAIRPINS), _jump("masquerade"),
     )  # fmt: skip
 
 
-def _judge(batch: Batch) -> None:
-    for any_address in (False, True):
-        own = ch.is_local() if any_address else ()
-        batch.add_rule("judge", *own, *ch.frontend(any_address=any_address), _way(ch.UNSERVED))
-    caller = (*ch.frontend(any_address=False), nf.source(11))
+def _judge(batch: Batch, family: Family) -> None:
+    for frontend in _frontends(family):
+        batch.add_rule("judge", *frontend, _way(ch.UNSERVED))
+    caller = (*ch.frontend(family, any_address=False), nf.source(ch.behind_frontend(family), family))
     batch.add_rule(
-        "judge", *caller, nf.lookup(ch.FIREWALLED.name), nf.lookup(ch.SOURCES.name, inverted=True),
-        verdict(Verdict(DROP)),
-    )  # fmt: skip
+        "judge", *caller, nf.lookup(ch.FIREWALLED), nf.lookup(ch.SOURCES, inverted=True), verdict(Verdict(DROP))
+    )
 
 
 def _leftovers(batch: Batch, facts: Facts) -> None:
-    for address in (nf.original_destination(8), nf.constant(ch.ANY_ADDRESS, 8)):
-        batch.add_rule("known", address, nf.protocol(9), nf.original_port(10), _way(ch.STICKY))
+    family = facts.family
+    behind = 8 + family.registers
+    for address in (nf.original_destination(8, family), nf.constant(any_address(family), 8)):
+        batch.add_rule("known", address, nf.protocol(behind), nf.original_port(behind + 1), _way(ch.STICKY))
     for rule in ch.Refuse().rules(facts):
         batch.add_rule("refused", *rule)
-    batch.add_rule("leftovers", nf.destination(), nf.lookup(ch.CLUSTER.name), verdict(goto("refused")))
+    destination = nf.destination(family=family)
+    batch.add_rule("leftovers", destination, nf.lookup(ch.CLUSTER), verdict(goto("refused")))
     if facts.services is not None:
-        batch.add_rule("leftovers", nf.destination(), *ch.within(facts.services), verdict(goto("refused")))
+        batch.add_rule("leftovers", destination, *ch.within(facts.services), verdict(goto("refused")))
