@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pytest
 
 from podling.cluster.data_dir import DataDir
 from podling.linux import namespaces
+from tests.families import needs_ipv6
 from tests.running import RunningCluster, eventually, pod_manifest, started
 
 pytestmark = pytest.mark.root
@@ -277,3 +278,55 @@ def test_calls_to_a_service_without_endpoints_are_refused_calls(cluster: Running
     cluster.kubectl("exec", "caller", "--", "sh", "-c", attempts)
     (seen,) = eventually(lambda: calls(cluster, callee="Nobody", port=80))
     assert (seen["calls"], seen["refused"]) == (3, 3)
+
+
+@pytest.fixture(scope="module")
+def caller6(cluster: RunningCluster) -> Callable[[str], str]:
+    """Run a script in a Pod of whose calls nothing else tells; the server has a label to be selected by."""
+    cluster.kubectl("apply", "-f", "-", stdin=pod_manifest("caller6"))
+    cluster.kubectl("label", "pod", "server", "app=server", "--overwrite")
+    cluster.wait_ready("caller6")
+    return lambda script: cluster.kubectl("exec", "caller6", "--", "sh", "-c", script).stdout
+
+
+def calls6(cluster: RunningCluster, callee: str, port: int) -> list[dict[str, Any]]:
+    return calls(cluster, caller="caller6", callee=callee, port=port)
+
+
+@needs_ipv6
+def test_calls_of_ipv6_are_told_as_those_of_ipv4(cluster: RunningCluster, caller6: Callable[[str], str]) -> None:
+    """Answered, refused and blocked ones count for the same Pods; echoes are no calls; what is possible is told apart."""
+    four, six = (entry["ip"] for entry in cluster.get("pod", "server")["status"]["podIPs"])
+    caller6(f"ping -6 -c 2 -W 2 {six} && for i in 1 2 3; do wget -qO- http://[{six}]:8080/ || exit 1; done")
+    caller6(f"wget -qO- http://{four}:8080/; nc -w 1 {six} 8099 </dev/null; true")
+    (direct,) = eventually(lambda: [one for one in calls6(cluster, "server", 8080) if one["calls"] == 4])
+    assert (direct["refused"], direct["unanswered"], direct["blocked"]) == (0, 0, 0)
+    (dead,) = eventually(lambda: [one for one in calls6(cluster, "server", 8099) if one["refused"]])
+    assert (dead["calls"], dead["refused"]) == (1, 1)
+
+    spec = {
+        "podSelector": {"matchLabels": {"app": "server"}},
+        "ingress": [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}],
+    }
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "not-six"},
+        "spec": spec,
+    }
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(policy))
+    try:
+        eventually(lambda: caller6(f"nc -w 1 {six} 8080 </dev/null || echo shut").strip() == "shut")
+        (stopped,) = eventually(lambda: [one for one in calls6(cluster, "server", 8080) if one["blocked"]])
+        assert stopped["blockedBy"] == "default/not-six Ingress"
+        assert caller6(f"wget -qO- http://{four}:8080/").strip() == "hello"
+        answer = cluster.podling("graph", "--reachable", "caller6", "server:8080").stdout.splitlines()
+        assert answer[0] == "sometimes" and "  IPv4: yes" in answer and "  IPv6: no" in answer
+        no = cluster.podling("graph", "--reachable", "caller6", f"[{six}]:8080", check=False)
+        assert (no.returncode, no.stdout.splitlines()[0]) == (1, "no")
+        assert cluster.podling("graph", "--reachable", "caller6", f"{four}:8080").stdout.startswith("yes\n")
+    finally:
+        cluster.kubectl("delete", "networkpolicy", "not-six")
+    seen = json.loads(cluster.podling("graph", "-o", "json").stdout)["calls"]
+    assert {call["protocol"] for call in seen} <= {"TCP", "UDP"}
+    assert {call["caller"]["kind"] for call in seen if call["callee"].get("name") == "server"} == {"Pod"}
