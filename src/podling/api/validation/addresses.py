@@ -21,6 +21,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _LEADING_ZEROS = re.compile(r"(^|[.:])0+(?=[0-9]+(?:\.|/|$))", re.ASCII)
 _FUTURE = "will be considered invalid in a future Kubernetes release: use"
+_PLAIN_IPV4 = re.compile(r"(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2})){3}", re.ASCII)
 _DOTTED = re.compile(r"[0-9]+(\.[0-9]+){3}", re.ASCII)
 
 
@@ -52,7 +53,7 @@ def parse_network(text: str) -> tuple[Address, Network] | None:
 
 def canonical(text: str) -> str:
     """Return an address in its one form, in which the kernel has it too; what is none stays as it is."""
-    return str(parse(text) or text)
+    return text if _PLAIN_IPV4.fullmatch(text) else str(parse(text) or text)
 
 
 def family(text: str) -> int:
