@@ -1,6 +1,7 @@
 """What NetworkPolicies cost a node: all of them installed at once, and one change, as more and more are there.
 
-Run as root. In a network namespace of its own, by the same index, rules and transactions as on a node; no cluster.
+Run as root. In a network namespace of its own, by the same index, rules and transactions as on a node; no cluster. For
+Pods of IPv4 alone, and of both families.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from podling.api.selectors import from_labels
 from podling.linux import namespaces
+from podling.linux.families import FAMILIES
 from podling.linux.nf_tables import Tables
 from podling.network.policy.rules import PolicyRules
 from podling.reach.policy import Direction, Party, PeerSelector, Policy, PortRange, Rule
@@ -29,6 +31,7 @@ _NAMESPACES = 10
 class PolicyTimes:
     """Milliseconds."""
 
+    families: int
     policies: int
     pods: int
     install: float
@@ -48,10 +51,11 @@ def _policy(number: int, applications: int) -> Policy:
     return Policy((namespace, f"p{number}"), from_labels({"app": application}), (rule,), (rule,))
 
 
-def _pod(number: int, applications: int, *, node: str = "here", name: str = "") -> Party:
+def _pod(number: int, applications: int, families: int, *, node: str = "here", name: str = "") -> Party:
     labels = (("app", f"a{number // _NAMESPACES % applications}"),)
     address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
-    return Party(address, name or f"x{number}", f"n{number % _NAMESPACES}", labels, (), node)
+    further = (f"fd00::{number >> 16:x}:{number & 0xFFFF:x}",)
+    return Party(address, name or f"x{number}", f"n{number % _NAMESPACES}", labels, (), node, further[: families - 1])
 
 
 def _median(there: Callable[[], object], back: Callable[[], object], rounds: int = 15) -> float:
@@ -64,24 +68,27 @@ def _median(there: Callable[[], object], back: Callable[[], object], rounds: int
     return statistics.median(times)
 
 
-def measure(tables: Tables, policies: int, pods: int) -> PolicyTimes:
+def measure(tables: Tables, families: int, policies: int, pods: int) -> PolicyTimes:
     """Return what `policies` policies cost for `pods` Pods of this node, in ten namespaces."""
     applications = max(1, policies // _NAMESPACES)
     began = time.perf_counter()
     index = PolicyIndex()
     for number in range(pods):
-        pod = _pod(number, applications)
+        pod = _pod(number, applications, families)
         index.set_pod((pod.namespace, pod.pod), pod)
     for number in range(policies):
         policy = _policy(number, applications)
         index.set_policy(policy.key, policy)
     index.take()
-    rules = PolicyRules("bench", "here", index, None)
-    tables.commit(rules.whole())
+    both = [PolicyRules("bench", "here", index, None, family) for family in FAMILIES[:families]]
+    for rules in both:
+        tables.commit(rules.whole())
     install = 1000 * (time.perf_counter() - began)
 
     def commit() -> None:
-        tables.commit(rules.change(index.take()))
+        changes = index.take()
+        for rules in both:
+            tables.commit(rules.change(changes))
 
     def set_pod(pod: Party, there: bool) -> None:
         index.set_pod((pod.namespace, pod.pod), pod if there else None)
@@ -91,11 +98,12 @@ def measure(tables: Tables, policies: int, pods: int) -> PolicyTimes:
         index.set_policy(policy.key, policy if there else None)
         commit()
 
-    stranger = _pod(100_000, applications, node="there", name="stranger")
-    fresh = _pod(100_010, applications, name="fresh")
+    stranger = _pod(100_000, applications, families, node="there", name="stranger")
+    fresh = _pod(100_010, applications, families, name="fresh")
     another = _policy(policies, applications)
     assert another.rules(Direction.INGRESS)
     return PolicyTimes(
+        families,
         policies,
         pods,
         install,
@@ -105,8 +113,8 @@ def measure(tables: Tables, policies: int, pods: int) -> PolicyTimes:
     )
 
 
-def series(*sizes: tuple[int, int]) -> list[PolicyTimes]:
-    """Measure each (policies, Pods) in a network namespace of its own."""
+def series(*sizes: tuple[int, int], families: int = 1) -> list[PolicyTimes]:
+    """Measure each (policies, Pods) in a network namespace of its own; Pods have an address of so many families."""
     times = []
     with tempfile.TemporaryDirectory() as folder:
         for policies, pods in sizes:
@@ -114,7 +122,7 @@ def series(*sizes: tuple[int, int]) -> list[PolicyTimes]:
             namespaces.create(pin, ("net",), sysctls={})
             tables = Tables(str(pin / "net"))
             try:
-                times.append(measure(tables, policies, pods))
+                times.append(measure(tables, families, policies, pods))
             finally:
                 tables.close()
                 namespaces.release(pin)
@@ -122,6 +130,8 @@ def series(*sizes: tuple[int, int]) -> list[PolicyTimes]:
 
 
 if __name__ == "__main__":
-    print("policies  Pods   install      peer       Pod    policy   (ms)")
-    for one in series((10, 20), (100, 100), (500, 200), (2000, 200)):
-        print(f"{one.policies:8}{one.pods:6}{one.install:10.1f}{one.peer:10.2f}{one.pod:10.2f}{one.policy:10.2f}")
+    print("families  policies  Pods   install      peer       Pod    policy   (ms)")
+    for count in (1, 2):
+        for one in series((10, 20), (100, 100), (500, 200), (2000, 200), families=count):
+            times = f"{one.install:10.1f}{one.peer:10.2f}{one.pod:10.2f}{one.policy:10.2f}"
+            print(f"{one.families:8}{one.policies:10}{one.pods:6}{times}")
