@@ -1,4 +1,7 @@
-"""Two nodes with Pods in two namespaces, for trying policies: a plain reading of who reaches whom, and the real thing."""
+"""Two nodes with Pods in two namespaces, for trying policies: a plain reading of who reaches whom, and the real thing.
+
+Everybody is called by the address of one family at a time: `Scene.speak` says which.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,27 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from ipaddress import ip_network
+from typing import Any, Final, NamedTuple
 
 import yaml
 
 from podling.api.resources import NETWORK_POLICIES
+from podling.linux.families import IPV4, IPV6, Family, is_of
 from tests.machine.reach.test_policy import policy_tree, same, side
 from tests.running import RunningCluster, pod_manifest
-from tests.two_nodes import OUTSIDE, OUTSIDE_NETWORK, PORT, TCP, UDP, Caller, Target, TwoNodes, ask, ask_all, server_pod
+from tests.two_nodes import (
+    OUTSIDES,
+    PORT,
+    TCP,
+    UDP,
+    Caller,
+    Target,
+    TwoNodes,
+    ask,
+    ask_all,
+    server_pod,
+)
 
 Call = tuple[Caller, str, Target]
 HASTE = 0.25
@@ -32,8 +48,51 @@ PORTS = [{"name": "web", "containerPort": PORT}, {"name": "ask", "containerPort"
 CLIENTS = {"podSelector": {"matchLabels": {"role": "client"}}}
 SERVERS = {"matchLabels": {"tier": "server"}}
 TEAM = {"namespaceSelector": {"matchLabels": {"team": "x"}}}
-EVERYBODY = {"ipBlock": {"cidr": "0.0.0.0/0"}}
-CASES: dict[str, list[dict[str, Any]]] = {
+
+
+class Blocks(NamedTuple):
+    """Networks of one family."""
+
+    everything: str
+    inside: str
+    """Where Pods and nodes are."""
+    second: str
+    """Where those of the second node are."""
+    beyond: str
+    """Where the machine outside is, among others."""
+    outside: str
+    """Where it is, and hardly anybody else."""
+    outsider: str
+    """It alone."""
+
+
+def _around(family: Family, prefix: int) -> tuple[str, str]:
+    outsider = ip_network(OUTSIDES[family])
+    return str(outsider.supernet(new_prefix=prefix)), str(outsider)
+
+
+BLOCKS: Final = {
+    IPV4: Blocks("0.0.0.0/0", "10.0.0.0/8", "10.244.1.0/24", "198.18.0.0/15", *_around(IPV4, 30)),
+    IPV6: Blocks("::/0", "fd00:10::/32", "fd00:10:244:1::/64", "fd00:198::/32", *_around(IPV6, 126)),
+}
+
+
+def cases(family: Family) -> dict[str, list[dict[str, Any]]]:
+    """Return sets of policies of the namespace `default`; together they set every field there is."""
+    here = BLOCKS[family]
+    (elsewhere,) = (blocks for other, blocks in BLOCKS.items() if other is not family)
+    return CASES | {
+    "from a block": [{"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": here.beyond}}]}]}],
+    "from a block, except": [{"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": here.everything, "except": [here.second, here.outsider]}}]}]}],
+    "from blocks of both families": [{"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": blocks.beyond}} for blocks in (here, elsewhere)]}]}],
+    "from blocks of the other family": [{"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": elsewhere.everything}}]}]}],
+    "out to blocks of the other family": [{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": {"cidr": elsewhere.everything}}]}]}],
+    "out to the world": [{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": {"cidr": here.everything, "except": [here.inside]}}]}]}],
+    "out but to the world": [{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": {"cidr": here.everything, "except": [here.outside]}}]}]}],
+    }  # fmt: skip
+
+
+CASES: Final[dict[str, list[dict[str, Any]]]] = {
     "no policies": [],
     "nothing in": [{"podSelector": {}}],
     "nothing out": [{"podSelector": {}, "policyTypes": ["Egress"]}],
@@ -45,15 +104,11 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "from either": [{"podSelector": SERVERS, "ingress": [{"from": [CLIENTS, TEAM]}]}],
     "by expressions": [{"podSelector": {"matchExpressions": [{"key": "app", "operator": "In", "values": ["server-1"]}]},
                         "ingress": [{"from": [{"podSelector": {"matchExpressions": [{"key": "role", "operator": "DoesNotExist"}]}}]}]}],
-    "from a block": [{"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "198.18.0.0/15"}}]}]}],
-    "from a block, except": [{"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.244.1.0/24", f"{OUTSIDE}/32"]}}]}]}],
     "a named port": [{"podSelector": {}, "ingress": [{"ports": [{"port": "web"}]}]}],
     "a range of ports": [{"podSelector": {}, "ingress": [{"ports": [{"port": 8000, "endPort": 8100, "protocol": "UDP"}]}]}],
     "ports beside it": [{"podSelector": {}, "ingress": [{"ports": [{"port": 8081, "endPort": 8100}, {"port": 8079}]}]}],
     "peers and ports": [{"podSelector": {}, "ingress": [{"from": [CLIENTS, TEAM], "ports": [{"port": "ask", "protocol": "UDP"}]}]}],
     "out to Pods by name of port": [{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": SERVERS}], "ports": [{"port": "web"}]}]}],
-    "out to the world": [{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}]}]}],
-    "out but to the world": [{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": [OUTSIDE_NETWORK]}}]}]}],
     "out to DNS only": [{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}], "ports": [{"port": 53, "protocol": "UDP"}]}]}],
     "out to namespaces, a range of ports": [{"podSelector": CLIENTS["podSelector"], "egress": [{"to": [{"namespaceSelector": {"matchExpressions": [
         {"key": "team", "operator": "NotIn", "values": ["x"]}]}, "podSelector": {"matchExpressions": [{"key": "tier", "operator": "Exists"}]}}],
@@ -66,7 +121,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "policies add up": [{"podSelector": {}}, {"podSelector": SERVERS, "ingress": [{"from": [TEAM], "ports": [{"protocol": "TCP"}]}]},
                         {"podSelector": {"matchLabels": {"app": "server-2"}}, "ingress": [{"from": [CLIENTS], "ports": [{"protocol": "UDP"}]}]}],
 }  # fmt: skip
-"""Sets of policies of the namespace `default`; together they set every field there is."""
+"""Those that are the same in both families."""
 
 
 class Api:
@@ -104,7 +159,25 @@ class Scene(TwoNodes):
     """What each Pod is, as a plain reading of policies sees it, and where."""
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
     services: dict[str, str] = field(default_factory=dict)
+    cluster_ips: dict[str, list[str]] = field(default_factory=dict)
+    family: Family = IPV4
     api: Api = field(init=False)
+
+    def speak(self, family: Family) -> None:
+        """Have everybody called by their addresses of a family from now on."""
+        self.family = family
+        for end in self.ends.values():
+            end["ip"] = self.of_family(end["ips"])
+        self.node_addresses = self.every_node_address[family]
+        self.services = {name: self.of_family(addresses) for name, addresses in self.cluster_ips.items()}
+
+    def of_family(self, addresses: Sequence[str]) -> str:
+        return next(address for address in addresses if is_of(self.family, address))
+
+    @property
+    def outer(self) -> str:
+        """The address of the machine outside."""
+        return OUTSIDES[self.family]
 
     def fill(self) -> None:
         self.labels = {"default": {}, OTHER: {"team": "x"}}
@@ -118,9 +191,10 @@ class Scene(TwoNodes):
             server["metadata"]["namespace"] = "default"
             server["spec"]["containers"][0]["ports"] = PORTS
             pods += [client_pod, server]
-        host = server_pod("host-2", self.nodes[1], host=[self.node_addresses[1]], labels={"tier": "server"})
-        host["metadata"]["namespace"] = "default"
-        self.apply(*pods, host)
+        host = [addresses[1] for addresses in self.every_node_address.values()]
+        on_host = server_pod("host-2", self.nodes[1], host=host, labels={"tier": "server"})
+        on_host["metadata"]["namespace"] = "default"
+        self.apply(*pods, on_host)
         self.cluster.wait_ready("client-1", "server-1", "server-2", "host-2")
         self.cluster.kubectl("wait", "--for=condition=Ready", "pod/client-2", "-n", OTHER, "--timeout=30s")
         for pod in pods:
@@ -137,7 +211,8 @@ class Scene(TwoNodes):
         run = self.data.run if node == self.nodes[0] else self.data.run / f"node-{node}"
         self.ends[name] = {
             "name": name, "namespace": namespace, "labels": meta["labels"], "ip": found["status"]["podIP"], "ports": ports,
-            "node": node, "netns": str(run / "ns" / meta["uid"] / "net"),
+            "ips": [entry["ip"] for entry in found["status"]["podIPs"]], "node": node,
+            "netns": str(run / "ns" / meta["uid"] / "net"),
         }  # fmt: skip
 
     def policy(self, spec: dict[str, Any], name: str = "p", namespace: str = "default") -> None:
@@ -177,7 +252,7 @@ class Scene(TwoNodes):
     def callers(self) -> list[Caller]:
         one, other = self.node_addresses
         nodes = [Caller("node-1", "", (one,)), Caller("node-2", self.node_namespace(1), (other,))]
-        return [*map(self.caller, self.ends), *nodes, Caller("outside", self.outside, (OUTSIDE,))]
+        return [*map(self.caller, self.ends), *nodes, Caller("outside", self.outside, (self.outer,))]
 
     def end(self, name: str) -> dict[str, Any]:
         """Return anybody as a plain reading of policies sees them: nodes, and Pods on their network, are addresses."""
@@ -185,7 +260,7 @@ class Scene(TwoNodes):
             return self.ends[name]
         number = {"node-1": 0, "node-2": 1, "host-2": 1}.get(name)
         if number is None:
-            return {"ip": OUTSIDE}
+            return {"ip": self.outer}
         return {"ip": self.node_addresses[number], "node": self.nodes[number]}
 
     def expose(self) -> None:
@@ -195,10 +270,13 @@ class Scene(TwoNodes):
                 {"name": p.lower(), "protocol": p, "port": 80, "targetPort": PORT, "nodePort": NODE_PORT + number}
                 for p in (TCP, UDP)
             ]
-            spec = {"type": "NodePort", "selector": {"app": f"server-{number}"}, "ports": ports}
+            spec = {
+                "type": "NodePort", "selector": {"app": f"server-{number}"}, "ports": ports, "ipFamilyPolicy": "PreferDualStack",
+            }  # fmt: skip
             body = {"metadata": {"name": f"service-{number}"}, "spec": spec}
             made = self.api.ask("POST", "/api/v1/namespaces/default/services", body)
-            self.services[f"service-{number}"] = made["spec"]["clusterIP"]
+            self.cluster_ips[f"service-{number}"] = made["spec"]["clusterIPs"]
+        self.speak(self.family)
 
     def faces(self) -> list[Target]:
         """Return all that is called: Pods, Services, their ports on each node, a host, and a machine outside."""
@@ -210,7 +288,7 @@ class Scene(TwoNodes):
             for node in (1, 2)
         ]
         host = Target("host-2", self.node_addresses[1], 18080, "host-2")
-        return [*pods, *services, *ports, host, Target("outside", OUTSIDE, PORT, "outside")]
+        return [*pods, *services, *ports, host, Target("outside", self.outer, PORT, "outside")]
 
     def promised(self, policies: list[dict], caller: str, target: Target, protocol: str) -> bool:
         """Whether a call gets through: judged where it leaves its caller, and where it enters whom it is led to."""

@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,11 +20,13 @@ import pytest
 
 from podling.api.resources import NETWORK_POLICIES
 from podling.linux import namespaces
+from podling.linux.families import FAMILIES, IPV4, Family
 from podling.linux.nf_tables import Tables
 from podling.network.policy.rules import table_name
-from tests.e2e.policies import CASES, CLIENTS, NODE_PORT, OTHER, PATIENCE, SERVERS, TEAM, Api, Scene
+from tests.e2e.policies import BLOCKS, CLIENTS, NODE_PORT, OTHER, PATIENCE, SERVERS, TEAM, Api, Scene, cases
+from tests.families import each_family
 from tests.running import RunningCluster, busybox_archive, eventually, free_port, pod_manifest
-from tests.two_nodes import OUTSIDE, PORT, TCP, UDP, Caller, Target, ask, ask_all, outside_machine
+from tests.two_nodes import FAMILIES_HERE, HOST_PORT, PORT, TCP, UDP, Caller, Target, ask, ask_all, outside_machine
 
 pytestmark = pytest.mark.root
 
@@ -44,19 +47,28 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         finally:
             cluster.podling("down", check=False)
     with contextlib.closing(Tables()) as tables:
-        assert not tables.has_table(table_name(scene.data.instance))
+        assert not any(tables.has_table(table_name(scene.data.instance, each)) for each in FAMILIES)
+
+
+@pytest.fixture
+def family() -> Family:
+    """By which addresses everybody is called; tests of both families have it as their parameter."""
+    return IPV4
 
 
 @pytest.fixture(autouse=True)
-def no_policies(scene: Scene) -> Iterator[None]:
+def no_policies(scene: Scene, family: Family) -> Iterator[None]:
+    scene.speak(family)
     yield
     scene.clear()
 
 
-def test_who_reaches_whom_under_policies(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+@each_family
+def test_who_reaches_whom_under_policies(scene: Scene, family: Family, capsys: pytest.CaptureFixture[str]) -> None:
     """Under each set of policies, who is promised to get through does at once, over TCP and UDP, and nobody else."""
     targets = [scene.target("server-1"), scene.target("server-2")]
-    targets += [Target("host-2", scene.node_addresses[1], 18080, "host-2"), Target("outside", OUTSIDE, PORT, "outside")]
+    outside = Target("outside", scene.outer, PORT, "outside")
+    targets += [Target("host-2", scene.node_addresses[1], 18080, "host-2"), outside]
     pairs = [
         (caller, protocol, target)
         for caller in scene.callers()
@@ -65,7 +77,7 @@ def test_who_reaches_whom_under_policies(scene: Scene, capsys: pytest.CaptureFix
         if not (caller.name == "outside" and target.name == "outside")
     ]
     wrong, lines = [], []
-    for case, specs in CASES.items():
+    for case, specs in cases(family).items():
         tried = scene.tried(specs, pairs)
         through = sum(came for came, _ in tried)
         for (caller, protocol, target), (came, promised) in zip(pairs, tried, strict=True):
@@ -73,7 +85,7 @@ def test_who_reaches_whom_under_policies(scene: Scene, capsys: pytest.CaptureFix
                 wrong.append((case, caller.name, protocol, target.name, came))
         lines.append(f"  {case:36} {through:3} of {len(pairs)} calls get through")
     with capsys.disabled():
-        print("\nUnder policies:\n" + "\n".join(lines))
+        print(f"\nUnder policies, by {family.name}:\n" + "\n".join(lines))
     assert wrong == []
 
 
@@ -87,9 +99,13 @@ WHOLE = (
 )
 
 
-def test_the_whole_network_with_and_without_policies(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+@each_family
+def test_the_whole_network_with_and_without_policies(
+    scene: Scene, family: Family, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Every caller and every face: Pods, Services, node ports, hosts and the outside, over TCP and UDP, as promised."""
-    scene.expose()
+    if not scene.services:
+        scene.expose()
     faces, callers = scene.faces(), scene.callers()
     calls = [
         (caller, protocol, face)
@@ -104,14 +120,16 @@ def test_the_whole_network_with_and_without_policies(scene: Scene, capsys: pytes
     wrong, shown = [], []
     for case in WHOLE:
         cells: dict[tuple[str, str], str] = {}
-        for (caller, protocol, face), (came, promised) in zip(calls, scene.tried(CASES[case], calls), strict=True):
+        for (caller, protocol, face), (came, promised) in zip(
+            calls, scene.tried(cases(family)[case], calls), strict=True
+        ):
             if came is not promised:
                 wrong.append((case, caller.name, protocol, face.name, came))
             mark = "!" if came is not promised else "+" if came else "-"
             cells[caller.name, face.name] = cells.get((caller.name, face.name), "") + mark
         shown.append(_table(case, cells, [caller.name for caller in callers], [face.name for face in faces]))
     with capsys.disabled():
-        print("\nTCP and UDP, + gets through, - does not, ! is not as promised\n" + "\n".join(shown))
+        print(f"\n{family.name}, TCP and UDP, + gets through, - does not, ! is not as promised\n" + "\n".join(shown))
     assert wrong == []
 
 
@@ -123,6 +141,7 @@ def _table(case: str, cells: dict[tuple[str, str], str], callers: list[str], fac
     return "\n".join(lines)
 
 
+@each_family
 def test_addresses_are_kept_under_policies(scene: Scene) -> None:
     """A server sees the caller's own address, on its node and across nodes."""
     scene.policy({"podSelector": {}, "ingress": [{"from": [CLIENTS, TEAM]}]})
@@ -166,16 +185,20 @@ def test_labels_change(scene: Scene) -> None:
 
 def _from(scene: Scene, client: str, server: str) -> tuple[socket.socket, socket.socket]:
     """Return a connection between two Pods, that stays."""
-    listener = namespaces.inside(scene.ends[server]["netns"], lambda: socket.create_server(("", 9000)))
+    address, family = scene.ends[server]["ip"], scene.family.number
+    listener = namespaces.inside(
+        scene.ends[server]["netns"], lambda: socket.create_server((address, 9000), family=family)
+    )
     with listener:
-        caller = namespaces.inside(scene.ends[client]["netns"], lambda: socket.socket(socket.AF_INET))
+        caller = namespaces.inside(scene.ends[client]["netns"], lambda: socket.socket(family))
         caller.settimeout(2)
-        caller.connect((scene.ends[server]["ip"], 9000))
+        caller.connect((address, 9000))
         called, _ = listener.accept()
         called.settimeout(2)
     return caller, called
 
 
+@each_family
 def test_what_is_established_goes_on(scene: Scene) -> None:
     """A connection that was allowed survives the policy that forbids the next one, in both directions."""
     for server in ("server-1", "server-2"):
@@ -193,13 +216,14 @@ def test_what_is_established_goes_on(scene: Scene) -> None:
         assert scene.reaches("client-1", server)
 
 
-def test_in_force_within_50_ms(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+@each_family
+def test_in_force_within_50_ms(scene: Scene, family: Family, capsys: pytest.CaptureFixture[str]) -> None:
     """From sending the write until the first call meets it: a policy that closes, and its deletion that opens."""
     address = scene.ends["server-1"]["ip"]
     netns = scene.ends["client-1"]["netns"]
 
     def attempt() -> bool:
-        with namespaces.inside(netns, lambda: socket.socket(socket.AF_INET)) as connection:
+        with namespaces.inside(netns, lambda: socket.socket(family.number)) as connection:
             connection.settimeout(0.02)
             try:
                 connection.connect((address, PORT))
@@ -225,7 +249,7 @@ def test_in_force_within_50_ms(scene: Scene, capsys: pytest.CaptureFixture[str])
     with capsys.disabled():
         for word, times in (("closed", closed), ("opened", opened)):
             shown = f"median {1000 * statistics.median(times):.1f} ms, at most {1000 * max(times):.1f} ms"
-            print(f"\n{word} by a policy after its write was sent: {shown}")
+            print(f"\n{family.name}, {word} by a policy after its write was sent: {shown}")
     assert statistics.median(closed) < 0.05
     assert statistics.median(opened) < 0.05
 
@@ -250,6 +274,7 @@ def _codes(scene: Scene, names: list[str]) -> list[int]:
     return eventually(ended)
 
 
+@each_family
 def test_before_the_first_packet(scene: Scene) -> None:
     """Pods whose first act is a call: none slips out past a policy, and who is let in is so from the first packet on."""
     scene.policy({"podSelector": {"matchLabels": {"role": "mute"}}, "policyTypes": ["Egress"]}, "mute")
@@ -272,23 +297,28 @@ def test_before_the_first_packet(scene: Scene) -> None:
         scene.cluster.kubectl("delete", "pod", *mute, *guests, *clients, "--now", "--wait=false")
 
 
-def test_a_pod_reaches_itself_and_its_node(scene: Scene) -> None:
+@each_family
+def test_a_pod_reaches_itself_and_its_node(scene: Scene, family: Family) -> None:
     """Nothing keeps a Pod from its own address, from its node, or its node from it: probes go on."""
     scene.policy({"policyTypes": ["Ingress", "Egress"]})
     time.sleep(0.05)
     assert scene.reaches("server-1", "server-1")
-    assert ask(scene.caller("client-1"), TCP, scene.node_addresses[0], scene.cluster.port, PATIENCE).seen == "timeout"
     here = Caller("node-1", "", ())
     assert ask(here, TCP, scene.ends["server-1"]["ip"], PORT, PATIENCE).server == "server-1"
-    with namespaces.inside(scene.ends["client-1"]["netns"], lambda: socket.socket(socket.AF_INET)) as connection:
-        connection.settimeout(PATIENCE)
-        connection.connect((scene.node_addresses[0], scene.cluster.port))
+    with socket.create_server((scene.node_addresses[0], 0), family=family.number) as listening:
+        port = listening.getsockname()[1]
+        with namespaces.inside(scene.ends["client-1"]["netns"], lambda: socket.socket(family.number)) as connection:
+            connection.settimeout(PATIENCE)
+            connection.connect((scene.node_addresses[0], port))
+    assert ask(scene.caller("server-2"), TCP, scene.node_addresses[1], HOST_PORT, PATIENCE).server == "host-2"
+    assert not ask(scene.caller("server-1"), TCP, scene.node_addresses[1], HOST_PORT, PATIENCE).server
 
 
 def _query(caller: Caller, name: str, server: str) -> bool:
     """Ask the cluster's DNS; return whether it says where `name` is."""
     question = b"".join(bytes((len(label),)) + label.encode() for label in name.split(".")) + b"\0\0\1\0\1"
-    with namespaces.inside(caller.namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as asking:
+    kind = socket.AF_INET6 if ":" in server else socket.AF_INET
+    with namespaces.inside(caller.namespace, lambda: socket.socket(kind, socket.SOCK_DGRAM)) as asking:
         asking.settimeout(PATIENCE)
         asking.connect((server, 53))
         asking.send(b"\x12\x34\1\0\0\1\0\0\0\0\0\0" + question)
@@ -299,14 +329,17 @@ def _query(caller: Caller, name: str, server: str) -> bool:
     return int.from_bytes(answer[6:8], "big") > 0
 
 
-def test_services_under_policies(scene: Scene) -> None:
+@each_family
+def test_services_under_policies(scene: Scene, family: Family) -> None:
     """Policies see the Pods behind a Service: by its address, by node ports, through itself, and the cluster's DNS."""
     if not scene.services:
         scene.expose()
     address, port = scene.services["service-1"], NODE_PORT + 1
-    dns = scene.api.ask("GET", "/api/v1/namespaces/kube-system/services/kube-dns")["spec"]["clusterIP"]
+    dns = scene.of_family(
+        scene.api.ask("GET", "/api/v1/namespaces/kube-system/services/kube-dns")["spec"]["clusterIPs"]
+    )
     node = scene.node_addresses[0]
-    outside = Caller("outside", scene.outside, (OUTSIDE,))
+    outside = Caller("outside", scene.outside, (scene.outer,))
 
     def by(caller: str, port: int = 80, where: str = address) -> bool:
         who = outside if caller == "outside" else scene.caller(caller)
@@ -319,7 +352,7 @@ def test_services_under_policies(scene: Scene) -> None:
     assert not by("client-2")
     assert by("server-1"), "through a Service to itself"
     assert not by("outside", port, node)
-    scene.policy({"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": f"{OUTSIDE}/32"}}]}]}, "world")
+    scene.policy({"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": BLOCKS[family].outsider}}]}]}, "world")
     time.sleep(0.05)
     assert by("outside", port, node)
     assert not by("client-2")
@@ -336,8 +369,10 @@ def test_services_under_policies(scene: Scene) -> None:
         assert not by(client)
 
 
+@each_family
 def test_the_blocked_are_told_of(scene: Scene) -> None:
     """What a policy stops is among the calls, with the policy's name and the end at which it was stopped."""
+    before = _blocked(scene)
     scene.policy({"podSelector": SERVERS}, "closed")
     time.sleep(0.05)
     for protocol in (TCP, UDP):
@@ -346,26 +381,30 @@ def test_the_blocked_are_told_of(scene: Scene) -> None:
     time.sleep(0.05)
     assert not scene.reaches("client-2", "server-1")
 
-    def told() -> list[tuple[str, str, str, str]]:
-        return sorted(
-            (call["caller"].get("name", ""), call["callee"]["name"], call["protocol"], call["observed"]["blockedBy"])
-            for call in scene.cluster.get("calls", "-A")["items"]
-            if call["observed"].get("blocked") and call["callee"].get("name", "").startswith("server")
-        )
-
     expected = {
         ("client-1", "server-2", TCP, "default/closed Ingress"),
         ("client-1", "server-2", UDP, "default/closed Ingress"),
         ("client-2", "server-1", TCP, f"{OTHER}/mute Egress"),
     }
-    eventually(lambda: expected <= set(told()))
+    eventually(lambda: all(_blocked(scene)[told] > before[told] for told in expected))
 
 
-def test_rules_are_restored(scene: Scene) -> None:
+def _blocked(scene: Scene) -> Counter[tuple[str, str, str, str]]:
+    """Return how often who was kept from calling which server, by what."""
+    counts: Counter[tuple[str, str, str, str]] = Counter()
+    for call in scene.cluster.get("calls", "-A")["items"]:
+        seen, caller, callee = call["observed"], call["caller"].get("name", ""), call["callee"].get("name", "")
+        if seen.get("blocked") and callee.startswith("server"):
+            counts[caller, callee, call["protocol"], seen["blockedBy"]] = int(seen["blocked"])
+    return counts
+
+
+@each_family
+def test_rules_are_restored(scene: Scene, family: Family) -> None:
     """Somebody deletes the table, flushes a chain, or takes a Pod out of a map: it is as it was at once."""
     scene.policy({"podSelector": SERVERS})
     time.sleep(0.05)
-    table = f"inet {table_name(scene.data.instance)}"
+    table = f"inet {table_name(scene.data.instance, family)}"
     for words in (
         f"delete table {table}",
         f"flush chain {table} forward-ingress",
@@ -376,7 +415,19 @@ def test_rules_are_restored(scene: Scene) -> None:
 
 
 def test_policies_hold_while_podling_is_away(scene: Scene) -> None:
-    """After kill -9 the policies are still in force; what changed is after `up`, and no call gets through between."""
+    """After kill -9 the policies are still in force; what changed is after `up`, and no call gets through between.
+
+    In no family that there is.
+    """
+
+    def through(client: str, server: str, protocol: str) -> set[Family]:
+        got = set()
+        for each in FAMILIES_HERE:
+            scene.speak(each)
+            if ask(scene.caller(client), protocol, scene.ends[server]["ip"], PORT, 0.05).server == server:
+                got.add(each)
+        return got
+
     scene.policy({"podSelector": SERVERS})
     time.sleep(0.05)
     handle = os.pidfd_open(scene.cluster.pid)
@@ -384,7 +435,7 @@ def test_policies_hold_while_podling_is_away(scene: Scene) -> None:
     select.select([handle], [], [], 10)
     os.close(handle)
     scene.api.close()
-    assert not scene.reaches("client-1", "server-1")
+    assert not through("client-1", "server-1", TCP)
     starting = subprocess.Popen(
         [
             sys.executable, "-m", "podling.cli", "up", "--detach", "--nodes", "2", "--runtime", "oci",
@@ -392,13 +443,12 @@ def test_policies_hold_while_podling_is_away(scene: Scene) -> None:
         ],
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    through = 0
+    slipped: set[Family] = set()
     while starting.poll() is None:
-        through += ask(scene.caller("client-1"), TCP, scene.ends["server-1"]["ip"], PORT, 0.05).server != ""
+        slipped |= through("client-1", "server-1", TCP)
     assert starting.returncode == 0
-    assert through == 0
-    assert not scene.reaches("client-2", "server-2", UDP)
+    assert not slipped
+    assert not through("client-2", "server-2", UDP)
     scene.clear()
-    time.sleep(0.05)
-    assert scene.reaches("client-1", "server-1")
-    assert scene.reaches("client-2", "server-2", UDP)
+    eventually(lambda: through("client-1", "server-1", TCP) == set(FAMILIES_HERE))
+    eventually(lambda: through("client-2", "server-2", UDP) == set(FAMILIES_HERE))

@@ -10,17 +10,20 @@ import random
 import socket
 import time
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from podling.linux import namespaces
+from podling.linux.families import FAMILIES, Family, is_of
 from podling.linux.nf_tables import Tables
 from podling.network.policy.rules import PolicyRules, remove_tables
 from podling.reach.policy import Party
 from podling.reach.policy_index import PolicyIndex
 from tests.e2e.test_podnetwork import Wired, held
+from tests.families import each_family
 from tests.machine.reach.test_policy import compiled, passes, policy_tree
 
 pytestmark = pytest.mark.root
@@ -48,10 +51,13 @@ def selector(chance: random.Random) -> dict[str, Any]:
 def peer(chance: random.Random, addresses: list[str]) -> dict[str, Any]:
     kind = chance.randint(0, 3)
     if kind == 3:
-        base = addresses[0].rpartition(".")[0]
-        block = {"cidr": chance.choice([f"{chance.choice(addresses)}/32", f"{base}.0/24", "0.0.0.0/0"])}
-        if not block["cidr"].endswith("/32"):
-            block["except"] = [f"{address}/32" for address in chance.sample(addresses, chance.randint(0, 2))]
+        # Blocks are of either family, as those who write policies have it, whatever is called.
+        mine = chance.choice(addresses)
+        alike = [str(ip_network(one)) for one in addresses if (":" in one) is (":" in mine)]
+        wide = ("fd00::/8", "::/0") if ":" in mine else (f"{mine.rpartition('.')[0]}.0/24", "0.0.0.0/0")
+        block: dict[str, Any] = {"cidr": chance.choice([str(ip_network(mine)), *wide])}
+        if block["cidr"] in wide:
+            block["except"] = chance.sample(alike, chance.randint(0, 2))
         return {"ipBlock": block}
     namespace = {"namespaceSelector": chance.choice([{}, {"matchLabels": {"team": "x"}}])} if kind else {}
     return {**namespace, **({"podSelector": selector(chance)} if kind != 1 else {})}
@@ -81,22 +87,24 @@ def spec(chance: random.Random, addresses: list[str]) -> dict[str, Any]:
 
 
 class Ends:
-    """Listeners in every Pod, and calls from every Pod to all others."""
+    """Listeners in every Pod, and calls from every Pod to all others, in one family."""
 
-    def __init__(self, wired: Wired, addresses: dict[tuple[str, str], str]) -> None:
+    def __init__(self, wired: Wired, family: Family, addresses: dict[tuple[str, str], str]) -> None:
         self.spaces = {key: str(wired.pins / "-".join(key) / "net") for key in PODS}
+        self.family = family
         self.addresses = addresses
         self.listeners: dict[tuple[tuple[str, str], str, int], socket.socket] = {}
         self.kinds = [kind for kind in KINDS if self._supported(kind)]
         for key, space in self.spaces.items():
             for kind in self.kinds:
                 for number in NUMBERS:
-                    self.listeners[key, kind, number] = namespaces.inside(space, lambda k=kind, n=number: _bound(k, n))
+                    self.listeners[key, kind, number] = namespaces.inside(
+                        space, lambda k=kind, n=number: _bound(family, k, n)
+                    )
 
-    @staticmethod
-    def _supported(kind: str) -> bool:
+    def _supported(self, kind: str) -> bool:
         try:
-            socket.socket(socket.AF_INET, *KINDS[kind]).close()
+            socket.socket(self.family.number, *KINDS[kind]).close()
         except OSError:
             return False
         return True
@@ -114,7 +122,9 @@ class Ends:
         made = {}
         for here, space in self.spaces.items():
             mine = [call for call in calls if call[0] == here]
-            made.update(zip(mine, namespaces.inside(space, lambda m=mine: [_open(c[2]) for c in m]), strict=True))
+            made.update(
+                zip(mine, namespaces.inside(space, lambda m=mine: [_open(self.family, c[2]) for c in m]), strict=True)
+            )
         for (_, there, kind, number), connection in made.items():
             with contextlib.suppress(BlockingIOError):
                 connection.connect((self.addresses[there], number))
@@ -138,8 +148,8 @@ class Ends:
             listener.close()
 
 
-def _bound(kind: str, number: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, *KINDS[kind])
+def _bound(family: Family, kind: str, number: int) -> socket.socket:
+    listener = socket.socket(family.number, *KINDS[kind])
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("", number))
     if kind != "UDP":
@@ -148,8 +158,8 @@ def _bound(kind: str, number: int) -> socket.socket:
     return listener
 
 
-def _open(kind: str) -> socket.socket:
-    connection = socket.socket(socket.AF_INET, *KINDS[kind])
+def _open(family: Family, kind: str) -> socket.socket:
+    connection = socket.socket(family.number, *KINDS[kind])
     connection.setblocking(False)
     return connection
 
@@ -172,7 +182,10 @@ def _drained(listener: socket.socket, kind: str) -> Iterator[str]:
                 listener.accept()[0].close()
 
 
-def test_arbitrary_policies_as_a_plain_reading_has_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@each_family
+def test_arbitrary_policies_as_a_plain_reading_has_them(
+    tmp_path: Path, family: Family, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Round after round policies come, change and go, by changes alone; every Pod calls every other one each time."""
     rounds = 150 if os.environ.get("PODLING_PROVE") else 12
     chance = random.Random(int(os.environ.get("PODLING_SEED", "1")))
@@ -180,18 +193,23 @@ def test_arbitrary_policies_as_a_plain_reading_has_them(tmp_path: Path, capsys: 
     counts = {True: 0, False: 0}
 
     async def scenario(wired: Wired) -> None:
-        addresses = {key: await wired.pod("-".join(key)) for key in PODS}
+        given = {key: await wired.pod("-".join(key)) for key in PODS}
+        addresses = {key: one for key, own in given.items() for one in own if is_of(family, one)}
+        every = [one for own in given.values() for one in own]
         index = PolicyIndex()
         for name, labels in namespaces_of.items():
             index.set_namespace(name, labels)
         for key, pod in PODS.items():
             labels = tuple(sorted(pod["labels"].items()))
-            index.set_pod(key, Party(addresses[key], key[1], key[0], labels, tuple(pod["ports"]), "here"))
-        rules = PolicyRules(wired.instance, "here", index, None)
+            first, *further = given[key]
+            ports = tuple(pod["ports"])
+            index.set_pod(key, Party(first, key[1], key[0], labels, ports, "here", tuple(further)))
+        both = [PolicyRules(wired.instance, "here", index, None, family) for family in FAMILIES]
         tables = Tables()
-        ends = Ends(wired, addresses)
+        ends = Ends(wired, family, addresses)
         try:
-            tables.commit(rules.whole())
+            for rules in both:
+                tables.commit(rules.whole())
             index.take()
             specs: dict[tuple[str, str], dict[str, Any]] = {}
             for _ in range(rounds):
@@ -199,9 +217,11 @@ def test_arbitrary_policies_as_a_plain_reading_has_them(tmp_path: Path, capsys: 
                     key = (chance.choice(["one", "two"]), chance.choice("uvw"))
                     specs.pop(key, None)
                     if chance.random() < 0.8:
-                        specs[key] = spec(chance, list(addresses.values()))
+                        specs[key] = spec(chance, every)
                     index.set_policy(key, compiled(key, specs[key]) if key in specs else None)
-                tables.commit(rules.change(index.take()))
+                changes = index.take()
+                for rules in both:
+                    tables.commit(rules.change(changes))
                 trees = [policy_tree(key, made) for key, made in specs.items()]
                 for call, got in (await asyncio.to_thread(ends.through)).items():
                     here, there, kind, number = call

@@ -45,7 +45,7 @@ _Profile = tuple["Direction", tuple["PolicyKey", ...]]
 
 def table_name(instance: str, family: Family = IPV4) -> str:
     """Return the name of an instance's table of policies for a family."""
-    return f"podling-{instance}-policy{'' if family is IPV4 else family.version}"
+    return f"podling-{instance}-policy{family.suffix}"
 
 
 @dataclass(slots=True)
