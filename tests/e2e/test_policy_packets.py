@@ -9,7 +9,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,10 @@ def spec(chance: random.Random, addresses: list[str]) -> dict[str, Any]:
     return {**made, **{t.lower(): rules("from" if t == "Ingress" else "to") for t in types}}
 
 
+Call = tuple[tuple[str, str], tuple[str, str], str, int]
+"""From which Pod, to which, by which protocol, to which port."""
+
+
 class Ends:
     """Listeners in every Pod, and calls from every Pod to all others, in one family."""
 
@@ -101,6 +105,14 @@ class Ends:
                     self.listeners[key, kind, number] = namespaces.inside(
                         space, lambda k=kind, n=number: _bound(family, k, n)
                     )
+        self.calls: list[Call] = [
+            (here, there, kind, number)
+            for here in PODS
+            for there in PODS
+            if here != there
+            for kind in self.kinds
+            for number in NUMBERS
+        ]
 
     def _supported(self, kind: str) -> bool:
         try:
@@ -109,16 +121,8 @@ class Ends:
             return False
         return True
 
-    def through(self) -> dict[tuple[tuple[str, str], tuple[str, str], str, int], bool]:
-        """Call everybody from everywhere at once; return who got through."""
-        calls = [
-            (here, there, kind, number)
-            for here in PODS
-            for there in PODS
-            if here != there
-            for kind in self.kinds
-            for number in NUMBERS
-        ]
+    def through(self, calls: Sequence[Call], patience: float) -> dict[Call, bool]:
+        """Make all calls at once; return which got through."""
         made = {}
         for here, space in self.spaces.items():
             mine = [call for call in calls if call[0] == here]
@@ -130,7 +134,7 @@ class Ends:
                 connection.connect((self.addresses[there], number))
             if kind == "UDP":
                 connection.send(f"{connection.fileno()}".encode())
-        time.sleep(PATIENCE)
+        time.sleep(patience)
         heard = {key: set(_drained(listener, key[1])) for key, listener in self.listeners.items()}
         got = {}
         for call, connection in made.items():
@@ -196,6 +200,10 @@ def test_arbitrary_policies_as_a_plain_reading_has_them(
         given = {key: await wired.pod("-".join(key)) for key in PODS}
         addresses = {key: one for key, own in given.items() for one in own if is_of(family, one)}
         every = [one for own in given.values() for one in own]
+
+        def end(key: tuple[str, str]) -> dict[str, Any]:
+            return {"namespace": key[0], "name": key[1], "ip": addresses[key], **PODS[key]}
+
         index = PolicyIndex()
         for name, labels in namespaces_of.items():
             index.set_namespace(name, labels)
@@ -223,13 +231,14 @@ def test_arbitrary_policies_as_a_plain_reading_has_them(
                 for rules in both:
                     tables.commit(rules.change(changes))
                 trees = [policy_tree(key, made) for key, made in specs.items()]
-                for call, got in (await asyncio.to_thread(ends.through)).items():
-                    here, there, kind, number = call
-                    ours, theirs = (
-                        {"namespace": k[0], "name": k[1], "ip": addresses[k], **PODS[k]} for k in (here, there)
-                    )
-                    assert got is passes(trees, namespaces_of, ours, theirs, kind, number), (call, specs)
-                    counts[got] += 1
+                promised = {call: passes(trees, namespaces_of, *map(end, call[:2]), *call[2:]) for call in ends.calls}
+                got = await asyncio.to_thread(ends.through, ends.calls, PATIENCE)
+                slow = [call for call in ends.calls if promised[call] and not got[call]]
+                if slow:  # on a busy machine
+                    got |= await asyncio.to_thread(ends.through, slow, 6 * PATIENCE)
+                for call in ends.calls:
+                    assert got[call] is promised[call], (call, specs)
+                    counts[got[call]] += 1
         finally:
             ends.close()
             tables.close()
