@@ -29,6 +29,7 @@ from podling.apiserver.health import Health
 from podling.apiserver.identity.bootstrap import objects as roles
 from podling.apiserver.kinds import records
 from podling.apiserver.metrics import Metrics
+from podling.apiserver.node_ranges import set_node_ranges
 from podling.apiserver.paths import Routes
 from podling.apiserver.registry import Registry
 from podling.apiserver.reviews import Reviews
@@ -163,6 +164,10 @@ class ApiServer:
         await bootstrap.publish_dns(self.registry, addresses)
         made = self.registry.find(r.SERVICES, "kube-system", "kube-dns")
         return made.view(r.SERVICES.type).spec.cluster_ips if made is not None else free
+
+    async def set_node_ranges(self, name: str, ranges: Sequence[str]) -> None:
+        """Let the Pods of a Node, if there is one of that name, have their addresses in other ranges than before."""
+        await set_node_ranges(self.registry, name, ranges)
 
     def use_identity(self, authentication: Authentication, issuer: TokenIssuer | None = None) -> None:
         """Answer reviews by this authentication, and token requests by this issuer.

@@ -1,7 +1,6 @@
-"""Nodes that come back as others, or not at all: what becomes of their objects and of what they leave on the machine.
+"""Nodes that do not come back: what becomes of their objects and of what they leave on the machine.
 
-Owns two cases: a node that is no more wanted, and one whose range of Pod addresses is another than its object says
-(which nobody may change in a Node). Both are made true before kubelets start, from what is found each time.
+That is made true before kubelets start, from what is found each time: whatever came between, the next start goes on.
 """
 
 from __future__ import annotations
@@ -9,12 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from podling.api.errors import StatusError
 from podling.api.resources import NODES
-from podling.api.types.core_v1 import Node
-from podling.api.types.meta_v1 import ObjectMeta
 from podling.cluster.teardown import remove_node
 from podling.linux.trees import remove_tree
 
@@ -51,22 +46,6 @@ def _clear(folder: Path) -> None:
             remove_tree(entry)
         else:
             entry.unlink()
-
-
-async def readdress(client: Client, name: str, pod_ranges: tuple[str, ...]) -> None:
-    """Replace a Node whose ranges are others by one like it; its labels, annotations and taints are kept."""
-    try:
-        found = await client.get(NODES, name)
-    except StatusError as refusal:
-        if not refusal.is_not_found:
-            raise
-        return
-    if found.spec.pod_cidrs == pod_ranges:
-        return
-    meta = ObjectMeta(name=name, labels=found.metadata.labels, annotations=found.metadata.annotations)
-    spec = msgspec.structs.replace(found.spec, pod_cidr=pod_ranges[0], pod_cidrs=pod_ranges)
-    await _delete(client, name)
-    await client.create(NODES, Node(metadata=meta, spec=spec))
 
 
 async def _delete(client: Client, name: str) -> None:

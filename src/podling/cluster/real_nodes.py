@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from podling.cluster import naming, networks
 from podling.cluster.control_plane import ADMIN
 from podling.cluster.failure import StartFailed
-from podling.cluster.membership import readdress, retire
+from podling.cluster.membership import retire
 from podling.cluster.nodes import ComposedNode, make_kubelet
 from podling.kubelet.letting_go import LettingGo
 from podling.kubelet.machine import read_machine, share_of
@@ -207,7 +207,7 @@ class RealNodes:
         client = plane.client(ADMIN)
         await retire(self._data, client, {node.name for node in self._nodes})
         for node in self._nodes:
-            await readdress(client, node.name, node.pod_ranges)
+            await plane.server.set_node_ranges(node.name, node.pod_ranges)
         settings = await self._start_dns(plane, settings)
         return [await self._compose(node, plane, settings, flows) for node in self._nodes]
 

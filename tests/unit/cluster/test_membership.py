@@ -1,4 +1,4 @@
-"""Nodes that come back as others, or not at all."""
+"""Nodes that do not come back."""
 
 from __future__ import annotations
 
@@ -8,35 +8,10 @@ from pathlib import Path
 from podling.client.client import ApiClient
 from podling.cluster import membership
 from podling.cluster.data_dir import DataDir
-from podling.cluster.membership import readdress, retire
+from podling.cluster.membership import retire
 from tests.served import Served
 
 NODES = "/api/v1/nodes"
-
-
-def test_a_node_with_another_range_is_replaced_by_one_like_it() -> None:
-    """What its object says of the range is true again; what users wrote into it is kept, and without need it stays."""
-
-    async def main() -> None:
-        async with Served() as api:
-            meta = {"name": "one", "labels": {"disk": "fast"}, "annotations": {"note": "mine"}}
-            taint = {"key": "kept", "effect": "NoSchedule"}
-            spec = {"podCIDR": "10.244.0.0/16", "podCIDRs": ["10.244.0.0/16"], "unschedulable": True, "taints": [taint]}
-            before = await api.post(NODES, {"metadata": meta, "spec": spec})
-            client = ApiClient(api.door)
-            await readdress(client, "one", ("10.244.0.0/16",))
-            assert (await api.get(f"{NODES}/one"))["metadata"]["uid"] == before["metadata"]["uid"]
-            ranges = ("10.244.0.0/24", "fd00:10:244::/64")
-            await readdress(client, "one", ranges)
-            after = await api.get(f"{NODES}/one")
-            assert (after["spec"]["podCIDR"], after["spec"]["podCIDRs"]) == (ranges[0], [*ranges])
-            assert after["spec"]["unschedulable"]
-            assert taint in after["spec"]["taints"]
-            assert after["metadata"]["labels"]["disk"] == "fast"
-            assert after["metadata"]["annotations"]["note"] == "mine"
-            await readdress(client, "absent", ("10.244.1.0/24",))
-
-    asyncio.run(main())
 
 
 def test_a_node_that_is_not_wanted_goes_and_leaves_what_volumes_hold(tmp_path: Path, monkeypatch) -> None:
