@@ -13,7 +13,7 @@ from podling.linux import namespaces
 from podling.linux.families import IPV4, IPV6
 from podling.linux.netlink import Netlink
 from podling.network.links import BEHIND, EVERYTHING, GATEWAY, UPLINK, mac, node_link_name
-from podling.network.wiring import ensure_veth, set_ipv6
+from podling.network.wiring import ensure_veth, set_uplink_ipv6
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +42,7 @@ def connect(instance: str, place: Place, machine: Sequence[Address], mtu: int) -
             index = links.get(UPLINK)
             if index is None:
                 return False
-            if ipv6:
-                set_ipv6(UPLINK, on=True)
+            set_uplink_ipv6(node, on=ipv6)
             node.set_up(index)
             for each in place.ranges:
                 way_out = GATEWAY[each.family]

@@ -12,7 +12,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from podling.linux import namespaces
-from podling.linux.families import family_of
+from podling.linux.families import IPV6, family_of
 from podling.linux.netlink import Netlink
 from podling.network.links import EVERYTHING, GATEWAY, UPLINK, mac
 
@@ -32,6 +32,12 @@ def set_ipv6(link: str, *, on: bool) -> None:
             namespaces.write_sysctl(name, value)
 
 
+def set_uplink_ipv6(netlink: Netlink, *, on: bool) -> None:
+    """Have the far end of a link take IPv6; where it is to have none any more, what it was given goes, too."""
+    if on or any(route.gateway == GATEWAY[IPV6] for route in netlink.routes(IPV6)):
+        set_ipv6(UPLINK, on=on)
+
+
 def ensure_veth(
     netlink: Netlink, link: str, netns: str, mtu: int, configure: Callable[[], bool], *, ipv6: bool = False
 ) -> int:
@@ -48,8 +54,7 @@ def ensure_veth(
         netlink.delete_link(link)
         index = 0
     if index:
-        if ipv6:  # an older Podling, or one that was told to have none, made it
-            set_ipv6(link, on=True)
+        set_ipv6(link, on=ipv6)  # it may be of a time when the cluster had other families
         netlink.set_up(index)
         return index
     descriptor = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
@@ -79,8 +84,7 @@ def wire_pod(
             found = next((item for item in pod.links() if item.name == UPLINK), None)
             if found is None:
                 return False
-            if ipv6:
-                set_ipv6(UPLINK, on=True)
+            set_uplink_ipv6(pod, on=ipv6)
             pod.set_up(found.index)
             for address in addresses:
                 family = family_of(address)
