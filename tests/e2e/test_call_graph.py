@@ -330,3 +330,26 @@ def test_calls_of_ipv6_are_told_as_those_of_ipv4(cluster: RunningCluster, caller
     seen = json.loads(cluster.podling("graph", "-o", "json").stdout)["calls"]
     assert {call["protocol"] for call in seen} <= {"TCP", "UDP"}
     assert {call["caller"]["kind"] for call in seen if call["callee"].get("name") == "server"} == {"Pod"}
+
+
+@needs_ipv6
+def test_services_are_known_by_their_ipv6_addresses(cluster: RunningCluster, caller6: Callable[[str], str]) -> None:
+    """Calls to either of a Service's addresses count for it, and those that nobody is there for as refused."""
+    for name, app in (("shown", "server"), ("empty6", "nobody")):
+        ports = [{"port": 80, "targetPort": 8080}]
+        spec = {"ipFamilyPolicy": "RequireDualStack", "selector": {"app": app}, "ports": ports}
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+        cluster.kubectl("apply", "-f", "-", stdin=json.dumps(service))
+    shown4, shown6 = cluster.get("service", "shown")["spec"]["clusterIPs"]
+    empty6 = cluster.get("service", "empty6")["spec"]["clusterIPs"][1]
+    eventually(lambda: "hello" in caller6(f"timeout 2 wget -qO- http://[{shown6}]:80/ || true"))
+    before = sum(one["calls"] for one in calls6(cluster, "server", 80))
+    assert caller6(f"wget -qO- http://[{shown6}]:80/; wget -qO- http://{shown4}:80/").split() == ["hello"] * 2
+    eventually(lambda: sum(one["calls"] for one in calls6(cluster, "server", 80)) == before + 2)
+    rows = [line.split() for line in cluster.podling("graph").stdout.splitlines()]
+    assert ["default/caller6", "default/server", "default/shown", "80/TCP"] in [row[:4] for row in rows]
+    assert cluster.podling("graph", "--reachable", "caller6", f"[{shown6}]:80").stdout.startswith("yes\n")
+
+    caller6(f"for i in 1 2; do nc -w 1 {empty6} 80 </dev/null && exit 1; done; true")
+    (nobody,) = eventually(lambda: [one for one in calls6(cluster, "Nobody", 80) if one["calls"] == 2])
+    assert nobody["refused"] == 2

@@ -140,6 +140,22 @@ def test_records_of_both_families(cluster: RunningCluster, family: str) -> None:
         assert {key: ask(cluster, *key, tcp=tcp, family=family) for key in expected} == expected
 
 
+@needs_ipv6
+def test_pods_ask_and_call_by_ipv6(cluster: RunningCluster) -> None:
+    """The DNS at its own address and by its Service's, and a page from a name that has both families."""
+    found = cluster.get("service", "-n", "kube-system", "kube-dns")["spec"]
+    assert found["ipFamilyPolicy"] == "PreferDualStack" and found["clusterIPs"][1].endswith("::a")
+    front = cluster.get("service", "both")["spec"]["clusterIPs"][1]
+    for where in (server(cluster, "IPv6"), found["clusterIPs"][1]):
+        assert f"Address: {front}" in inside(cluster, f"nslookup both.{ZONE} {where}")
+    create(cluster, pod("six", "sleep 1000", dnsPolicy="None", dnsConfig={"nameservers": [found["clusterIPs"][1]]}))
+    cluster.wait_ready("six")
+    script = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 both.{ZONE} 80"
+    assert "says hello" in inside(cluster, script, "six")
+    six = cluster.get("pod", "web-0")["status"]["podIPs"][1]["ip"]
+    assert f"({six})" in inside(cluster, "ping -6 -c 1 -W 2 twins")
+
+
 def test_the_service_has_upstreams_name(cluster: RunningCluster) -> None:
     found = cluster.get("service", "-n", "kube-system", "kube-dns")
     assert found["metadata"]["labels"]["k8s-app"] == "kube-dns"
