@@ -14,6 +14,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ import pytest
 from podling.api.resources import NETWORK_POLICIES
 from podling.linux import namespaces
 from podling.linux.families import FAMILIES, IPV4, Family
+from podling.linux.netlink import Netlink
 from podling.linux.nf_tables import Tables
 from podling.network.policy.rules import table_name
 from tests.e2e.policies import BLOCKS, CLIENTS, NODE_PORT, OTHER, PATIENCE, SERVERS, TEAM, Api, Scene, cases
@@ -214,6 +217,28 @@ def test_what_is_established_goes_on(scene: Scene) -> None:
         scene.clear()
         time.sleep(0.05)
         assert scene.reaches("client-1", server)
+
+
+@each_family
+def test_what_is_told_of_established_connections_passes(scene: Scene, family: Family) -> None:
+    """That its packets are too big, a Pod hears from a router on the way, though nobody may call it."""
+    address = ip_network(scene.ends["server-1"]["ip"])
+    with Netlink() as netlink:
+        index = next(route.interface for route in netlink.routes(family) if route.destination == address)
+    link = socket.if_indextoname(index)
+    before = Path(f"/sys/class/net/{link}/mtu").read_text().strip()
+    scene.policy({"policyTypes": ["Ingress"]}, "closed", OTHER)
+    time.sleep(0.05)
+    assert not scene.reaches("server-2", "client-2")
+    caller, called = _from(scene, "client-2", "server-1")
+    with caller, called:
+        subprocess.run(["ip", "link", "set", "dev", link, "mtu", "1280"], check=True)
+        try:
+            caller.sendall(bytes(1 << 16))
+            caller.shutdown(socket.SHUT_WR)
+            assert sum(map(len, iter(lambda: called.recv(1 << 16), b""))) == 1 << 16
+        finally:
+            subprocess.run(["ip", "link", "set", "dev", link, "mtu", before], check=True)
 
 
 @each_family

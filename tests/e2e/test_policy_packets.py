@@ -249,3 +249,44 @@ def test_arbitrary_policies_as_a_plain_reading_has_them(
 
     held(tmp_path, scenario)
     assert min(counts.values()) > 50
+
+
+@each_family
+def test_pings_pass_where_a_rule_names_no_ports(tmp_path: Path, family: Family) -> None:
+    """ICMP of either family has no ports: a rule about ports says nothing of it; answers pass as all answers do."""
+    anybody: list[dict[str, Any]] = [{"podSelector": {}}]
+    cases = [
+        ({"ingress": []}, False),
+        ({"ingress": [{"from": anybody}]}, True),
+        ({"ingress": [{}]}, True),
+        ({"ingress": [{"from": anybody, "ports": [{"protocol": kind} for kind in KINDS]}]}, False),
+        ({"policyTypes": ["Egress"]}, True),
+    ]
+
+    async def scenario(wired: Wired) -> None:
+        index, pods = PolicyIndex(), {"p": "a", "q": "b"}
+        addresses = {}
+        for name, app in pods.items():
+            first, *further = await wired.pod(name)
+            addresses[name] = next(one for one in (first, *further) if is_of(family, one))
+            index.set_pod(("one", name), Party(first, name, "one", (("app", app),), (), "here", tuple(further)))
+        rules = PolicyRules(wired.instance, "here", index, None, family)
+        tables = Tables()
+        try:
+            tables.commit(rules.whole())
+            for made, expected in cases:
+                tree = {"podSelector": {"matchLabels": {"app": "b"}}, "policyTypes": ["Ingress"], **made}
+                index.set_policy(("one", "policy"), compiled(("one", "policy"), tree))
+                tables.commit(rules.change(index.take()))
+                assert await _reached(wired, "p", addresses["q"]) is expected, made
+                assert await _reached(wired, "q", addresses["p"]) is ("Egress" not in tree["policyTypes"]), made
+                assert await _reached(wired, "q", addresses["q"]), made
+        finally:
+            tables.close()
+            remove_tables(wired.instance)
+
+    held(tmp_path, scenario)
+
+
+async def _reached(wired: Wired, name: str, address: str) -> bool:
+    return await wired.inside(name, f"busybox ping -c 1 -W 1 {address}") == 0
