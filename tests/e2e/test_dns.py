@@ -38,7 +38,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster
         create(running, service("heads", clusterIP="None", selector={"heads": "yes"}, ports=ports))
         create(running, service("outside", type="ExternalName", externalName=f"web.{ZONE}"))
         create(running, service("both", selector={"app": "web-0"}, ports=ports, ipFamilyPolicy="PreferDualStack"))
-        spec = {"clusterIP": "None", "ipFamilyPolicy": "PreferDualStack", "selector": {"heads": "yes"}}
+        spec = {"clusterIP": "None", "ipFamilyPolicy": "PreferDualStack", "selector": {"app": "client"}}
         create(running, service("twins", ports=ports, **spec))
         running.wait_ready("web-0", "client")
         yield running
@@ -117,7 +117,7 @@ def test_records_of_what_runs(cluster: RunningCluster) -> None:
 @pytest.mark.parametrize("family", ["IPv4", "IPv6"])
 def test_records_of_both_families(cluster: RunningCluster, family: str) -> None:
     """Whichever family the question comes by: addresses, targets, headless names, Pods, reverse names; UDP and TCP."""
-    four, six = (entry["ip"] for entry in cluster.get("pod", "web-0")["status"]["podIPs"])
+    four, six = (entry["ip"] for entry in cluster.get("pod", "client")["status"]["podIPs"])
     front4, front6 = cluster.get("service", "both")["spec"]["clusterIPs"]
     back = {address: ip_address(address).reverse_pointer for address in (front4, front6, six)}
     unknown = ip_address(int(ip_address(six)) + 1000).reverse_pointer
@@ -152,7 +152,7 @@ def test_pods_ask_and_call_by_ipv6(cluster: RunningCluster) -> None:
     cluster.wait_ready("six")
     script = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 both.{ZONE} 80"
     assert "says hello" in inside(cluster, script, "six")
-    six = cluster.get("pod", "web-0")["status"]["podIPs"][1]["ip"]
+    six = cluster.get("pod", "client")["status"]["podIPs"][1]["ip"]
     assert f"({six})" in inside(cluster, "ping -6 -c 1 -W 2 twins")
 
 
