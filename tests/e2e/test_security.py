@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from podling.kubelet.user_ranges import MACHINE
 from tests.conftest import missing_for_containers
 from tests.e2e.test_given import create, ended, pod
 from tests.running import IMAGE, RunningCluster, busybox_archive, eventually, free_port, terminal
@@ -413,8 +414,11 @@ def test_pods_with_users_of_their_own_live_like_others(cluster):
     assert users("apart-1") == (own, first)
     uids = [cluster.get("pod", name)["metadata"]["uid"] for name in ("apart-1", "apart-2")]
     assert all((cluster.data / "pods" / uid / "userns").exists() for uid in uids)
+    claimed = {link.readlink().name: link for link in MACHINE.iterdir()}
+    assert int(claimed[uids[0]].name) * 65536 == first
     cluster.kubectl("delete", "pod", "apart-1", "apart-2", "--now")
     eventually(lambda: not any((cluster.data / "pods" / uid).exists() for uid in uids))
+    eventually(lambda: not any(claimed[uid].is_symlink() for uid in uids))
     with open("/proc/mounts") as mounts:
         assert not [line for line in mounts if "/roots/" in line and str(cluster.data) in line]
 

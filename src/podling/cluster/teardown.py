@@ -23,6 +23,7 @@ def remove_all(data: DataDir) -> None:
 
 
 async def _remove(data: DataDir) -> None:
+    from podling.kubelet import user_ranges
     from podling.network import podnetwork
     from podling.network.policy.rules import remove_tables
     from podling.network.proxy import proxy
@@ -32,6 +33,7 @@ async def _remove(data: DataDir) -> None:
     for node in data.further_nodes():
         await remove_node(data, node)
     await teardown(data.path, data.instance)
+    user_ranges.let_go(data.path)
     await podnetwork.teardown(data.path, data.instance)
     await proxy.teardown(data.instance)  # it guards what a setting opens, which is put back by now
     await asyncio.to_thread(remove_tables, data.instance)
@@ -51,10 +53,12 @@ async def _remove_cni(data: DataDir) -> None:
 
 async def remove_node(data: DataDir, node: str) -> None:
     """Kill the containers of a node beside the first, and remove its namespaces with all links and rules in them."""
+    from podling.kubelet import user_ranges
     from podling.network import nodelink
     from podling.runtime.oci.teardown import teardown
 
     folder = data.nodes / node
     await teardown(folder, data.instance, node=node)
+    user_ranges.let_go(folder)
     await asyncio.to_thread(nodelink.remove, data.instance, node, data.pin(node))
     (folder / "network" / "addresses.json").unlink(missing_ok=True)
