@@ -337,9 +337,10 @@ def _add_to_loopback(addresses: Sequence[Address]) -> None:
 
 
 def _withdraw(netlink: Netlink, node: NodeRange, addresses: Addresses) -> None:
-    """Take away what a range of the node's has put up in its namespace, beside Pods."""
-    for reserved_by in {node.cluster, node.own}:
-        netlink.delete_route(reserved_by, metric=_RESERVED)
+    """Take away what a range of the node's has put up in its namespace: routes, and the node's own addresses."""
+    for route in netlink.routes(node.family):
+        if route.protocol == PROTOCOL and is_part(route.destination, node.cluster):
+            netlink.delete_route(route.destination, metric=route.metric)
     held = addresses.held()
     own = [address for name in OWN for address in held.get(name, ()) if address in node.own]
     for address in (node.gateway, *own):
