@@ -51,13 +51,18 @@ def leases(cluster: RunningCluster) -> list[str]:
     return sorted(path.name for path in found)
 
 
+def _ends(call: dict) -> tuple[str, str, int]:
+    caller, callee = (f"{call[end].get('namespace')}/{call[end].get('name')}" for end in ("caller", "callee"))
+    return caller, callee, call["port"]
+
+
 def rules() -> str:
     return subprocess.run(["iptables-save", "-t", "nat"], capture_output=True, text=True, check=True).stdout
 
 
 def test_plugins_wire_a_pod(cluster: RunningCluster) -> None:
-    """A Pod has the plugin's address, is reached there and at its port of the node, reaches the API server, and keeps
-    all that when Podling is killed; what plugins gave is taken back with the Pod, and at `down`."""
+    """A Pod has the plugin's address, is reached there and at its port of the node, reaches the API server, its calls are
+    counted, and it keeps all that when Podling is killed; what plugins gave is taken back with the Pod, and at `down`."""
     port = free_port()
     serve = "echo served > /index.html; httpd -f -p 8080 -h /"
     pods = []
@@ -96,6 +101,13 @@ def test_plugins_wire_a_pod(cluster: RunningCluster) -> None:
     cluster.kubectl("exec", "other", "--", "sh", "-c", f"echo | nc -w 3 {node} {cluster.port}")
     cluster.kubectl("exec", "other", "--", "sh", "-c", f"echo | nc -w 3 {before['web'][0]} 8080")
 
+    def counted() -> int:
+        calls = json.loads(cluster.podling("graph", "-o", "json").stdout)["calls"]
+        ends = ("default/other", "default/web", 8080)
+        return sum(call["observed"]["calls"] for call in calls if _ends(call) == ends)
+
+    eventually(lambda: counted() == 1)
+
     handle = os.pidfd_open(cluster.pid)
     os.kill(cluster.pid, signal.SIGKILL)
     select.select([handle], [], [], 10)
@@ -106,6 +118,8 @@ def test_plugins_wire_a_pod(cluster: RunningCluster) -> None:
     cluster.wait_ready("web", "other")
     assert state() == before
     assert served(node, port)
+    cluster.kubectl("exec", "other", "--", "sh", "-c", f"echo | nc -w 3 {before['web'][0]} 8080")
+    eventually(lambda: counted() == 2)
 
     cluster.kubectl("delete", "pod", "web")
     eventually(lambda: leases(cluster) == [before["other"][0]])

@@ -7,7 +7,10 @@ begins and once when it is over; either may be missing, and the sink must bear t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,10 @@ class FlowSink(Protocol):
         `since` says whether what is new among them has begun while somebody was looking (events were lost), or maybe
         before (Podling has just started).
         """
+        ...
+
+    def expect(self, addresses: Sequence[str]) -> None:
+        """Hear of addresses of Pods outside the cluster's ranges, which the watch may tell of later than flows."""
         ...
 
     def lost(self, node: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from podling.apiserver.record import User
 from podling.network.context import NetworkContext
-from podling.network.flows import FlowReader
+from podling.network.flows import FlowReader, HeardPodNetwork
 from podling.network.policy.enforcer import PolicyEnforcer
 from podling.network.policy.podnetwork import PoliciedPodNetwork
 from podling.network.proxy.hostports import HostPorts
@@ -81,7 +81,8 @@ async def start(
     context.supervisor.component(f"rules of the Pod network {context.node}", context.pods.keep_rules)
     proxy = Proxy(context, flows)
     closing.callback(proxy.close)
-    if wiring is context.pods:  # CNI plugins see to host ports themselves
+    by_plugins = wiring is not context.pods
+    if not by_plugins:  # CNI plugins see to host ports themselves
         wiring = forwarding = HostPorts(context.pods, proxy, context.data)
         await forwarding.start()
     await proxy.start()
@@ -93,5 +94,8 @@ async def start(
     enforcers.append(policies)
     reader = FlowReader(context, [held.cluster for held in context.pods.ranges], flows)
     closing.callback(reader.close)
+    if by_plugins:
+        reader.know(address for held in (await wiring.attached()).values() for address in held)
+        wiring = HeardPodNetwork(wiring, reader)
     await reader.start()
     return PoliciedPodNetwork(wiring, policies)

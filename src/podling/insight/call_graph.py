@@ -153,6 +153,9 @@ class CallGraph:
             elif self._directory.counts(flow, started):
                 self._ledger.known(flow, self._directory.edge(flow))
 
+    def expect(self, addresses: Sequence[str]) -> None:
+        self._directory.expect(addresses)
+
     def lost(self, node: str) -> None:
         del node
         self._ledger.shortfall.overruns += 1

@@ -16,7 +16,7 @@ from podling.api.validation.addresses import canonical, family, parse
 from podling.reach.endpoints import families
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from podling.api.types.core_v1 import Node, Pod, Service
     from podling.client.flows import Block, Flow, Refusal
@@ -37,6 +37,7 @@ class Party:
 
 OUTSIDE: Final = Party("Outside")
 NOBODY: Final = Party("Nobody")
+_MOST_EXPECTED: Final = 4096
 _VERSIONS: Final = {"IPv4": 4, "IPv6": 6}
 
 
@@ -79,6 +80,7 @@ class Directory:
         self._ranges = pods
         self._first = first_node
         self._pods: dict[str, _Home] = {}
+        self._expected: dict[str, None] = {}
         self._nodes: dict[str, str] = {}
         self._services: dict[tuple[str, str, int], str] = {}
         self._node_ports: dict[_NodePort, str] = {}
@@ -98,8 +100,15 @@ class Directory:
             known = self._pods.get(address)
             if known != home and not (over and known is not None):
                 self._pods[address] = home
+                self._expected.pop(address, None)
                 changed = True
         return changed
+
+    def expect(self, addresses: Iterable[str]) -> None:
+        """Take addresses as the cluster's own that are of none of its ranges: Pods have been given them."""
+        self._expected.update(dict.fromkeys(address for address in addresses if address not in self._pods))
+        while len(self._expected) > _MOST_EXPECTED:
+            del self._expected[next(iter(self._expected))]
 
     def place_stand_in(self, party: ReachParty) -> None:
         """Take the addresses of what counts as a Pod though there is none: the cluster's DNS."""
@@ -168,6 +177,8 @@ class Directory:
         return NOBODY if self._is_inside(address) else OUTSIDE
 
     def _is_inside(self, address: str) -> bool:
+        if address in self._expected:
+            return True
         parsed = parse(address)
         return parsed is not None and any(parsed in held for held in self._ranges)
 

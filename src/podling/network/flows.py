@@ -1,8 +1,9 @@
 """What one node's kernel sees of calls: its table of connections, followed, as flows for a `FlowSink`.
 
 Owns the reading and what it takes (bytes counted and beginnings timed by the kernel, both settings of the namespace's).
-Tells only of flows at whose ends is an address of the Pods' ranges. Knows neither Pods nor Services. Nothing is polled,
-and nothing runs in the Pods; where the kernel dropped events the table is read anew.
+Tells only of flows at whose ends is an address of the Pods' ranges, or one that somebody else (CNI plugins) gave to a
+Pod. Knows neither Pods nor Services. Nothing is polled, and nothing runs in the Pods; where the kernel dropped events
+the table is read anew.
 """
 
 from __future__ import annotations
@@ -11,15 +12,19 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Final
 
+from podling.api.validation.addresses import canonical
 from podling.client.flows import Flow, Outcome
+from podling.lifecycle.traffic import UNBOUNDED
 from podling.linux.conntrack import Conntrack, Entry, Follower
 from podling.linux.families import family_of
 from podling.network.protocols import PROTOCOL_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from podling.client.flows import FlowSink
+    from podling.client.seams import PodNetwork
+    from podling.lifecycle.traffic import Traffic
     from podling.linux.families import Network
     from podling.network.context import NetworkContext
 
@@ -27,6 +32,8 @@ SETTINGS: Final = {
     "net.netfilter.nf_conntrack_acct": "1",
     "net.netfilter.nf_conntrack_timestamp": "1",
 }
+MOST_STRAYS: Final = 16_384
+"""Of so many addresses outside our ranges the flows are told; those of Pods long gone make room first."""
 _NONE: Final = (0, 1)
 """A range without an address."""
 _LOST_AGAIN: Final = 0.5
@@ -41,8 +48,19 @@ class FlowReader:
         self._context = context
         self._sink = sink
         self._ranges = {family_of(each).number: (int(each.netmask), int(each.network_address)) for each in pods}
+        self._strays: dict[str, None] = {}
         self._follower: Follower | None = None
         self._overrun = asyncio.Event()
+
+    def know(self, addresses: Iterable[str]) -> None:
+        """Tell from now on of flows at addresses that a Pod has been given and that are of no range of ours."""
+        given = [canonical(address) for address in addresses]
+        for address in given:
+            self._strays.pop(address, None)
+            self._strays[address] = None
+        while len(self._strays) > MOST_STRAYS:
+            del self._strays[next(iter(self._strays))]
+        self._sink.expect(given)
 
     async def start(self) -> None:
         """Follow from now on, and tell what is alive already."""
@@ -96,7 +114,9 @@ class FlowReader:
     def _inside(self, address: str) -> bool:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         mask, base = self._ranges.get(family, _NONE)
-        return int.from_bytes(socket.inet_pton(family, address), "big") & mask == base
+        if int.from_bytes(socket.inet_pton(family, address), "big") & mask == base:
+            return True
+        return bool(self._strays) and address in self._strays
 
     def _flow(self, entry: Entry) -> Flow:
         asked, answering = entry.original, entry.reply
@@ -111,3 +131,27 @@ class FlowReader:
             answering.source,
             answering.source_port,
         )
+
+
+class HeardPodNetwork:
+    """`PodNetwork` by another one, whose Pods' addresses a `FlowReader` is told before anything of the Pod runs.
+
+    They stay known when the Pod is gone: its last flows end after it, and outlive it in the kernel's table.
+    """
+
+    def __init__(self, pods: PodNetwork, reader: FlowReader) -> None:
+        self._pods = pods
+        self._reader = reader
+
+    async def attach(
+        self, uid: str, namespace: str, name: str, netns: str, traffic: Traffic = UNBOUNDED
+    ) -> Sequence[str]:
+        addresses = await self._pods.attach(uid, namespace, name, netns, traffic)
+        self._reader.know(addresses)
+        return addresses
+
+    async def detach(self, uid: str) -> None:
+        await self._pods.detach(uid)
+
+    async def attached(self) -> Mapping[str, Sequence[str]]:
+        return await self._pods.attached()
