@@ -204,7 +204,7 @@ def test_rules_that_somebody_changes_come_back(tmp_path: Path) -> None:
 
     async def scenario(wired: Wired) -> None:
         await wired.pod("one")
-        foreign, two = wired.network.pod_range.network_address + 200, (await wired.pod("two"))[0]
+        foreign, two = wired.network.ranges[0].own.network_address + 200, (await wired.pod("two"))[0]
         assert await wired.inside("one", f"ip addr add {foreign}/32 dev eth0") == 0
         keeping = asyncio.create_task(wired.network.keep_rules())
         await asyncio.sleep(0)

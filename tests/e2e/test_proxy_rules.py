@@ -420,7 +420,7 @@ def test_two_clusters_on_one_machine_keep_apart(tmp_path: Path) -> None:
                 await node.pod("a")
                 port = {"name": "p", "port": 80, "protocol": "TCP", "nodePort": number}
                 node.service("a", address=address, type="NodePort", ports=[port])
-                gateway = str(node.network.gateway)
+                gateway = str(node.network.addresses[0])
                 assert node.ask("outside", gateway, number) == f"a {gateway}"
                 assert node.ask("outside", str(node.address), number) == f"a {gateway}"
         finally:

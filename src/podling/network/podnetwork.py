@@ -117,21 +117,6 @@ class RoutedPodNetwork:
         return [each.gateway for each in self.ranges]
 
     @property
-    def pod_range(self) -> Network:
-        """The node's Pod range of the primary family, after `start`."""
-        return self.ranges[0].own
-
-    @property
-    def cluster_range(self) -> Network:
-        """The range of all Pods and nodes of the instance, of the primary family; after `start`."""
-        return self.ranges[0].cluster
-
-    @property
-    def gateway(self) -> Address:
-        """The node's own address of the primary family."""
-        return self.ranges[0].gateway
-
-    @property
     def mtu(self) -> int:
         """The largest packet that leaves the node whole, after `start`: no link of a Pod takes a larger one."""
         return self._mtu
