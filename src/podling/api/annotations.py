@@ -9,3 +9,12 @@ MIRROR: Final = "kubernetes.io/config.mirror"
 
 SOURCE: Final = "kubernetes.io/config.source"
 """Where a kubelet has a Pod from: `file`, or `api`, which is also what its absence means."""
+
+DEFAULT_INGRESS_CLASS: Final = "ingressclass.kubernetes.io/is-default-class"
+"""`true` on the IngressClass of the Ingresses that name none."""
+
+DEFAULT_STORAGE_CLASS: Final = (
+    "storageclass.kubernetes.io/is-default-class",
+    "storageclass.beta.kubernetes.io/is-default-class",
+)
+"""Either is `true` on the StorageClass of the claims that name none."""

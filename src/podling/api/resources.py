@@ -103,6 +103,7 @@ SERVICE_ACCOUNTS: Resource[core_v1.ServiceAccount] = _core("serviceaccounts", "S
 SERVICES: Resource[core_v1.Service] = _core("services", "Service", "svc", categories=("all",))
 ENDPOINTS: Resource[core_v1.Endpoints] = _core("endpoints", "Endpoints", "ep")
 LIMIT_RANGES: Resource[core_v1.LimitRange] = _core("limitranges", "LimitRange", "limits")
+POD_TEMPLATES: Resource[core_v1.PodTemplate] = _core("podtemplates", "PodTemplate")
 PERSISTENT_VOLUMES: Resource[core_v1.PersistentVolume] = _core(
     "persistentvolumes", "PersistentVolume", "pv", namespaced=False
 )
@@ -120,6 +121,10 @@ POD_DISRUPTION_BUDGETS: Resource[policy_v1.PodDisruptionBudget] = _of(
 )
 NETWORK_POLICIES: Resource[networking_v1.NetworkPolicy] = _of(
     "networking.k8s.io", "networkpolicies", "NetworkPolicy", "netpol"
+)
+INGRESSES: Resource[networking_v1.Ingress] = _of("networking.k8s.io", "ingresses", "Ingress", "ing")
+INGRESS_CLASSES: Resource[networking_v1.IngressClass] = _of(
+    "networking.k8s.io", "ingressclasses", "IngressClass", namespaced=False
 )
 RUNTIME_CLASSES: Resource[node_v1.RuntimeClass] = _of("node.k8s.io", "runtimeclasses", "RuntimeClass", namespaced=False)
 STORAGE_CLASSES: Resource[storage_v1.StorageClass] = _of(
@@ -156,6 +161,7 @@ STORED: tuple[Resource[Any], ...] = (
     SERVICES,
     ENDPOINTS,
     LIMIT_RANGES,
+    POD_TEMPLATES,
     PERSISTENT_VOLUMES,
     PERSISTENT_VOLUME_CLAIMS,
     ENDPOINT_SLICES,
@@ -163,6 +169,8 @@ STORED: tuple[Resource[Any], ...] = (
     PRIORITY_CLASSES,
     POD_DISRUPTION_BUDGETS,
     NETWORK_POLICIES,
+    INGRESSES,
+    INGRESS_CLASSES,
     RUNTIME_CLASSES,
     STORAGE_CLASSES,
     CSI_DRIVERS,

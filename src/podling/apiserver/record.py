@@ -164,7 +164,7 @@ class Record:
     parts: frozenset[str] = frozenset({"status", "finalize"})
     """Those of `subresources` that are the object itself, of which their writers may touch a part."""
     deleted_in_full: bool = False
-    """Whether a deletion that is over at once is answered with the object, as upstream does for four kinds."""
+    """Whether a deletion that is over at once is answered with the object, as upstream does for some kinds."""
     deprecated: str = ""
     """What every caller is warned of, upstream's sentence; empty for kinds that are here to stay."""
     shape: Shape = field(init=False, repr=False, compare=False)

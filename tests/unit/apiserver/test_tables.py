@@ -114,6 +114,30 @@ ROWS: list[tuple[Resource[Any], dict[str, Any], dict[str, Any]]] = [
     ),
     (resources.NETWORK_POLICIES, {"spec": {"podSelector": {}}}, {"Name": "x", "Pod-Selector": "<none>", "Age": "60m"}),
     (
+        resources.POD_TEMPLATES,
+        {"template": {"metadata": {"labels": {"b": "2", "a": "1"}}, "spec": {"containers": [{"name": "c", "image": "i"}, {"name": "d", "image": "j"}]}}},
+        {"Name": "x", "Containers": "c,d", "Images": "i,j", "Pod Labels": "a=1,b=2"},
+    ),
+    (resources.POD_TEMPLATES, {}, {"Name": "x", "Containers": "", "Images": "", "Pod Labels": "<none>"}),
+    (
+        resources.INGRESSES,
+        {
+            "spec": {"ingressClassName": "c", "rules": [{"host": h} for h in "abcd"] + [{}], "tls": [{}]},
+            "status": {"loadBalancer": {"ingress": [{"hostname": "z"}, {"ip": "1.2.3.4"}]}},
+        },
+        {"Name": "x", "Class": "c", "Hosts": "a,b,c + 2 more...", "Address": "1.2.3.4,z", "Ports": "80, 443", "Age": "60m"},
+    ),
+    (resources.INGRESSES, {"spec": {}}, {"Name": "x", "Class": "<none>", "Hosts": "*", "Address": "", "Ports": "80", "Age": "60m"}),
+    (resources.INGRESS_CLASSES, {"spec": {"controller": "a/b"}}, {"Name": "x", "Controller": "a/b", "Parameters": "<none>", "Age": "60m"}),
+    (
+        resources.INGRESS_CLASSES,
+        {
+            "metadata": {"annotations": {"ingressclass.kubernetes.io/is-default-class": "true"}},
+            "spec": {"controller": "a/b", "parameters": {"apiGroup": "g", "kind": "K", "name": "n"}},
+        },
+        {"Name": "x (default)", "Controller": "a/b", "Parameters": "K.g/n", "Age": "60m"},
+    ),
+    (
         resources.NODES,
         {
             "metadata": {"labels": {"node-role.kubernetes.io/control-plane": "", "kubernetes.io/role": "a"}},

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from podling.api.defaults.pod import apply_pod
+from podling.api.defaults.pod import apply_pod, apply_pod_template
 from podling.api.defaults.quantities import canonicalize
 from podling.api.defaults.service import apply_service
 from podling.api.defaults.volumes import apply_claim_spec, apply_source
@@ -84,6 +84,16 @@ def _network_policy(tree: _Tree) -> None:
             for port in rule.get("ports") or ():
                 if port.get("protocol") is None:
                     port["protocol"] = "TCP"
+
+
+def _ingress_class(tree: _Tree) -> None:
+    parameters = (tree.get("spec") or {}).get("parameters")
+    if parameters is not None and parameters.get("scope") is None:
+        parameters["scope"] = "Cluster"
+
+
+def _pod_template(tree: _Tree) -> None:
+    apply_pod_template(tree.setdefault("template", {}))
 
 
 def _runtime_class(tree: _Tree) -> None:
@@ -186,6 +196,7 @@ BY_KIND: dict[tuple[str, str], Callable[[_Tree], None]] = {
     ("", "Secret"): _secret,
     ("", "Endpoints"): _endpoints,
     ("", "LimitRange"): _limit_range,
+    ("", "PodTemplate"): _pod_template,
     ("", "PersistentVolume"): _persistent_volume,
     ("", "PersistentVolumeClaim"): _claim,
     ("storage.k8s.io", "StorageClass"): _storage_class,
@@ -194,6 +205,7 @@ BY_KIND: dict[tuple[str, str], Callable[[_Tree], None]] = {
     ("discovery.k8s.io", "EndpointSlice"): _endpoint_slice,
     ("scheduling.k8s.io", "PriorityClass"): _priority_class,
     ("networking.k8s.io", "NetworkPolicy"): _network_policy,
+    ("networking.k8s.io", "IngressClass"): _ingress_class,
     ("node.k8s.io", "RuntimeClass"): _runtime_class,
     (_RBAC, "RoleBinding"): _role_binding,
     (_RBAC, "ClusterRoleBinding"): _role_binding,

@@ -61,6 +61,7 @@ _RULES: dict[tuple[str, str], _Rules] = {
     ("", "ServiceAccount"): _named("configuration", "service_account"),
     ("", "Endpoints"): _named("endpoints", "endpoints"),
     ("", "LimitRange"): _Rules("limits"),
+    ("", "PodTemplate"): _Rules("pod_template"),
     ("", "PersistentVolume"): _named("persistent", "volume", "check_volume_status_update"),
     ("", "PersistentVolumeClaim"): _named("persistent", "claim", "check_claim_status_update"),
     ("storage.k8s.io", "StorageClass"): _Rules("storage_class"),
@@ -75,6 +76,8 @@ _RULES: dict[tuple[str, str], _Rules] = {
     ("scheduling.k8s.io", "PriorityClass"): _named("classes", "priority_class"),
     ("policy", "PodDisruptionBudget"): _Rules("disruption", status_update="check_status_update"),
     ("networking.k8s.io", "NetworkPolicy"): _Rules("network_policy"),
+    ("networking.k8s.io", "Ingress"): _Rules("ingress", status_update="check_status_update"),
+    ("networking.k8s.io", "IngressClass"): _named("ingress_class", "class"),
     ("node.k8s.io", "RuntimeClass"): _named("classes", "runtime_class"),
     (_RBAC, "Role"): _named("rbac", "role"),
     (_RBAC, "RoleBinding"): _named("rbac", "role_binding"),
@@ -87,8 +90,8 @@ _ELSEWHERE = {
 }
 
 _ADVISED = {
-    **dict.fromkeys(("Pod", "Service", "Node", "ServiceAccount"), ""),
-    "NetworkPolicy": "networking.k8s.io",
+    **dict.fromkeys(("Pod", "PodTemplate", "Service", "Node", "ServiceAccount"), ""),
+    **dict.fromkeys(("NetworkPolicy", "Ingress"), "networking.k8s.io"),
 }
 """Kinds whose writers are warned, and their group."""
 

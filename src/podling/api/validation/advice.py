@@ -8,14 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from podling.api.validation.addresses import cidr_warnings, ip_warnings
-from podling.api.validation.field import METADATA, SPEC
-from podling.api.validation.pod_advice import for_pod
+from podling.api.validation.field import METADATA, ROOT, SPEC
+from podling.api.validation.ingress import CLASS_ANNOTATION
+from podling.api.validation.pod_advice import for_pod, for_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from podling.api.types.core_v1 import Node, Service, ServiceAccount
-    from podling.api.types.networking_v1 import NetworkPolicy
+    from podling.api.types.core_v1 import Node, PodTemplate, Service, ServiceAccount
+    from podling.api.types.networking_v1 import Ingress, NetworkPolicy
 
 _HINTS = "service.kubernetes.io/topology-aware-hints"
 _TOPOLOGY_MODE = "service.kubernetes.io/topology-mode"
@@ -94,10 +95,24 @@ def for_network_policy(policy: NetworkPolicy, _old: NetworkPolicy | None) -> lis
     return warnings
 
 
+def for_ingress(ingress: Ingress, old: Ingress | None) -> list[str]:
+    if old is None and CLASS_ANNOTATION in ingress.metadata.annotations and ingress.spec.ingress_class_name is None:
+        return [f"annotation \"{CLASS_ANNOTATION}\" is deprecated, please use 'spec.ingressClassName' instead"]
+    return []
+
+
+def for_pod_template(template: PodTemplate, old: PodTemplate | None) -> list[str]:
+    if template.template is None or (old is not None and old.template == template.template):
+        return []
+    return for_template(template.template, ROOT / "template")
+
+
 BY_KIND: dict[str, Callable[[Any, Any], list[str]]] = {
     "Pod": for_pod,
+    "PodTemplate": for_pod_template,
     "Service": for_service,
     "Node": for_node,
     "ServiceAccount": for_service_account,
     "NetworkPolicy": for_network_policy,
+    "Ingress": for_ingress,
 }

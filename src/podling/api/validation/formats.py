@@ -23,6 +23,8 @@ NOT_POSITIVE = "must be greater than zero"
 
 _LABEL_UNDERSCORE = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN_UNDERSCORE = rf"{_LABEL_UNDERSCORE}(\.{_LABEL_UNDERSCORE})*"
+_HTTP_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
+_is_http_path = re.compile(_HTTP_PATH).fullmatch
 _is_subdomain_underscore = re.compile(_SUBDOMAIN_UNDERSCORE).fullmatch
 
 
@@ -34,6 +36,7 @@ dns_label = _remembered(names.is_dns1123_label)
 dns_subdomain = _remembered(names.is_dns1123_subdomain)
 dns_1035_label = _remembered(names.is_dns1035_label)
 qualified_name = _remembered(names.is_qualified_name)
+wildcard_dns_subdomain = _remembered(names.is_wildcard_dns1123_subdomain)
 label_value = _remembered(names.is_label_value)
 config_key = _remembered(names.is_config_map_key)
 environment_name = _remembered(names.is_relaxed_env_var_name)
@@ -71,6 +74,17 @@ def domain_prefixed_key(text: str) -> Complaints:
     if complaints or "/" in text:
         return complaints
     return ('must be a domain-prefixed key (such as "acme.io/foo")',)
+
+
+def path_of_domain(text: str) -> tuple[tuple[str, str], ...]:
+    """A path behind a domain, as controllers are named; what is wrong, each with the part that it is wrong with."""
+    domain, _, path = text.partition("/")
+    if not domain or not path:
+        return ((text, 'must be a domain-prefixed path (such as "acme.io/foo")'),)
+    complaints = [(domain, complaint) for complaint in dns_subdomain(domain)]
+    if not _is_http_path(path):
+        complaints.append((path, f"Invalid path (regex used for validation is '{_HTTP_PATH}')"))
+    return tuple(complaints)
 
 
 def fully_qualified_domain(text: str) -> Complaints:

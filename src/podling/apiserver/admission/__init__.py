@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from podling.apiserver.admission.default_ingress_class import DefaultIngressClass
 from podling.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
 from podling.apiserver.admission.limit_ranger import LimitRanger
 from podling.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
@@ -42,6 +43,7 @@ def chain(registry: Registry) -> tuple[Callable[[Operation], None], ...]:
         StorageObjectInUseProtection().admit,
         RuntimeClass(registry).admit,
         DefaultStorageClass(registry).admit,
+        DefaultIngressClass(registry).admit,
     )
 
 

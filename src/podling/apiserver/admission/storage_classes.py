@@ -9,22 +9,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from podling.api.annotations import DEFAULT_STORAGE_CLASS
 from podling.api.errors import forbidden
 from podling.api.quantity import Quantity, parse
 from podling.api.resources import STORAGE_CLASSES
-from podling.apiserver.cache import Scope
+from podling.apiserver.admission.default_class import default_class
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from podling.apiserver.admission.operation import Operation
     from podling.apiserver.registry import Registry
 
 _BETA_CLASS: Final = "volume.beta.kubernetes.io/storage-class"
-_IS_DEFAULT: Final = (
-    "storageclass.kubernetes.io/is-default-class",
-    "storageclass.beta.kubernetes.io/is-default-class",
-)
 _NOT_BOUND: Final = "Only bound persistent volume claims can be expanded"
 _NOT_EXPANDABLE: Final = (
     "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"
@@ -32,7 +27,7 @@ _NOT_EXPANDABLE: Final = (
 
 
 class DefaultStorageClass:
-    """Upstream's plugin of that name: of several default classes the youngest, then the first by name."""
+    """Upstream's plugin of that name."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -45,18 +40,9 @@ class DefaultStorageClass:
             operation.tree["metadata"].get("annotations") or {}
         ):
             return
-        defaults = sorted(self._defaults(), key=lambda it: it["metadata"]["name"])
-        if defaults:
-            youngest = max(it["metadata"]["creationTimestamp"] for it in defaults)
-            chosen = next(it for it in defaults if it["metadata"]["creationTimestamp"] == youngest)
-            spec["storageClassName"] = chosen["metadata"]["name"]
-
-    def _defaults(self) -> Iterator[dict[str, Any]]:
-        for encoded in self._registry.shelf(self._registry.record(STORAGE_CLASSES)).select(Scope()):
-            tree: dict[str, Any] = msgspec.json.decode(encoded.raw)
-            annotations = tree["metadata"].get("annotations") or {}
-            if any(annotations.get(key) == "true" for key in _IS_DEFAULT):
-                yield tree
+        chosen = default_class(self._registry, STORAGE_CLASSES, DEFAULT_STORAGE_CLASS)
+        if chosen:
+            spec["storageClassName"] = chosen
 
 
 class PersistentVolumeClaimResize:

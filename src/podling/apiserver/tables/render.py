@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from podling.api import resources
-from podling.apiserver.tables import calls, network, plain, storage, workloads
+from podling.apiserver.tables import calls, ingress, network, plain, storage, workloads
 from podling.apiserver.tables.columns import CREATED_AT, NAME, Column, Layout
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ LAYOUTS: Final[Mapping[tuple[str, str], Layout]] = {
         (resources.PRIORITY_CLASSES, plain.PRIORITY_CLASSES),
         (resources.POD_DISRUPTION_BUDGETS, plain.POD_DISRUPTION_BUDGETS),
         (resources.NETWORK_POLICIES, network.NETWORK_POLICIES),
+        (resources.INGRESSES, ingress.INGRESSES),
+        (resources.INGRESS_CLASSES, ingress.INGRESS_CLASSES),
+        (resources.POD_TEMPLATES, workloads.POD_TEMPLATES),
         (resources.RUNTIME_CLASSES, plain.RUNTIME_CLASSES),
         (resources.PERSISTENT_VOLUMES, storage.PERSISTENT_VOLUMES),
         (resources.PERSISTENT_VOLUME_CLAIMS, storage.PERSISTENT_VOLUME_CLAIMS),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from podling.api.annotations import DEFAULT_STORAGE_CLASS
 from podling.apiserver.tables.columns import AGE, NAME, NONE, UNSET, Column, Layout, age
 
 if TYPE_CHECKING:
@@ -12,10 +13,6 @@ if TYPE_CHECKING:
 
 _SHORT: Final = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
 _BETA_CLASS: Final = "volume.beta.kubernetes.io/storage-class"
-_IS_DEFAULT: Final = (
-    "storageclass.kubernetes.io/is-default-class",
-    "storageclass.beta.kubernetes.io/is-default-class",
-)
 _MODE: Final = Column(
     "VolumeMode",
     "volumeMode says whether the volume is used with a formatted file system or stays a raw block device.",
@@ -101,7 +98,7 @@ PERSISTENT_VOLUME_CLAIMS: Final = Layout(
 
 def _storage_class(storage: StorageClass, now: float) -> list[Any]:
     meta = storage.metadata
-    is_default = any(meta.annotations.get(key) == "true" for key in _IS_DEFAULT)
+    is_default = any(meta.annotations.get(key) == "true" for key in DEFAULT_STORAGE_CLASS)
     return [
         f"{meta.name} (default)" if is_default else meta.name,
         storage.provisioner,

@@ -1,4 +1,4 @@
-"""Owns how Pods and Nodes are shown in tables: upstream's columns and cells."""
+"""Owns how Pods, their templates and Nodes are shown in tables: upstream's columns and cells."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from podling.apiserver.tables.columns import AGE, NAME, NONE, UNKNOWN, Column, L
 from podling.lifecycle.display import display, readiness_gates_text
 
 if TYPE_CHECKING:
-    from podling.api.types.core_v1 import Node, Pod
+    from podling.api.types.core_v1 import Node, Pod, PodTemplate
 
 _ROLE_PREFIX: Final = "node-role.kubernetes.io/"
 _ENDED: Final = {
@@ -126,4 +126,27 @@ NODES: Final = Layout(
         Column("Container-Runtime", "ContainerRuntime Version reported by the node.", 1),
     ),
     _node,
+)
+
+
+def _template(template: PodTemplate, _now: float) -> list[Any]:
+    inner = template.template
+    containers = inner.spec.containers if inner is not None and inner.spec is not None else ()
+    labels = inner.metadata.labels if inner is not None else {}
+    return [
+        template.metadata.name,
+        ",".join(container.name for container in containers),
+        ",".join(container.image for container in containers),
+        ",".join(f"{key}={value}" for key, value in sorted(labels.items())) or NONE,
+    ]
+
+
+POD_TEMPLATES: Final = Layout(
+    (
+        NAME,
+        Column("Containers", "Names of each container in the template."),
+        Column("Images", "Images referenced by each container in the template."),
+        Column("Pod Labels", "The labels for the pod template."),
+    ),
+    _template,
 )

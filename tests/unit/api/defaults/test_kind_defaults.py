@@ -54,6 +54,12 @@ from podling.api import defaults, resources
             {"spec": {"egress": [{}], "policyTypes": ["Ingress"]}},
             {"spec": {"egress": [{}], "policyTypes": ["Ingress"]}},
         ),
+        (
+            resources.INGRESS_CLASSES,
+            {"spec": {"parameters": {"kind": "a", "name": "b"}}},
+            {"spec": {"parameters": {"kind": "a", "name": "b", "scope": "Cluster"}}},
+        ),
+        (resources.INGRESS_CLASSES, {"spec": {"controller": "a/b"}}, {"spec": {"controller": "a/b"}}),
         (resources.PRIORITY_CLASSES, {}, {"preemptionPolicy": "PreemptLowerPriority"}),
         (
             resources.ROLE_BINDINGS,
