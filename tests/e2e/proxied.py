@@ -18,7 +18,7 @@ from podling.api.codec import from_tree
 from podling.api.types.core_v1 import Service
 from podling.api.types.discovery_v1 import EndpointSlice
 from podling.linux import mounts, namespaces
-from podling.linux.families import IPV4, IPV6, Address, Family
+from podling.linux.families import IPV4, IPV6, Address, Family, has_family
 from podling.linux.netlink import Netlink
 from podling.linux.nf_tables import Tables
 from podling.network.links import EVERYTHING
@@ -68,6 +68,8 @@ class Node:
     """
 
     def __init__(self, data: Path, family: Family = IPV4) -> None:
+        if not has_family(family):
+            pytest.skip(f"this machine has no {family.name}")
         self.family = family
         self.instance = f"x{Chance().hex(7)}"
         self.data = data
@@ -95,8 +97,6 @@ class Node:
         return "0.0.0.0" if self.family is IPV4 else "::"
 
     async def start(self, **facts) -> None:
-        if self.family is IPV6 and not Path("/proc/net/if_inet6").exists():
-            pytest.skip("this kernel has no IPv6")
         self.pins.mkdir(parents=True)
         await self.network.start()
         await self.network.set_sysctl("net.ipv4.conf.all.route_localnet", "1")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import socket
+import struct
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -28,6 +31,9 @@ from podling.network.proxy.rules import plan
 from tests.e2e.proxied import Node
 
 pytestmark = pytest.mark.root
+_IPV6_MTU = 24
+"""The option by which a connected socket tells what it knows of the way."""
+_UNREACHABLE, _NO_PORT, _ECHO, _ECHO_REPLY = 1, 4, 128, 129
 BOTH = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 
 
@@ -255,6 +261,25 @@ def test_a_host_port_takes_no_address_but_the_nodes(tmp_path: Path, family: Fami
 
 
 @BOTH
+def test_a_host_port_is_at_every_address_of_the_node(tmp_path: Path, family: Family) -> None:
+    """From outside, from Pods and from the Pod itself; an address of the other family asks for nothing in this one."""
+
+    async def scenario(node: Node) -> None:
+        address = await node.pod("a")
+        await node.pod("client", serves=0)
+        others = {IPV4: "::", IPV6: "0.0.0.0"}[family]
+        asked = [HostPort(31086, 8080, "TCP", ""), HostPort(31087, 8080, "TCP", others)]
+        node.installed.change({"~uid": hostports.plan(family, address, asked)})
+        for caller in ("outside", "client", "a", ""):
+            for at in (node.address, node.gateway):
+                assert node.ask(caller, at, 31086).split()[0] == "a", (caller, at)
+                assert node.ask(caller, at, 31087) == "ECONNREFUSED", (caller, at)
+        assert node.ask("outside", node.address, 31086) == f"a {node.caller}"
+
+    on_a_node(tmp_path, scenario, family)
+
+
+@BOTH
 def test_what_others_say_on_a_port_of_that_number_goes_on(tmp_path: Path, family: Family) -> None:
     """A port of the node is the node's: a connection from it, or through it, to elsewhere is nobody's to forget."""
 
@@ -342,6 +367,80 @@ def test_two_fences_around_one_address(tmp_path: Path, family: Family) -> None:
 
 
 @BOTH
+def test_an_address_of_a_load_balancer_is_nobody_elses(tmp_path: Path, family: Family) -> None:
+    """Whoever names it among its externalIPs gets none of its callers, and turns none of them away."""
+
+    async def scenario(node: Node) -> None:
+        for name in ("a", "b"):
+            await node.pod(name)
+        lb = node.external(79)
+        status = {"loadBalancer": {"ingress": [{"ip": lb}]}}
+        node.service("a", name="owner", address=node.vip(1), type="LoadBalancer", status=status)
+        for thief, pods in (("another", ["b"]), ("another", []), ("zealous", ["b"])):
+            node.service(*pods, name=thief, address=node.vip(2), externalIPs=[lb])
+            assert node.ask("outside", lb, 80).startswith("a "), (thief, pods)
+            node.service(name=thief, type="ExternalName")
+        node.service("b", name="another", address=node.vip(2), externalIPs=[lb])
+        node.service(name="owner", type="ExternalName")
+        assert node.ask("outside", lb, 80).startswith("b ")
+
+    on_a_node(tmp_path, scenario, family)
+
+
+@pytest.mark.parametrize("way", ["cluster address", "node port"])
+def test_a_packet_that_is_too_big_is_told_of(tmp_path: Path, way: str) -> None:
+    """IPv6 lives by it: the caller of a Service hears of a narrow link behind the rewriting, and sends less."""
+
+    async def scenario(node: Node) -> None:
+        await node.pod("a")
+        [link] = [link for link in os.listdir("/sys/class/net") if link.startswith(node.network.link_prefix)]
+        Path(f"/sys/class/net/{link}/mtu").write_text("1280")
+        port = {"name": "p", "port": 80, "protocol": "UDP", "nodePort": 31088}
+        node.service("a", type="NodePort", ports=[port])
+        target = (node.vip(), 80) if way == "cluster address" else (str(node.address), 31088)
+
+        def call() -> tuple[int, int]:
+            with node.caller_socket() as caller:
+                caller.connect(target)
+                before = caller.getsockopt(socket.IPPROTO_IPV6, _IPV6_MTU)
+                caller.send(bytes(1400))
+                for _ in range(100):
+                    known = caller.getsockopt(socket.IPPROTO_IPV6, _IPV6_MTU)
+                    if known < before:
+                        break
+                    time.sleep(0.01)
+                return before, known
+
+        assert node.inside("outside", call) == (1500, 1280)
+
+    on_a_node(tmp_path, scenario, IPV6)
+
+
+def test_what_ipv6_is_run_by_is_no_business_of_the_rules(tmp_path: Path) -> None:
+    """Neighbours are found and echoes answered, of nodes and Pods; a cluster address has no port for an echo."""
+
+    async def scenario(node: Node) -> None:
+        pod = await node.pod("a")
+        node.service("a")
+
+        def echo(address: object) -> tuple[int, int]:
+            with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as caller:
+                caller.settimeout(2)
+                # Asked of nobody yet: the first packet has to wait for the neighbour's answer.
+                caller.sendto(struct.pack(">BBHHH", _ECHO, 0, 0, 1, 1), (str(address), 0))
+                while True:
+                    kind, code = caller.recv(100)[:2]
+                    if kind in (_ECHO_REPLY, _UNREACHABLE):
+                        return kind, code
+
+        for address in (node.address, pod, node.gateway):
+            assert node.inside("outside", lambda address=address: echo(address)) == (_ECHO_REPLY, 0), address
+        assert node.inside("outside", lambda: echo(node.vip())) == (_UNREACHABLE, _NO_PORT)
+
+    on_a_node(tmp_path, scenario, IPV6)
+
+
+@BOTH
 def test_a_pod_opens_so_many_connections_and_no_more(tmp_path: Path, family: Family) -> None:
     """Its bound holds for what it has open: another Pod is not concerned, and what it closes counts no more."""
 
@@ -388,25 +487,26 @@ def test_a_kernel_that_cannot_count_connections(tmp_path: Path, monkeypatch: pyt
     on_a_node(tmp_path, scenario, most_connections=20)
 
 
-def test_loopback_addresses_of_the_node_are_not_reached_from_outside(tmp_path: Path) -> None:
-    """Though the node forwards its own 127.0.0.1, nobody else gets there, with whatever route."""
+@BOTH
+def test_loopback_addresses_of_the_node_are_not_reached_from_outside(tmp_path: Path, family: Family) -> None:
+    """Though the node forwards its own 127.0.0.1, nobody else gets there, nor to ::1, with whatever route."""
+    loopback, length = (ip_address("127.0.0.1"), 8) if family is IPV4 else (ip_address("::1"), 128)
 
     async def scenario(node: Node) -> None:
         node.serve("private", 31999, space="")
-        assert node.ask("", "127.0.0.1", 31999).startswith("private")
+        assert node.ask("", loopback, 31999).startswith("private")
 
         def route() -> None:
             namespaces.write_sysctl("net.ipv4.conf.all.route_localnet", "1")
             with Netlink() as netlink:
-                netlink.delete_address(1, ip_address("127.0.0.1"), prefix=8)
-                netlink.add_route(
-                    ip_network("127.0.0.1/32"), interface=socket.if_nametoindex("eth0"), gateway=node.address
-                )
+                netlink.delete_address(1, loopback, prefix=length)
+                uplink = socket.if_nametoindex("eth0")
+                netlink.add_route(ip_network(loopback), interface=uplink, gateway=node.address)
 
         node.inside("outside", route)
-        assert node.ask("outside", "127.0.0.1", 31999) == "timeout"
+        assert node.ask("outside", loopback, 31999) == "timeout"
 
-    on_a_node(tmp_path, scenario)
+    on_a_node(tmp_path, scenario, family)
 
 
 def test_two_clusters_on_one_machine_keep_apart(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from podling.linux.families import IPV6, has_family
 from tests.running import RunningCluster, eventually, free_port, pod_manifest, started
 
 pytestmark = pytest.mark.root
@@ -89,6 +91,61 @@ def test_a_service_is_reached_from_pods_and_from_the_node(cluster: RunningCluste
     assert own == {"front-a", "front-b"}
 
 
+def addresses_of(cluster: RunningCluster) -> list[str]:
+    """Return the node's own, one of each family; skip where it has but one."""
+    if not has_family(IPV6):
+        pytest.skip("this machine has no IPv6")
+    told = cluster.get("nodes")["items"][0]["status"]["addresses"]
+    return [each["address"] for each in told if each["type"] == "InternalIP"]
+
+
+def dual(cluster: RunningCluster, name: str, **spec: object) -> dict:
+    return service(cluster, name, ipFamilyPolicy="RequireDualStack", **spec)
+
+
+def test_a_service_of_both_families(cluster: RunningCluster) -> None:
+    """One Pod behind every face of it: cluster, node and balanced addresses, its host port, from Pods and the node."""
+    node = addresses_of(cluster)
+    port = free_port()
+    made = dual(cluster, "both", type="LoadBalancer")
+    number = made["spec"]["ports"][0]["nodePort"]
+    faces = [(vip, 80) for vip in made["spec"]["clusterIPs"]] + [(each, number) for each in node]
+    assert len(faces) == 4
+    assert eventually(lambda: {page(*face) for face in faces} == {"CONNECTIONREFUSEDERROR"})
+    web(cluster, "both", "both", ports=[{"containerPort": 8080, "hostPort": port}])
+    cluster.wait_ready("both")
+    balanced = eventually(lambda: cluster.get("service", "both")["status"]["loadBalancer"].get("ingress"))
+    assert len(balanced) == 2
+    faces += [(each["ip"], 80) for each in balanced] + [(each, port) for each in node]
+    eventually(lambda: {page(*face) for face in faces} == {"both"})
+    asking = [f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {address} {at} | tail -n 1" for address, at in faces]
+    answers = cluster.kubectl("exec", "both", "--", "sh", "-c", "; ".join(asking)).stdout.split()
+    assert answers == ["both"] * len(faces)
+    # At ::1 a node has no ports of Services, upstream neither.
+    assert [page("127.0.0.1", number), page("::1", number)] == ["both", "CONNECTIONREFUSEDERROR"]
+    # One that has but IPv4 is not there by IPv6.
+    cluster.kubectl("delete", "service", "both")
+    single = service(cluster, "both", type="NodePort")["spec"]["ports"][0]["nodePort"]
+    eventually(lambda: [page(each, single) for each in node] == ["both", "CONNECTIONREFUSEDERROR"])
+
+
+def test_an_endpoint_of_both_families_counts_once(cluster: RunningCluster) -> None:
+    """The health check's port tells of Pods, by either family, and is not there by one that the Service has not."""
+    four, six = addresses_of(cluster)
+    spec = {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}
+    port = dual(cluster, "counted", **spec)["spec"]["healthCheckNodePort"]
+    for name in ("counted-a", "counted-b"):
+        web(cluster, name, "counted")
+    cluster.wait_ready("counted-a", "counted-b")
+
+    def counts() -> list[str]:
+        return [page(each, port).partition('"localEndpoints": ')[2][:1] for each in (four, six)]
+
+    eventually(lambda: counts() == ["2", "2"])
+    service(cluster, "counted", ipFamilyPolicy="SingleStack", **spec)
+    eventually(lambda: counts() == ["2", ""])
+
+
 def test_balancers_are_told_whether_the_node_has_endpoints(cluster: RunningCluster) -> None:
     """The health check's port answers 503 with none, 200 with one, in upstream's words, and closes with the Service."""
     made = service(cluster, "checked", type="LoadBalancer", externalTrafficPolicy="Local")
@@ -142,39 +199,39 @@ def test_near_endpoints_go_before_far_ones(cluster: RunningCluster) -> None:
 
 def test_rules_that_somebody_removes_come_back(cluster: RunningCluster) -> None:
     """A flushed or deleted table is laid down again at once, without anybody asking."""
-    made = service(cluster, "mended")
+    made = service(cluster, "mended", ipFamilyPolicy="PreferDualStack")
     web(cluster, "mended", "mended")
     cluster.wait_ready("mended")
-    address = made["spec"]["clusterIP"]
-    eventually(lambda: page(address) == "mended")
-    table = f"podling-{instance(cluster)}-services"
-    pods = table.removesuffix("-services")
+    eventually(lambda: {page(address) for address in made["spec"]["clusterIPs"]} == {"mended"})
+    pods = f"podling-{instance(cluster)}"
     subprocess.run(["nft", "delete", "table", "inet", pods], check=True)
     mended = cluster.get("pod", "mended")["status"]["podIP"]
     listing = ["nft", "list", "set", "inet", pods, "links"]
     eventually(lambda: mended in subprocess.run(listing, capture_output=True, text=True, check=False).stdout, 5)
-    for words in (("delete", "table", "inet", table), ("flush", "map", "inet", table, "endpoints")):
-        began = time.monotonic()
-        subprocess.run(["nft", *words], check=True)
-        eventually(lambda: page(address, timeout=0.5) == "mended", 5, 0.01)
-        assert time.monotonic() - began < 2
+    for address in made["spec"]["clusterIPs"]:
+        table = f"{pods}-services{'6' if ':' in address else ''}"
+        for words in (("delete", "table", "inet", table), ("flush", "map", "inet", table, "endpoints")):
+            began = time.monotonic()
+            subprocess.run(["nft", *words], check=True)
+            eventually(lambda address=address: page(address, timeout=0.5) == "mended", 5, 0.01)
+            assert time.monotonic() - began < 2
 
 
 def test_services_outlive_podling(cluster: RunningCluster) -> None:
     """Killed and started again: an open connection lives, and at no moment is a new one refused."""
-    made = service(cluster, "lasting")
+    made = service(cluster, "lasting", ipFamilyPolicy="PreferDualStack")
     port = free_port()
     web(cluster, "lasting", "lasting", ports=[{"containerPort": 8080, "hostPort": port}])
     cluster.wait_ready("lasting")
-    address = made["spec"]["clusterIP"]
-    eventually(lambda: page(address) == "lasting")
-    open_one = socket.create_connection((address, 80), 5)
+    addresses = made["spec"]["clusterIPs"]
+    eventually(lambda: {page(address) for address in addresses} == {"lasting"})
+    open_ones = [socket.create_connection((address, 80), 5) for address in addresses]
     failures: list[str] = []
     stop = threading.Event()
 
     def call() -> None:
         while not stop.wait(0.005):
-            for answer in (page(address), page("127.0.0.1", port)):
+            for answer in (*map(page, addresses), page("127.0.0.1", port)):
                 if answer != "lasting":
                     failures.append(answer)
 
@@ -189,9 +246,10 @@ def test_services_outlive_podling(cluster: RunningCluster) -> None:
         stop.set()
         caller.join()
     assert failures == []
-    open_one.sendall(b"GET / HTTP/1.0\r\n\r\n")
-    assert b"lasting" in open_one.recv(4096) + open_one.recv(4096)
-    open_one.close()
+    for open_one in open_ones:
+        open_one.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert b"lasting" in open_one.recv(4096) + open_one.recv(4096)
+        open_one.close()
 
 
 def test_host_ports(cluster: RunningCluster) -> None:
@@ -224,22 +282,27 @@ def test_down_leaves_no_rules(tmp_path) -> None:
 
 
 class Load:
-    """So many requests a second, each over a connection of its own, from so many threads; failures are kept."""
+    """So many requests a second, each over a connection of its own, from so many threads; failures are kept.
 
-    def __init__(self, address: str, rate: int = 200, threads: int = 8) -> None:
+    The addresses are called in turn.
+    """
+
+    def __init__(self, addresses: list[str], rate: int = 200, threads: int = 8) -> None:
         self.failures: list[str] = []
         self.served: dict[str, int] = {}
-        self._address = address
+        self._addresses = addresses
         self._pause = threads / rate
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._call, args=(n / rate,)) for n in range(threads)]
 
     def _call(self, offset: float) -> None:
         due = time.monotonic() + offset
-        while not self._stop.is_set():
+        for address in itertools.cycle(self._addresses):
+            if self._stop.is_set():
+                return
             time.sleep(max(0.0, due - time.monotonic()))
             due += self._pause
-            answer = page(self._address, timeout=5)
+            answer = page(address, timeout=5)
             if answer.startswith("roll-"):
                 self.served[answer] = self.served.get(answer, 0) + 1
             else:
@@ -266,17 +329,18 @@ def roll(cluster: RunningCluster, generation: int) -> None:
 
 
 def test_no_request_fails_while_pods_are_replaced(cluster: RunningCluster) -> None:
-    """Five Pods behind 200 requests a second, of a server that ends at SIGTERM at once: none is dropped."""
-    made = service(cluster, "roll")
+    """Five Pods behind 200 requests a second by each family in turn, of a server that ends at SIGTERM: none is dropped."""
+    made = service(cluster, "roll", ipFamilyPolicy="PreferDualStack")
     for number in range(5):
         web(cluster, f"roll-0-{number}", "roll")
     cluster.wait_ready(*(f"roll-0-{number}" for number in range(5)))
-    address = made["spec"]["clusterIP"]
-    eventually(lambda: len({page(address) for _ in range(25)}) == 5)
+    addresses = made["spec"]["clusterIPs"]
+    for address in addresses:
+        eventually(lambda address=address: len({page(address) for _ in range(25)}) == 5)
     runs = 10 if os.environ.get("PODLING_PROVE") else 2
     for generation in range(runs):
         began = time.monotonic()
-        with Load(address) as load:
+        with Load(addresses) as load:
             roll(cluster, generation)
         took = time.monotonic() - began
         total = sum(load.served.values())

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from podling.api.resources import ENDPOINT_SLICES, NODES, SERVICES
 from podling.client.transport import Selection
@@ -28,13 +28,15 @@ from podling.network.proxy.table import table_name, table_names
 from podling.reach.endpoints import SERVICE_NAME, ZONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from podling.api.encoded import Encoded
     from podling.client.flows import FlowSink
     from podling.linux.families import Family
     from podling.network.context import NetworkContext
     from podling.network.ranges import NodeRange
+
+    Rules: TypeAlias = Mapping[str, ServiceRules]
 
 SETTINGS: Final = {
     "net.ipv4.conf.all.route_localnet": "1",
@@ -205,8 +207,7 @@ class Proxy:
             for installed in self._installed:
                 before = dict(installed.owners())
                 wanted = await self._plan_all(installed, everything)
-                await asyncio.to_thread(installed.install, wanted)
-                self._note_stale(before, wanted)
+                await self._carry_out(installed.install, before, wanted)
         await self._settle(revision, everything)
         self._release(everything)
 
@@ -219,8 +220,7 @@ class Proxy:
                 planned = await self._plan_all(installed, marked)
                 wanted = {key: rules for key, rules in planned.items() if rules != before[key]}
                 if wanted:
-                    await asyncio.to_thread(installed.change, wanted)
-                    self._note_stale(before, wanted)
+                    await self._carry_out(installed.change, before, wanted)
         await self._settle(revision, marked)
         self._release(marked)
 
@@ -241,8 +241,15 @@ class Proxy:
                 if not waiter.done():
                     waiter.set_result(None)
 
-    def _note_stale(self, before: Mapping[str, ServiceRules], now: Mapping[str, ServiceRules]) -> None:
-        """Remember which connections a change, which is in the rules, leaves behind."""
+    async def _carry_out(self, how: Callable[[Rules], None], before: Rules, wanted: Rules) -> None:
+        try:
+            await asyncio.to_thread(how, wanted)
+        finally:
+            # Refused, it is done again: from what is wanted by now, and without knowing of what was before.
+            self._note_stale(before, wanted)
+
+    def _note_stale(self, before: Rules, now: Rules) -> None:
+        """Remember which connections a change leaves behind."""
         self._stale |= to_look_at({key: (before.get(key, NOTHING), rules) for key, rules in now.items()})
 
     async def _settle(self, revision: int, keys: Iterable[str]) -> None:
