@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from podling.api.pods import HostPort
 from podling.lifecycle.traffic import Traffic
-from podling.linux.families import FAMILIES, IPV4, IPV6, Family
+from podling.linux.families import FAMILIES, Family
 from podling.network.proxy import hostports
 from podling.network.proxy.hostports import HostPorts
 from podling.network.proxy.rules import ServiceRules
@@ -79,22 +79,40 @@ def test_each_family_leads_to_the_pod_by_its_address_of_it(tmp_path: Path) -> No
     asyncio.run(main())
 
 
-def test_what_an_older_podling_wrote_is_read(tmp_path: Path) -> None:
-    """It had one address for each Pod: that is led to from the first moment, and both once the Pod is wired anew."""
+def test_pods_come_to_a_second_family_and_go_without_it(tmp_path: Path) -> None:
+    """What an older Podling wrote is read, with one address for each Pod: what is wired by now decides, then and later."""
 
     async def main() -> None:
         ports = [{"host_port": 8080, "container_port": 80, "protocol": "TCP", "address": ""}]
         old = {"uid": {"address": ADDRESSES[0], "ports": ports}, "gone": {"address": "10.244.0.6", "ports": ports}}
         (tmp_path / "network").mkdir()
         (tmp_path / "network" / "hostports.json").write_text(json.dumps(old))
+        both = {
+            family: hostports.plan(family, each, PORTS[:1]) for family, each in zip(FAMILIES, ADDRESSES, strict=True)
+        }
+        for known, now in ((1, 2), (2, 2), (2, 1), (1, 1)):
+            pods = FakePods(*ADDRESSES[:known])
+            await pods.attach("uid")
+            forwarding, proxy = lives(tmp_path, pods)
+            await forwarding.start()
+            assert proxy.forwarded == {"uid": {family: both[family] for family in FAMILIES[:known]}}
+            pods.wired = {"uid": ADDRESSES[:now]}
+            await forwarding.attach("uid", "default", "web", "/ns", Traffic(ports=PORTS[:1]))
+            assert proxy.forwarded == {"uid": {family: both[family] for family in FAMILIES[:now]}}
+
+    asyncio.run(main())
+
+
+def test_it_is_on_disk_before_it_is_in_force(tmp_path: Path) -> None:
+    """Killed in between, a new life lays down what was asked."""
+
+    async def main() -> None:
         pods = FakePods(*ADDRESSES)
-        await pods.attach("uid")
         forwarding, proxy = lives(tmp_path, pods)
-        await forwarding.start()
-        led = {"uid": {IPV4: hostports.plan(IPV4, ADDRESSES[0], PORTS[:1])}}
-        assert proxy.forwarded == led
-        await forwarding.attach("uid", "default", "web", "/ns", Traffic(ports=PORTS[:1]))
-        led["uid"][IPV6] = hostports.plan(IPV6, ADDRESSES[1], PORTS[:1])
-        assert proxy.forwarded == led
+        remembered: list[bool] = []
+        proxy.forward = lambda *_: remembered.append((tmp_path / "network" / "hostports.json").exists())  # type: ignore[method-assign]
+        proxy.forwarded["uid"] = {}
+        await forwarding.attach("uid", "default", "web", "/ns", PORTED)
+        assert remembered == [True]
 
     asyncio.run(main())

@@ -34,12 +34,10 @@ if TYPE_CHECKING:
 _LOOPBACK: Final = ip_address("::1").packed
 
 
-class _Asked(msgspec.Struct, omit_defaults=True):
+class _Asked(msgspec.Struct):
+    address: str
+    """The Pod's of the primary family: as long as it has that one, it is the Pod that asked."""
     ports: tuple[HostPort, ...]
-    addresses: tuple[str, ...] = ()
-    """The Pod's, one of each family that it has."""
-    address: str = ""
-    """What an older Podling wrote in their place."""
 
 
 def plan(family: Family, address: str, ports: Sequence[HostPort]) -> ServiceRules:
@@ -75,6 +73,8 @@ class HostPorts:
         self._proxy = proxy
         self._path = data / "network" / "hostports.json"
         self._asked: dict[str, _Asked] = {}
+        self._addresses: dict[str, Sequence[str]] = {}
+        """What leads to Pods by now, of each family that they have."""
 
     async def start(self) -> None:
         """Tell the proxy, which has not started yet, of the Pods that are wired already."""
@@ -83,37 +83,31 @@ class HostPorts:
         found = msgspec.json.decode(self._path.read_bytes(), type=dict[str, _Asked])
         wired = await self._pods.attached()
         for uid, asked in found.items():
-            addresses = asked.addresses or (asked.address,)
-            if set(addresses) <= set(wired.get(uid, ())):
-                self._asked[uid] = _Asked(asked.ports, addresses)
-                self._forward(uid)
+            if asked.address in wired.get(uid, ()):
+                self._asked[uid] = asked
+                self._forward(uid, wired[uid])
 
-    def _forward(self, uid: str) -> None:
-        asked = self._asked[uid]
-        self._proxy.forward(
-            uid,
-            {
-                family: plan(family, address, asked.ports)
-                for family in FAMILIES
-                for address in asked.addresses
-                if version_of(address) == family.version
-            },
-        )
+    def _forward(self, uid: str, addresses: Sequence[str]) -> None:
+        ports = self._asked[uid].ports
+        self._addresses[uid] = addresses
+        by_family = [(family, each) for family in FAMILIES for each in addresses if version_of(each) == family.version]
+        self._proxy.forward(uid, {family: plan(family, address, ports) for family, address in by_family})
 
     async def attach(
         self, uid: str, namespace: str, name: str, netns: str, traffic: Traffic = UNBOUNDED
     ) -> Sequence[str]:
         addresses = await self._pods.attach(uid, namespace, name, netns, traffic)
-        asked = _Asked(traffic.ports, tuple(addresses))
-        if traffic.ports and self._asked.get(uid) != asked:
+        asked = _Asked(addresses[0], traffic.ports)
+        if traffic.ports and (self._asked.get(uid), self._addresses.get(uid)) != (asked, addresses):
             self._asked[uid] = asked
             self._save()
-            self._forward(uid)
+            self._forward(uid, addresses)
             await self._proxy.caught_up(uid)
         return addresses
 
     async def detach(self, uid: str) -> None:
         if self._asked.pop(uid, None) is not None:
+            del self._addresses[uid]
             # Before its address is free for another Pod.
             self._proxy.forward(uid, {})
             await self._proxy.caught_up(uid)
