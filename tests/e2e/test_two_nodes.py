@@ -330,6 +330,33 @@ def test_names_are_the_same_on_both_nodes(two: TwoNodes) -> None:
     two.cluster.kubectl("delete", "service", "heads")
 
 
+def test_a_call_between_nodes_is_counted_once(two: TwoNodes) -> None:
+    """Both nodes see it, in either family: it counts at its caller's, be that a Pod or the node itself."""
+    callers_ = {("Pod", "client-1"): two.namespace("client-1"), ("Node", two.nodes[0]): two.node_namespace(0)}
+
+    def counted() -> dict[tuple[str, str], int]:
+        calls = json.loads(two.cluster.podling("graph", "-o", "json").stdout)["calls"]
+        found = dict.fromkeys(callers_, 0)
+        for call in calls:
+            key = (call["caller"]["kind"], call["caller"].get("name", ""))
+            if (
+                key in found
+                and call["callee"].get("name") == "server-2"
+                and (call["port"], call["protocol"]) == (PORT, TCP)
+            ):
+                found[key] += call["observed"]["calls"]
+        return found
+
+    before = counted()
+    for family in FAMILIES_HERE:
+        address = two.address("server-2", family)
+        for (_, name), namespace in callers_.items():
+            for _ in range(3):
+                assert ask(Caller(name, namespace, ()), TCP, address, PORT).server == "server-2"
+    expected = {key: count + 3 * len(FAMILIES_HERE) for key, count in before.items()}
+    eventually(lambda: counted() == expected)
+
+
 def test_nobody_takes_anothers_address(two: TwoNodes) -> None:
     """Neither a Pod nor a whole node is heard under an address that is not its own, and outside none of the cluster's is."""
     for family in FAMILIES_HERE:
