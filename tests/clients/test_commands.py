@@ -135,3 +135,16 @@ def test_a_simulated_cluster_of_two_families(simulated: RunningCluster) -> None:
         return [each["ip"] for each in made["status"]["loadBalancer"].get("ingress", [])]
 
     eventually(lambda: balanced() == ["10.97.0.1", "fd00:77::1"])
+    addresses = simulated.get("service", "web")["spec"]["clusterIPs"]
+
+    def listed() -> list[list[str]]:
+        said = simulated.kubectl("get", "servicecidrs,ipaddresses", "--no-headers").stdout
+        return [line.split()[:2] for line in said.splitlines() if line]
+
+    eventually(
+        lambda: all([f"ipaddress.networking.k8s.io/{each}", "services/default/web"] in listed() for each in addresses)
+    )
+    ranges = "10.96.0.0/16,fd00:10:96::/112"
+    assert listed()[0] == ["servicecidr.networking.k8s.io/kubernetes", ranges]
+    refused = simulated.kubectl("delete", "servicecidr", "kubernetes", check=False)
+    assert "the ranges of Services are chosen when a cluster first starts" in refused.stderr

@@ -126,6 +126,12 @@ INGRESSES: Resource[networking_v1.Ingress] = _of("networking.k8s.io", "ingresses
 INGRESS_CLASSES: Resource[networking_v1.IngressClass] = _of(
     "networking.k8s.io", "ingressclasses", "IngressClass", namespaced=False
 )
+IP_ADDRESSES: Resource[networking_v1.IPAddress] = _of(
+    "networking.k8s.io", "ipaddresses", "IPAddress", "ip", namespaced=False
+)
+SERVICE_CIDRS: Resource[networking_v1.ServiceCIDR] = _of(
+    "networking.k8s.io", "servicecidrs", "ServiceCIDR", namespaced=False
+)
 RUNTIME_CLASSES: Resource[node_v1.RuntimeClass] = _of("node.k8s.io", "runtimeclasses", "RuntimeClass", namespaced=False)
 STORAGE_CLASSES: Resource[storage_v1.StorageClass] = _of(
     "storage.k8s.io", "storageclasses", "StorageClass", "sc", namespaced=False
@@ -171,6 +177,8 @@ STORED: tuple[Resource[Any], ...] = (
     NETWORK_POLICIES,
     INGRESSES,
     INGRESS_CLASSES,
+    IP_ADDRESSES,
+    SERVICE_CIDRS,
     RUNTIME_CLASSES,
     STORAGE_CLASSES,
     CSI_DRIVERS,

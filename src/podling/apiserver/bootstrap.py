@@ -11,8 +11,10 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from podling.api import resources as r
+from podling.api import times
 from podling.api.errors import StatusError
 from podling.api.validation.addresses import family_name
+from podling.apiserver.objects import tree_of
 from podling.apiserver.paths import Target
 from podling.apiserver.record import User
 from podling.apiserver.verbs import creating, updating, writing
@@ -157,6 +159,23 @@ async def _publish(
         )
 
 
+async def publish_service_ranges(registry: Registry, ranges: Sequence[str]) -> None:
+    """Say which ranges Services have their addresses from, in the ServiceCIDR of upstream's name."""
+    name, wanted = "kubernetes", list(ranges)
+    held = registry.find(r.SERVICE_CIDRS, "", name)
+    if held is not None and tree_of(held)["spec"]["cidrs"] == wanted:
+        return
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "",
+        "message": "Kubernetes default Service CIDR is ready",
+        "lastTransitionTime": times.to_wire(registry.clock.time()),
+    }
+    tree = {"metadata": {"name": name}, "spec": {"cidrs": wanted}, "status": {"conditions": [ready]}}
+    await _write(registry, r.SERVICE_CIDRS, tree)
+
+
 async def _write(registry: Registry, resource: Resource[Any], tree: dict[str, Any]) -> None:
     metadata = tree["metadata"]
     record = registry.record(resource)
@@ -165,8 +184,9 @@ async def _write(registry: Registry, resource: Resource[Any], tree: dict[str, An
         fresh = {**tree, "metadata": dict(metadata)}
         return writing.settle(record, {"kind": resource.kind, "apiVersion": resource.api_version, **fresh})
 
-    if registry.find(resource, metadata["namespace"], metadata["name"]) is None:
-        await creating.create_tree(registry, Target(record, metadata["namespace"]), SYSTEM, wanted(), [])
+    namespace = metadata.get("namespace", "")
+    if registry.find(resource, namespace, metadata["name"]) is None:
+        await creating.create_tree(registry, Target(record, namespace), SYSTEM, wanted(), [])
     else:
-        target = Target(record, metadata["namespace"], metadata["name"])
+        target = Target(record, namespace, metadata["name"])
         await updating.apply_change(registry, target, SYSTEM, wanted, [], dry_run=False)

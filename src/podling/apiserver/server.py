@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from podling.api import resources as r
 from podling.apiserver import admission, bootstrap
+from podling.apiserver.admission.service_ranges import ServiceRanges
 from podling.apiserver.authorization import Authorization
 from podling.apiserver.cache import CachedKind, WatchCache
 from podling.apiserver.chain import Chain
@@ -35,6 +36,7 @@ from podling.apiserver.registry import Registry
 from podling.apiserver.reviews import Reviews
 from podling.apiserver.role_aggregation import RoleAggregation
 from podling.apiserver.service_addresses import ServiceAddresses
+from podling.apiserver.service_ips import ServiceIps
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -99,7 +101,8 @@ class ApiServer:
         self.authorization = Authorization(self.registry)
         self._aggregation = RoleAggregation(self.registry, self.authorization.rbac)
         self.authorizer: Authorizer = authorizer or self.authorization
-        self.registry.admission = (*admission.chain(self.registry), self.authorization.admit)
+        ranges = ServiceRanges(bootstrap.SYSTEM)
+        self.registry.admission = (*admission.chain(self.registry), ranges.admit, self.authorization.admit)
         self.registry.verdicts = admission.verdicts(self.registry)
         self.handler = Handler(self.registry, self.authorizer)
         self.metrics = Metrics(clock, self.cache, self.records)
@@ -117,6 +120,8 @@ class ApiServer:
         limits = event_limits or EventLimits()
         self._events = EventRetention(self.registry, self.registry.record(r.EVENTS), others, limits)
         self.cache.listen(self.registry.record(r.SERVICES).key_prefix, self._follow_service)
+        self.cache.listen(self.registry.record(r.IP_ADDRESSES).key_prefix, self._follow_address)
+        self._service_ips = ServiceIps(self.registry, self.addresses)
 
     async def start(self, objects: Iterable[tuple[Resource[Any], dict[str, Any]]] = ()) -> None:
         """Load the cache and make what must be there, `objects` included.
@@ -127,6 +132,7 @@ class ApiServer:
         await bootstrap.ensure(self.registry, bootstrap.namespaces())
         service = bootstrap.kubernetes_service(self.addresses.first)
         await bootstrap.ensure(self.registry, [*bootstrap.objects(), *service, *roles(), *objects])
+        await bootstrap.publish_service_ranges(self.registry, [str(each) for each in self.addresses.networks])
 
     def components(self) -> Sequence[tuple[str, Callable[[], Awaitable[object]]]]:
         """Return what a supervisor must run for as long as this server is to work, `follow` first."""
@@ -135,6 +141,7 @@ class ApiServer:
             ("bookmarks", self.cache.send_bookmarks),
             ("event-retention", self._events.run),
             ("clusterrole-aggregation", self._aggregation.run),
+            ("service-ips", self._service_ips.run),
             ("loop-lag", self.metrics.measure_lag),
         )
 
@@ -209,3 +216,6 @@ class ApiServer:
 
     def _follow_service(self, notice: Notice) -> None:
         self.addresses.replace(notice.old, notice.new)
+
+    def _follow_address(self, notice: Notice) -> None:
+        self.addresses.reserve(notice.old, notice.new)

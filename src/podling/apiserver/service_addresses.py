@@ -9,19 +9,22 @@ for one by name, as upstream does.
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from podling.api.validation.addresses import Network, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from podling.aio.chance import Chance
     from podling.api.encoded import Encoded
 
 NODE_PORTS = range(30000, 32768)
+
+MANAGED_BY: Final = "ipaddress.kubernetes.io/managed-by"
+ALLOCATOR: Final = "ipallocator.k8s.io"
 
 
 class Refused(Exception):
@@ -122,6 +125,9 @@ class AddressRange:
         self._numbers.hold(number)
         return wanted
 
+    def __contains__(self, address: str) -> bool:
+        return self._number(address) is not None
+
     def is_free(self, address: str) -> bool:
         """Whether an address is of the range and nobody holds it."""
         number = self._number(address)
@@ -167,9 +173,20 @@ class ServiceAddresses:
         """The address of the `kubernetes` Service."""
         return self.ranges[0].first
 
+    def range_with(self, address: str) -> AddressRange | None:
+        """Return the range that gives out an address; None if it is of none."""
+        return next((each for each in self.ranges if address in each), None)
+
     def range_of(self, family: str) -> AddressRange:
         """Return the range of a family that the cluster has."""
         return next(each for each in self.ranges if each.family == family)
+
+    def reserve(self, old: Encoded | None, new: Encoded | None) -> None:
+        """Follow one change of a stored IPAddress: one that stands for no Service's address keeps others from it."""
+        for seen, count in ((new, AddressRange.hold), (old, AddressRange.release)):
+            if seen is not None and not is_allocated(seen.labels):
+                for each in self.ranges:
+                    count(each, seen.name)
 
     def replace(self, old: Encoded | None, new: Encoded | None) -> None:
         """Follow one change of a stored Service."""
@@ -206,8 +223,21 @@ class ServiceAddresses:
         self._ports.release(port - NODE_PORTS.start)
 
 
+def is_allocated(labels: Mapping[str, str]) -> bool:
+    """Whether an IPAddress says of itself that it stands for the cluster address of a Service."""
+    return labels.get(MANAGED_BY) == ALLOCATOR
+
+
+def addresses_of(service: Encoded) -> list[str]:
+    """Return the cluster addresses that a stored Service holds."""
+    return _addresses(_decode(service.raw).spec)
+
+
 def _holdings(encoded: Encoded) -> tuple[list[str], list[int]]:
     spec = _decode(encoded.raw).spec
-    addresses = [text for text in spec.clusterIPs if text and text != "None"]
     ports = {port.nodePort for port in spec.ports} | {spec.healthCheckNodePort}
-    return addresses, sorted(ports - {0})
+    return _addresses(spec), sorted(ports - {0})
+
+
+def _addresses(spec: _Spec) -> list[str]:
+    return [text for text in spec.clusterIPs if text and text != "None"]

@@ -78,6 +78,7 @@ _RULES: dict[tuple[str, str], _Rules] = {
     ("networking.k8s.io", "NetworkPolicy"): _Rules("network_policy"),
     ("networking.k8s.io", "Ingress"): _Rules("ingress", status_update="check_status_update"),
     ("networking.k8s.io", "IngressClass"): _named("ingress_class", "class"),
+    ("networking.k8s.io", "IPAddress"): _Rules("ip_addresses"),
     ("node.k8s.io", "RuntimeClass"): _named("classes", "runtime_class"),
     (_RBAC, "Role"): _named("rbac", "role"),
     (_RBAC, "RoleBinding"): _named("rbac", "role_binding"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from podling.api import resources as r
 from podling.apiserver.kinds.events import CORE_FIELDS, FACE_FIELDS, EventFace
+from podling.apiserver.kinds.ip_addresses import IpAddressStrategy
 from podling.apiserver.kinds.namespaces import NamespaceStrategy
 from podling.apiserver.kinds.pods import PodStrategy
 from podling.apiserver.kinds.secrets import SecretStrategy
@@ -163,6 +164,8 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
             subresources=("status",),
         ),
         Record(r.INGRESS_CLASSES, "/registry/ingressclasses/", Plain(generation=True)),
+        Record(r.IP_ADDRESSES, "/registry/ipaddresses/", IpAddressStrategy(addresses)),
+        Record(r.SERVICE_CIDRS, "/registry/servicecidrs/", plain, subresources=("status",)),
         Record(r.RUNTIME_CLASSES, "/registry/runtimeclasses/", Plain(generation=True), unconditional_update=False),
         Record(r.STORAGE_CLASSES, "/registry/storageclasses/", plain, deleted_in_full=True),
         Record(

@@ -10,7 +10,7 @@ from podling.apiserver.tables.columns import AGE, NAME, NONE, UNKNOWN, UNSET, Co
 if TYPE_CHECKING:
     from podling.api.types.core_v1 import Endpoints, Service, ServicePort
     from podling.api.types.discovery_v1 import EndpointSlice
-    from podling.api.types.networking_v1 import NetworkPolicy
+    from podling.api.types.networking_v1 import IPAddress, NetworkPolicy, ServiceCIDR
 
 
 def _service(service: Service, now: float) -> list[Any]:
@@ -151,4 +151,43 @@ NETWORK_POLICIES: Final = Layout(
         AGE,
     ),
     _policy,
+)
+
+
+def _address(address: IPAddress, now: float) -> list[Any]:
+    parent = address.spec.parent_ref
+    kind = f"{parent.resource}.{parent.group}" if parent.group else parent.resource
+    shown = "/".join(filter(None, (kind.lower(), parent.namespace, parent.name)))
+    return [address.metadata.name, shown or NONE, age(address.metadata.creation_timestamp, now)]
+
+
+IP_ADDRESSES: Final = Layout(
+    (
+        NAME,
+        Column(
+            "ParentRef",
+            "parentRef references the resource that an IPAddress is attached to. An IPAddress must reference a parent "
+            "object.",
+        ),
+        AGE,
+    ),
+    _address,
+)
+
+
+def _range(ranges: ServiceCIDR, now: float) -> list[Any]:
+    return [ranges.metadata.name, ",".join(ranges.spec.cidrs), age(ranges.metadata.creation_timestamp, now)]
+
+
+SERVICE_CIDRS: Final = Layout(
+    (
+        NAME,
+        Column(
+            "CIDRs",
+            'cidrs defines the IP blocks in CIDR notation (e.g. "192.168.0.0/24" or "2001:db8::/64") from which to '
+            "assign service cluster IPs. Max of two CIDRs is allowed, one of each IP family. This field is immutable.",
+        ),
+        AGE,
+    ),
+    _range,
 )

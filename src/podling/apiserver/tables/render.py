@@ -43,6 +43,8 @@ LAYOUTS: Final[Mapping[tuple[str, str], Layout]] = {
         (resources.INGRESSES, ingress.INGRESSES),
         (resources.INGRESS_CLASSES, ingress.INGRESS_CLASSES),
         (resources.POD_TEMPLATES, workloads.POD_TEMPLATES),
+        (resources.IP_ADDRESSES, network.IP_ADDRESSES),
+        (resources.SERVICE_CIDRS, network.SERVICE_CIDRS),
         (resources.RUNTIME_CLASSES, plain.RUNTIME_CLASSES),
         (resources.PERSISTENT_VOLUMES, storage.PERSISTENT_VOLUMES),
         (resources.PERSISTENT_VOLUME_CLAIMS, storage.PERSISTENT_VOLUME_CLAIMS),
