@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
 import os
 import random
-import socket
-import time
-from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from podling.linux import namespaces
 from podling.linux.families import FAMILIES, Family, is_of
 from podling.linux.nf_tables import Tables
 from podling.network.policy.rules import PolicyRules, remove_tables
 from podling.reach.policy import Party
 from podling.reach.policy_index import PolicyIndex
+from tests.e2e.ends import KINDS, Ends
 from tests.e2e.test_podnetwork import Wired, held
 from tests.families import each_family
 from tests.machine.reach.test_policy import compiled, passes, policy_tree
@@ -34,9 +29,6 @@ PODS: dict[tuple[str, str], dict[str, Any]] = {
     ("two", "p"): {"labels": {"app": "a"}, "ports": [("UDP", "ask", 81), ("UDP", "web", 80)]},
     ("two", "q"): {"labels": {}, "ports": []},
 }
-NUMBERS = (80, 81)
-KINDS = {"TCP": (socket.SOCK_STREAM, 6), "UDP": (socket.SOCK_DGRAM, 17), "SCTP": (socket.SOCK_STREAM, 132)}
-PATIENCE = 0.25
 
 
 def selector(chance: random.Random) -> dict[str, Any]:
@@ -86,106 +78,6 @@ def spec(chance: random.Random, addresses: list[str]) -> dict[str, Any]:
     return {**made, **{t.lower(): rules("from" if t == "Ingress" else "to") for t in types}}
 
 
-Call = tuple[tuple[str, str], tuple[str, str], str, int]
-"""From which Pod, to which, by which protocol, to which port."""
-
-
-class Ends:
-    """Listeners in every Pod, and calls from every Pod to all others, in one family."""
-
-    def __init__(self, wired: Wired, family: Family, addresses: dict[tuple[str, str], str]) -> None:
-        self.spaces = {key: str(wired.pins / "-".join(key) / "net") for key in PODS}
-        self.family = family
-        self.addresses = addresses
-        self.listeners: dict[tuple[tuple[str, str], str, int], socket.socket] = {}
-        self.kinds = [kind for kind in KINDS if self._supported(kind)]
-        for key, space in self.spaces.items():
-            for kind in self.kinds:
-                for number in NUMBERS:
-                    self.listeners[key, kind, number] = namespaces.inside(
-                        space, lambda k=kind, n=number: _bound(family, k, n)
-                    )
-        self.calls: list[Call] = [
-            (here, there, kind, number)
-            for here in PODS
-            for there in PODS
-            if here != there
-            for kind in self.kinds
-            for number in NUMBERS
-        ]
-
-    def _supported(self, kind: str) -> bool:
-        try:
-            socket.socket(self.family.number, *KINDS[kind]).close()
-        except OSError:
-            return False
-        return True
-
-    def through(self, calls: Sequence[Call], patience: float) -> dict[Call, bool]:
-        """Make all calls at once; return which got through."""
-        made = {}
-        for here, space in self.spaces.items():
-            mine = [call for call in calls if call[0] == here]
-            made.update(
-                zip(mine, namespaces.inside(space, lambda m=mine: [_open(self.family, c[2]) for c in m]), strict=True)
-            )
-        for (_, there, kind, number), connection in made.items():
-            with contextlib.suppress(BlockingIOError):
-                connection.connect((self.addresses[there], number))
-            if kind == "UDP":
-                connection.send(f"{connection.fileno()}".encode())
-        time.sleep(patience)
-        heard = {key: set(_drained(listener, key[1])) for key, listener in self.listeners.items()}
-        got = {}
-        for call, connection in made.items():
-            _, there, kind, number = call
-            if kind == "UDP":
-                got[call] = f"{connection.fileno()}" in heard[there, kind, number]
-            else:
-                got[call] = _connected(connection)
-        for connection in made.values():
-            connection.close()
-        return got
-
-    def close(self) -> None:
-        for listener in self.listeners.values():
-            listener.close()
-
-
-def _bound(family: Family, kind: str, number: int) -> socket.socket:
-    listener = socket.socket(family.number, *KINDS[kind])
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("", number))
-    if kind != "UDP":
-        listener.listen(64)
-    listener.setblocking(False)
-    return listener
-
-
-def _open(family: Family, kind: str) -> socket.socket:
-    connection = socket.socket(family.number, *KINDS[kind])
-    connection.setblocking(False)
-    return connection
-
-
-def _connected(connection: socket.socket) -> bool:
-    try:
-        connection.getpeername()
-    except OSError as error:
-        assert error.errno == errno.ENOTCONN
-        return False
-    return True
-
-
-def _drained(listener: socket.socket, kind: str) -> Iterator[str]:
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            if kind == "UDP":
-                yield listener.recv(100).decode()
-            else:
-                listener.accept()[0].close()
-
-
 @each_family
 def test_arbitrary_policies_as_a_plain_reading_has_them(
     tmp_path: Path, family: Family, capsys: pytest.CaptureFixture[str]
@@ -214,7 +106,7 @@ def test_arbitrary_policies_as_a_plain_reading_has_them(
             index.set_pod(key, Party(first, key[1], key[0], labels, ports, "here", tuple(further)))
         both = [PolicyRules(wired.instance, "here", index, None, family) for family in FAMILIES]
         tables = Tables()
-        ends = Ends(wired, family, addresses)
+        ends = Ends({key: str(wired.pins / "-".join(key) / "net") for key in PODS}, family, addresses)
         try:
             for rules in both:
                 tables.commit(rules.whole())
@@ -232,10 +124,7 @@ def test_arbitrary_policies_as_a_plain_reading_has_them(
                     tables.commit(rules.change(changes))
                 trees = [policy_tree(key, made) for key, made in specs.items()]
                 promised = {call: passes(trees, namespaces_of, *map(end, call[:2]), *call[2:]) for call in ends.calls}
-                got = await asyncio.to_thread(ends.through, ends.calls, PATIENCE)
-                slow = [call for call in ends.calls if promised[call] and not got[call]]
-                if slow:  # on a busy machine
-                    got |= await asyncio.to_thread(ends.through, slow, 6 * PATIENCE)
+                got = await asyncio.to_thread(ends.judged, promised)
                 for call in ends.calls:
                     assert got[call] is promised[call], (call, specs)
                     counts[got[call]] += 1
