@@ -101,12 +101,13 @@ def test_plugins_wire_a_pod(cluster: RunningCluster) -> None:
     cluster.kubectl("exec", "other", "--", "sh", "-c", f"echo | nc -w 3 {node} {cluster.port}")
     cluster.kubectl("exec", "other", "--", "sh", "-c", f"echo | nc -w 3 {before['web'][0]} 8080")
 
-    def counted() -> int:
+    def counted(caller: str = "default/other") -> int:
         calls = json.loads(cluster.podling("graph", "-o", "json").stdout)["calls"]
-        ends = ("default/other", "default/web", 8080)
-        return sum(call["observed"]["calls"] for call in calls if _ends(call) == ends)
+        return sum(call["observed"]["calls"] for call in calls if _ends(call) == (caller, "default/web", 8080))
 
     eventually(lambda: counted() == 1)
+    node_name = cluster.get("nodes")["items"][0]["metadata"]["name"]
+    assert counted(f"None/{node_name}") >= 1  # by an address that the plugins gave it
 
     handle = os.pidfd_open(cluster.pid)
     os.kill(cluster.pid, signal.SIGKILL)

@@ -89,8 +89,12 @@ class FlowSink(Protocol):
         """
         ...
 
-    def expect(self, addresses: Sequence[str]) -> None:
-        """Hear of addresses of Pods outside the cluster's ranges, which the watch may tell of later than flows."""
+    def wired(self, node: str, pods: Sequence[str], own: Sequence[str]) -> None:
+        """Hear of addresses outside the cluster's ranges, where others than the cluster give them.
+
+        `pods` has those that Pods of a node were given, of which the watch may tell later than flows; `own` those of
+        the node, by one of which it calls them.
+        """
         ...
 
     def lost(self, node: str) -> None:

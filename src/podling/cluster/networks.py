@@ -95,7 +95,8 @@ async def start(
     reader = FlowReader(context, [held.cluster for held in context.pods.ranges], flows)
     closing.callback(reader.close)
     if by_plugins:
-        reader.know(address for held in (await wiring.attached()).values() for address in held)
+        attached = await wiring.attached()
+        await reader.know(address for held in attached.values() for address in held)
         wiring = HeardPodNetwork(wiring, reader)
     await reader.start()
     return PoliciedPodNetwork(wiring, policies)

@@ -153,8 +153,8 @@ class CallGraph:
             elif self._directory.counts(flow, started):
                 self._ledger.known(flow, self._directory.edge(flow))
 
-    def expect(self, addresses: Sequence[str]) -> None:
-        self._directory.expect(addresses)
+    def wired(self, node: str, pods: Sequence[str], own: Sequence[str]) -> None:
+        self._directory.expect(node, pods, own)
 
     def lost(self, node: str) -> None:
         del node

@@ -104,9 +104,10 @@ class Directory:
                 changed = True
         return changed
 
-    def expect(self, addresses: Iterable[str]) -> None:
-        """Take addresses as the cluster's own that are of none of its ranges: Pods have been given them."""
-        self._expected.update(dict.fromkeys(address for address in addresses if address not in self._pods))
+    def expect(self, node: str, pods: Iterable[str], own: Iterable[str] = ()) -> None:
+        """Take addresses that are of no range of the cluster's: its Pods have been given some, the node has others."""
+        self._nodes.update(dict.fromkeys(own, node))
+        self._expected.update(dict.fromkeys(address for address in pods if address not in self._pods))
         while len(self._expected) > _MOST_EXPECTED:
             del self._expected[next(iter(self._expected))]
 

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Final
 from podling.api.validation.addresses import canonical
 from podling.client.flows import Flow, Outcome
 from podling.lifecycle.traffic import UNBOUNDED
+from podling.linux import namespaces
 from podling.linux.conntrack import Conntrack, Entry, Follower
-from podling.linux.families import family_of
+from podling.linux.families import FAMILIES, family_of
+from podling.linux.netlink import Netlink
 from podling.network.protocols import PROTOCOL_NAMES
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ class FlowReader:
         self._follower: Follower | None = None
         self._overrun = asyncio.Event()
 
-    def know(self, addresses: Iterable[str]) -> None:
+    async def know(self, addresses: Iterable[str]) -> None:
         """Tell from now on of flows at addresses that a Pod has been given and that are of no range of ours."""
         given = [canonical(address) for address in addresses]
         for address in given:
@@ -60,7 +62,9 @@ class FlowReader:
             self._strays[address] = None
         while len(self._strays) > MOST_STRAYS:
             del self._strays[next(iter(self._strays))]
-        self._sink.expect(given)
+        # Whoever wired the Pod may have given the node an address to call it by.
+        own = await namespaces.inside_async(self._context.host.network_namespace, _own_addresses)
+        self._sink.wired(self._context.node, given, own)
 
     async def start(self) -> None:
         """Follow from now on, and tell what is alive already."""
@@ -133,6 +137,11 @@ class FlowReader:
         )
 
 
+def _own_addresses() -> Sequence[str]:
+    with Netlink() as netlink:
+        return sorted(str(address) for family in FAMILIES for address in netlink.addresses(family))
+
+
 class HeardPodNetwork:
     """`PodNetwork` by another one, whose Pods' addresses a `FlowReader` is told before anything of the Pod runs.
 
@@ -147,7 +156,7 @@ class HeardPodNetwork:
         self, uid: str, namespace: str, name: str, netns: str, traffic: Traffic = UNBOUNDED
     ) -> Sequence[str]:
         addresses = await self._pods.attach(uid, namespace, name, netns, traffic)
-        self._reader.know(addresses)
+        await self._reader.know(addresses)
         return addresses
 
     async def detach(self, uid: str) -> None:

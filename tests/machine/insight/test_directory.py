@@ -183,11 +183,12 @@ def test_addresses_outside_the_ranges_are_the_clusters_once_pods_have_them() -> 
     """Plugins give what they like: until the watch tells of the Pod, its flows wait as those of our own ranges do."""
     known = dual()
     assert not known.awaits("172.29.0.5") and known.party("172.29.0.5") == OUTSIDE
-    known.expect(["172.29.0.5", "10.244.0.2"])
+    known.expect("n1", ["172.29.0.5", "10.244.0.2"], ["172.29.0.1"])
+    assert known.party("172.29.0.1") == Party("Node", "", "n1")
     assert known.awaits("172.29.0.5") and not known.awaits("10.244.0.2")
     assert known.party("172.29.0.5") == NOBODY
     assert known.place_pod(pod("c", "172.29.0.5"))
     assert not known.awaits("172.29.0.5") and known.party("172.29.0.5").name == "c"
     assert known.counts(flow(1, caller="172.29.0.5", callee="192.0.2.1"))
-    known.expect(f"172.29.{number // 256}.{number % 256}" for number in range(10_000))
+    known.expect("n1", (f"172.29.{number // 256}.{number % 256}" for number in range(10_000)))
     assert known.awaits("172.29.39.15") and not known.awaits("172.29.0.6")
