@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -114,6 +115,66 @@ def test_a_services_ready_endpoint_is_reached(tmp_path: Path, run: Any) -> None:
             assert (answer.status, (await answer.json())["path"]) == (207, "/x")
         async with session.get("/api/v1/namespaces/default/services/s:nope/proxy/x") as answer:
             assert (await answer.json())["message"] == 'no service port "nope" found for service "s"'
+        await runner.cleanup()
+
+    _with(tmp_path, body, run)
+
+
+PAGE = b"<html><title><a href='/t'></title><a href=\"/there\">go</a><!-- <a href='/c'> --><img src=/i/>"
+
+
+async def _site() -> tuple[web.ServerRunner, int]:
+    """A backend with pages: one in many pieces, one packed, one that moved, one that breaks off."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/moved":
+            return web.Response(status=302, headers={"Location": f"http://{request.host}/there"})
+        made = web.StreamResponse(headers={"Content-Type": "text/html; charset=utf-8", "X-Seen": "no"})
+        made.headers["Access-Control-Allow-Origin"] = "*"
+        made.headers["X-Seen"] = request.headers["X-Forwarded-Uri"]
+        packed = request.path in {"/packed", "/half"}
+        if packed:
+            made.headers["Content-Encoding"] = "gzip"
+        else:
+            made.enable_chunked_encoding()
+        await made.prepare(request)
+        body = gzip.compress(PAGE * 20_000) if packed else PAGE
+        if request.path == "/half":
+            body = body[:-20]
+        for at in range(0, len(body), 500 if packed else 3):
+            await made.write(body[at : at + (500 if packed else 3)])
+        await made.write_eof()
+        return made
+
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    return runner, site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+
+
+def test_links_of_pages_lead_through_the_proxy_again(tmp_path: Path, run: Any) -> None:
+    """Of HTML, plain or packed, and of redirects; a page that breaks off breaks off; other origins get no access."""
+
+    async def body(node: Streaming, session: aiohttp.ClientSession) -> None:
+        runner, port = await _site()
+        path = f"{PODS}/web:{port}/proxy"
+        there = PAGE.replace(b'"/there', f'"{path}/there'.encode()).replace(b"=/i", f"={path}/i".encode())
+        async with session.get(f"{path}/a/b?c=d") as answer:
+            assert await answer.read() == there
+            assert (answer.headers["X-Seen"], answer.headers.get("Access-Control-Allow-Origin")) == (
+                f"{path}/a/b",
+                None,
+            )
+        async with session.get(f"{path}/packed") as answer:
+            assert await answer.read() == there * 20_000
+        async with session.head(f"{path}/x") as answer:
+            assert (answer.status, await answer.read()) == (200, b"")
+        async with session.get(f"{path}/moved", allow_redirects=False) as answer:
+            assert answer.headers["Location"] == f"{path}/there"
+        with pytest.raises(aiohttp.ClientPayloadError):
+            async with session.get(f"{path}/half") as answer:
+                await answer.read()
         await runner.cleanup()
 
     _with(tmp_path, body, run)

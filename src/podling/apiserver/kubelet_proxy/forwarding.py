@@ -16,12 +16,12 @@ from podling.aio.takeover import Taken, Takeover
 from podling.api.errors import internal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from aiohttp import web
 
-_PIECE = 64 * 1024
-_HOP = frozenset({
+PIECE = 64 * 1024
+HOP = frozenset({
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
     "transfer-encoding", "upgrade",
 })  # fmt: skip
@@ -45,11 +45,11 @@ class Head:
 
 async def ask(
     request: web.BaseRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: str, host: str,
-    *, upgrade: bool,
+    *, upgrade: bool, more: Sequence[str] = (),
 ) -> Head:  # fmt: skip
-    """Send the request on as one for `target`, and return the head of the answer."""
+    """Send the request on as one for `target`, with `more` lines in its head, and return the head of the answer."""
     lines = [f"{request.method} {target} HTTP/1.1", f"Host: {host}"]
-    kept_back = _HOP | _SECRET | {it.strip().lower() for it in request.headers.get("Connection", "").split(",")}
+    kept_back = HOP | _SECRET | {it.strip().lower() for it in request.headers.get("Connection", "").split(",")}
     if upgrade:
         kept_back -= {"connection", "upgrade"}
     for name, value in request.headers.items():
@@ -61,6 +61,7 @@ async def ask(
         lines.append("Connection: close")
     if request.remote:
         lines.append(f"X-Forwarded-For: {request.remote}")
+    lines += more
     length = request.content_length
     if request.can_read_body and length is None:
         lines.append("Transfer-Encoding: chunked")
@@ -91,23 +92,46 @@ async def _head(reader: asyncio.StreamReader) -> Head:
     return Head(int(code), phrase[0] if phrase else "", headers, raw)
 
 
+async def body_of(head: Head, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Yield a body as it comes, without the frames around it; one that breaks off is a ConnectionResetError."""
+    chunked = "chunked" in head.header("transfer-encoding").lower()
+    length = head.header("content-length")
+    left = int(length) if length.isdecimal() else -1
+    try:
+        while chunked and (size := int((await reader.readuntil(b"\n")).split(b";")[0], 16)):
+            async for piece in _counted(reader, size):
+                yield piece
+            await reader.readuntil(b"\n")
+        if not chunked:
+            async for piece in _counted(reader, left):
+                yield piece
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
+        raise ConnectionResetError("the backend broke off") from error
+
+
+async def _counted(reader: asyncio.StreamReader, left: int) -> AsyncIterator[bytes]:
+    """Yield as many bytes; all there are where `left` is negative."""
+    while left and (piece := await reader.read(PIECE if left < 0 else min(PIECE, left))):
+        left -= len(piece) if left > 0 else 0
+        yield piece
+    if left > 0:
+        raise ConnectionResetError("the backend broke off")
+
+
 async def short_body(head: Head, reader: asyncio.StreamReader, limit: int = 10_000) -> str:
     """Return the beginning of a body as text: what is said beside an error."""
     body = bytearray()
     with contextlib.suppress(ConnectionError):
-        while len(body) < limit * 2 and (piece := await reader.read(_PIECE)):
+        async for piece in body_of(head, reader):
             body += piece
-            if head.header("content-length").isdecimal() and len(body) >= int(head.header("content-length")):
+            if len(body) >= limit:
                 break
-    if "chunked" in head.header("transfer-encoding").lower():
-        whole, rest = bytearray(), bytes(body)
-        while rest:
-            size, _, rest = rest.partition(b"\r\n")
-            count = int(size.split(b";")[0] or b"0", 16)
-            whole += rest[:count]
-            rest = rest[count + 2 :] if count else b""
-        body = whole
     return body[:limit].decode("utf-8", "replace")
+
+
+def is_bare(request: web.BaseRequest, head: Head) -> bool:
+    """Whether an answer has no body, whatever its head says of one."""
+    return request.method == "HEAD" or head.code in {204, 304}
 
 
 async def pass_answer(request: web.BaseRequest, head: Head, reader: asyncio.StreamReader) -> web.StreamResponse:
@@ -117,10 +141,10 @@ async def pass_answer(request: web.BaseRequest, head: Head, reader: asyncio.Stre
         raise ConnectionResetError("the client has gone")
     chunked = "chunked" in head.header("transfer-encoding").lower()
     length = head.header("content-length")
-    bare = request.method == "HEAD" or head.code in {204, 304}
+    bare = is_bare(request, head)
     counted = bare or (not chunked and length.isdecimal())
     lines = [f"HTTP/1.1 {head.code} {head.phrase}"]
-    lines += [f"{name}: {value}" for name, value in head.headers if name.lower() not in _HOP]
+    lines += [f"{name}: {value}" for name, value in head.headers if name.lower() not in HOP]
     if chunked and not bare:
         lines.append("Transfer-Encoding: chunked")
     if not counted:
@@ -128,7 +152,7 @@ async def pass_answer(request: web.BaseRequest, head: Head, reader: asyncio.Stre
     transport.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n")
     left = 0 if bare else int(length) if counted else -1
     ending = b""
-    while left and (piece := await reader.read(_PIECE if left < 0 else min(_PIECE, left))):
+    while left and (piece := await reader.read(PIECE if left < 0 else min(PIECE, left))):
         if left > 0:
             left -= len(piece)
         ending = (ending + piece)[-5:]
@@ -165,7 +189,7 @@ async def tunnel(
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(ConnectionError):
-        while data := await reader.read(_PIECE):
+        while data := await reader.read(PIECE):
             if writer.transport.is_closing():
                 return
             writer.write(data)

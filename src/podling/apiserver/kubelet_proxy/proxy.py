@@ -15,7 +15,8 @@ from podling.aio.takeover import Taken
 from podling.api.errors import StatusError, bad_request, internal, service_unavailable
 from podling.api.resources import ENDPOINT_SLICES, PODS, SERVICES
 from podling.apiserver.cache.shelf import Scope
-from podling.apiserver.kubelet_proxy import forwarding, targets
+from podling.apiserver.kubelet_proxy import forwarding, pages, targets
+from podling.apiserver.kubelet_proxy.links import Links
 from podling.apiserver.paths import resource_path
 
 if TYPE_CHECKING:
@@ -101,13 +102,16 @@ class ConnectionProxy:
         assert path is not None
         if raw_path.endswith("/proxy") and request.method in {"GET", "HEAD"}:
             return _redirect(request, raw_path + "/" + ("?" + raw_query if raw_query else ""))
-        rest = raw_path.partition("/proxy/")[2]
+        prefix, _, rest = raw_path.partition("/proxy/")
         target = f"/{rest}" + ("?" + raw_query if raw_query else "")
         if path.resource == "nodes":
-            return await self._pass(request, await self._nodes.connect(found.name), target, found.name)
-        scheme, address, port = self._backend(path, found)
-        authority = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-        return await self._pass(request, await self._dial(scheme, address, port), target, authority)
+            streams, authority = await self._nodes.connect(found.name), found.name
+        else:
+            scheme, address, port = self._backend(path, found)
+            authority = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+            streams = await self._dial(scheme, address, port)
+        links = Links(f"{prefix}/proxy", authority, request.headers.get("Host", ""))
+        return await self._pass(request, streams, target, authority, links)
 
     def _backend(self, path: ResourcePath, found: Encoded) -> tuple[str, str, int]:
         scheme, name, port = targets.scheme_name_port(path.name)
@@ -166,13 +170,17 @@ class ConnectionProxy:
         streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         target: str,
         host: str,
+        links: Links | None = None,
     ) -> web.StreamResponse:
         reader, writer = streams
+        more = () if links is None else (f"X-Forwarded-Uri: {links.prefix}{target.partition('?')[0]}",)
         try:
-            head = await forwarding.ask(request, reader, writer, target, host, upgrade=_is_upgrade(request))
+            head = await forwarding.ask(request, reader, writer, target, host, upgrade=_is_upgrade(request), more=more)
             if head.code == 101:
                 return await forwarding.tunnel(request, head, reader, writer)
-            return await forwarding.pass_answer(request, head, reader)
+            if links is None:
+                return await forwarding.pass_answer(request, head, reader)
+            return await pages.pass_answer(request, head, reader, links)
         finally:
             writer.close()
 
