@@ -123,6 +123,19 @@ def test_what_a_type_needed_falls_away_with_it(run):
     run(main())
 
 
+def test_a_service_becomes_an_alias_when_its_address_is_cleared(run):
+    """By a whole update as read back, with `clusterIP` emptied alone: who knows one address means all of them."""
+
+    async def main():
+        async with Served() as api:
+            made = await api.post(PATH, body())
+            made["spec"] |= {"type": "ExternalName", "externalName": "example.com", "clusterIP": ""}
+            changed = (await api.put(f"{PATH}/s", made))["spec"]
+            assert not {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"} & changed.keys()
+
+    run(main())
+
+
 def test_one_number_for_two_protocols(run):
     """Protocols of one port share a node port, as a DNS server's do, drawn or given; those of two Services may not."""
 

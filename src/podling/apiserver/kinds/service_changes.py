@@ -57,10 +57,10 @@ def keep_allocated(spec: Spec, before: Spec) -> None:
 
 
 def follow_primary(spec: Spec, before: Spec) -> None:
-    """Let `clusterIPs` follow `clusterIP` where a caller changed this one only; older clients know no other."""
+    """Let `clusterIPs` follow `clusterIP` where a caller changed or cleared this alone: older clients know no other."""
     address = spec.get("clusterIP") or ""
-    if address and address != (before.get("clusterIP") or "") and _same_addresses(spec, before):
-        spec["clusterIPs"] = [address]
+    if address != (before.get("clusterIP") or "") and _same_addresses(spec, before):
+        spec["clusterIPs"] = [address] if address else []
 
 
 def drop_outdated(spec: Spec, before: Spec) -> None:
