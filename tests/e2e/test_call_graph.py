@@ -353,3 +353,7 @@ def test_services_are_known_by_their_ipv6_addresses(cluster: RunningCluster, cal
     caller6(f"for i in 1 2; do nc -w 1 {empty6} 80 </dev/null && exit 1; done; true")
     (nobody,) = eventually(lambda: [one for one in calls6(cluster, "Nobody", 80) if one["calls"] == 2])
     assert nobody["refused"] == 2
+
+    resolver = cluster.get("service", "-n", "kube-system", "kube-dns")["spec"]["clusterIPs"][1]
+    caller6(f"nslookup kubernetes.default.svc.cluster.local {resolver}")
+    eventually(lambda: calls6(cluster, "kube-dns", 53))

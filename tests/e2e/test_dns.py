@@ -185,7 +185,8 @@ def test_pods_find_each_other_by_name(cluster: RunningCluster) -> None:
     assert f"({one})" in inside(cluster, "ping -c 1 -W 2 heads")
 
 
-def test_policies_know_the_dns_by_its_label(cluster: RunningCluster) -> None:
+@pytest.mark.parametrize("family", ["IPv4", pytest.param("IPv6", marks=needs_ipv6)])
+def test_policies_know_the_dns_by_its_label(cluster: RunningCluster, family: str) -> None:
     """Where nothing may be called, no name is answered; where Pods labelled kube-dns may be, the DNS is one of them."""
     dns_pods = {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
@@ -197,7 +198,7 @@ def test_policies_know_the_dns_by_its_label(cluster: RunningCluster) -> None:
         "metadata": {"name": "quiet"},
         "spec": {"podSelector": {"matchLabels": {"app": "client"}}, "policyTypes": ["Egress"], "egress": []},
     }
-    web, query = address(cluster, "service", "web"), f"timeout 1 nslookup web.{ZONE} {server(cluster)}"
+    web, query = address(cluster, "service", "web"), f"timeout 1 nslookup web.{ZONE} {server(cluster, family)}"
     assert f"Address: {web}" in inside(cluster, query)
     create(cluster, policy)
     eventually(lambda: f"Address: {web}" not in inside(cluster, query))

@@ -90,11 +90,11 @@ class Host(Protocol):
         ...
 
     def listen(self, address: str, port: int, *, reuse_port: bool = False) -> socket.socket:
-        """Bind and listen on TCP; port 0 takes a free one."""
+        """Bind and listen on TCP; port 0 takes a free one. An IPv6 address is of that family alone, `::` too."""
         ...
 
     def datagrams(self, address: str, port: int) -> socket.socket:
-        """Bind on UDP, with room for a burst; port 0 takes a free one."""
+        """Bind on UDP, with room for a burst; as `listen` otherwise."""
         ...
 
     async def converse(
