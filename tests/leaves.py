@@ -317,7 +317,7 @@ SERVICE: Mapping[str, str] = {
     "spec.healthCheckNodePort": "e2e/test_services.py::test_balancers_are_told_whether_the_node_has_endpoints",
     "spec.internalTrafficPolicy": _WAYS,
     "spec.ipFamilies[]": "scenario/test_families.py::test_a_service_of_two_families_has_slices_of_each",
-    "spec.ipFamilyPolicy": "scenario/test_families.py::test_slices_come_and_go_with_the_policy",
+    "spec.ipFamilyPolicy": "e2e/test_services.py::test_a_service_of_both_families",
     "spec.loadBalancerClass": f"{_LB}::test_another_class_is_left_to_others",
     "spec.loadBalancerIP": f"{_LB}::test_a_wanted_address_is_given_or_refused_with_the_reason",
     "spec.loadBalancerSourceRanges[]": "e2e/test_proxy_rules.py::test_source_ranges",

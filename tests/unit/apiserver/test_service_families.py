@@ -366,6 +366,30 @@ def test_a_service_stays_as_it_is_when_the_cluster_comes_to_a_second_family(run,
     run(main())
 
 
+def test_a_service_outlives_its_clusters_second_family(run):
+    """One that prefers two is written as before; one that requires them is not, as upstream has it. Both can go."""
+
+    async def main():
+        async with Served(service_cidrs=RANGES) as dual:
+            stored = [await dual.post(PATH, body(name, **spec)) for name, spec in (("a", PREFER), ("b", REQUIRE))]
+        async with Served(service_cidrs=RANGES[:1]) as api:
+            record = api.server.registry.record(resources.SERVICES)
+            for name, held in zip("ab", stored, strict=True):
+                held["metadata"].pop("resourceVersion")
+                await api.server.registry.put(record, record.key("default", name), held, 0)
+            labels = {"metadata": {"labels": {"a": "b"}}}
+            assert (await api.patch(f"{PATH}/a", labels))["spec"] == stored[0]["spec"]
+            with pytest.raises(StatusError, match="this cluster is not configured for dual-stack services"):
+                await api.patch(f"{PATH}/b", labels)
+            check((await api.patch(f"{PATH}/b", {"spec": SINGLE}))["spec"], "SingleStack", V4)
+            for name in "ab":
+                await api.delete(f"{PATH}/{name}")
+            services = (await api.get("/api/v1/services"))["items"]
+            assert held_of(api) == stored_of(services)
+
+    run(main())
+
+
 WISHES = st.fixed_dictionaries(
     {},
     optional={
