@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import select
@@ -320,12 +321,15 @@ def test_containers_of_a_pod_share_their_loopback(two: TwoNodes) -> None:
 
 
 def test_names_are_the_same_on_both_nodes(two: TwoNodes) -> None:
-    """The DNS runs on the first; Pods of either find Pods of both by it, at the address that their resolv.conf has."""
+    """The DNS runs on the first; Pods of either find Pods of both by it, at the address that their resolv.conf has, and
+    at the other family's."""
     spec = {"clusterIP": "None", "selector": {"app": "client-2"}, "ports": [{"port": 80}]}
     two.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "heads"}, "spec": spec})
     address = two.address("client-2")
-    for client in ("client-1", "client-2"):
-        words = ("exec", client, "--", "nslookup", "heads.default.svc.cluster.local")
+    servers = two.cluster.get("service", "-n", "kube-system", "kube-dns")["spec"]["clusterIPs"]
+    assert len(servers) == len(FAMILIES_HERE)
+    for client, server in itertools.product(("client-1", "client-2"), ("", *servers)):
+        words = ("exec", client, "--", "nslookup", "heads.default.svc.cluster.local", *filter(None, [server]))
         eventually(lambda words=words: f"Address: {address}" in two.cluster.kubectl(*words, check=False).stdout)
     two.cluster.kubectl("delete", "service", "heads")
 
