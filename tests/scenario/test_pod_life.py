@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from ipaddress import ip_network
 
 from podling.api.types.core_v1 import Pod
 from podling.runtime.sim import ImageScript, Run, Script
@@ -270,5 +271,24 @@ def test_scripts_come_from_images_too(run):
         async with OneNode(images) as node:
             await node.create(containers=[{"name": "web", "image": "job"}], restartPolicy="Never")
             assert round(await node.until(phase("Failed"))) == 3
+
+    run(main())
+
+
+def test_a_pod_that_its_network_gives_more_addresses_than_it_tells(run):
+    """Of what wires it, in whatever order, the status has the first address of each family, the node's before the other."""
+
+    async def main():
+        async with OneNode() as node:
+            node.runtime._networks = [
+                ip_network(text) for text in ("fd00::/64", "10.1.0.0/16", "10.2.0.0/16", "fd01::/64")
+            ]
+            await node.create()
+            await node.until(running)
+            status = (await node.pod()).status
+            four, six = (each.ip for each in status.pod_ips)
+            assert status.pod_ip == four
+            assert four.startswith("10.1.")
+            assert six.startswith("fd00:")
 
     run(main())

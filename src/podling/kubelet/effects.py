@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from podling.api.validation.addresses import one_of_each_family
 from podling.client.seams import WiringFailed
 from podling.kubelet.containers import grows, log_folder, pod_resources, resized_to, sandbox_config
 from podling.kubelet.hooks import HookFailure
@@ -119,14 +120,14 @@ class Effects:
             raise StepFailure("FailedCreatePodSandBox", str(failure)) from failure
 
     async def wire(self, pod: Pod, sandbox: Sandbox, *, adopted: bool = False) -> tuple[str, ...]:
-        """Give a sandbox its network, or find the one it has; return its addresses.
+        """Give a sandbox its network, or find the one it has; return the addresses that the Pod is known by.
 
         An `adopted` one has its network already: a bound that was since made nonsense does not take it away.
         """
         if pod.spec.host_network:
             return ()
         if sandbox.addresses:
-            return tuple(sandbox.addresses)
+            return self._told(sandbox.addresses)
         meta = pod.metadata
         try:
             traffic = traffic_of(pod)
@@ -134,9 +135,12 @@ class Effects:
             if not adopted:
                 raise WiringFailed(str(error)) from error
             traffic = UNBOUNDED
-        return tuple(
-            await self._network.attach(meta.uid, meta.namespace, meta.name, sandbox.network_namespace, traffic)
-        )
+        given = await self._network.attach(meta.uid, meta.namespace, meta.name, sandbox.network_namespace, traffic)
+        return self._told(given)
+
+    def _told(self, given: Sequence[str]) -> tuple[str, ...]:
+        """Return the addresses that a Pod is known by: the first of each family, that of its node before the other."""
+        return one_of_each_family(given, next(iter(self._settings.addresses), ""))
 
     async def ensure_image(self, pod: Pod, action: act.EnsureImage) -> Image:
         container = container_named(pod, action.container)

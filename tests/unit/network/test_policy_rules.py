@@ -87,7 +87,8 @@ def _step(chance: random.Random, index: PolicyIndex, *, shared: bool) -> None:
             own = 10 * int(where[1][1:]) + 50 * ["one", "two"].index(where[0])
             place = chance.randint(1, 12) if shared else chance.randint(own, own + 3)
             four, six = f"10.0.0.{place}", f"fd00::{place}"
-            first, *further = chance.choice([(four, six), (four, six), (four,), (six,)])
+            more = (f"10.0.1.{place}", f"fd00::1:{place}")
+            first, *further = chance.choice([(four, six), (four, six), (four,), (six,), (four, six, *more)])
             node, ports = chance.choice(["here", "here", "there"]), (("TCP", "web", 8080),)
             pod = Party(first, where[1], where[0], labels, ports, node, tuple(further))
             index.set_pod(where, chance.choice([pod, pod, pod, pod, None]))

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from podling.api.validation.field import Path, invalid, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from podling.api.errors import Cause
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -65,6 +67,13 @@ def family(text: str) -> int:
 def family_name(address: str) -> str:
     """Return Kubernetes's word for the family of what is known to be an address."""
     return "IPv6" if ":" in address and family(address) == 6 else "IPv4"
+
+
+def one_of_each_family(texts: Sequence[str], primary: str = "") -> tuple[str, ...]:
+    """Return the first address of each family, that of `primary`, else IPv4, before the other."""
+    before = family(primary) or 4
+    firsts = (next((text for text in texts if family(text) == version), "") for version in (before, 10 - before))
+    return tuple(filter(None, firsts))
 
 
 def dual_stack(texts: tuple[str, ...]) -> bool:

@@ -52,7 +52,8 @@ def table_name(instance: str, family: Family = IPV4) -> str:
 class _Placed:
     """What stands in the maps for one Pod."""
 
-    address: bytes
+    addresses: tuple[bytes, ...]
+    """Those of the family: one, unless CNI plugins gave it more."""
     profiles: dict[Direction, _Profile] = field(default_factory=dict)
 
 
@@ -210,9 +211,9 @@ class PolicyRules:
         isolation, party = self._index.isolation(pod), self._index.pods.get(pod)
         if isolation is None or party is None or party.node != self._node:
             return None
-        address = next(self._of_ours(party.addresses), None)
+        addresses = tuple(self._of_ours(party.addresses))
         profiles = {direction: (direction, keys) for direction in DIRECTIONS if (keys := isolation.of(direction))}
-        return _Placed(address, profiles) if address is not None and profiles else None
+        return _Placed(addresses, profiles) if addresses and profiles else None
 
     def _of_ours(self, addresses: Iterable[str]) -> Iterator[bytes]:
         return (packed for packed in map(self._family.packed, addresses) if packed is not None)
@@ -220,8 +221,8 @@ class PolicyRules:
     def _place(self, batch: Batch, pod: PodKey) -> None:
         """Have the maps lead from a Pod's address to its profiles, and no more to those that it had."""
         wanted = self._wanted(pod)
-        if wanted is not None:
-            other = self._owners.get(wanted.address, pod)
+        for address in wanted.addresses if wanted is not None else ():
+            other = self._owners.get(address, pod)
             if other != pod:  # one of the two is no more, and was not heard of yet
                 self._move(batch, other, None)
         self._move(batch, pod, wanted)
@@ -244,10 +245,10 @@ class PolicyRules:
                 batch.add_elements(name, [Element(key, value)])
         for profile in before.profiles.values() if before is not None else ():
             self._release(batch, profile)
-        if before is not None:
-            del self._owners[before.address]
-        if wanted is not None:
-            self._owners[wanted.address] = pod
+        for address in before.addresses if before is not None else ():
+            del self._owners[address]
+        for address in wanted.addresses if wanted is not None else ():
+            self._owners[address] = pod
 
     def _acquire(self, batch: Batch, profile: _Profile) -> None:
         held = self._profiles.get(profile)
@@ -273,9 +274,11 @@ def _entries(placed: _Placed | None) -> dict[tuple[str, bytes], _Profile | None]
     """Return what stands for a Pod: the name of a map or set and the key in it, and the profile that it leads to."""
     if placed is None:
         return {}
-    entries: dict[tuple[str, bytes], _Profile | None] = {(_SELF, placed.address * 2): None}
+    entries: dict[tuple[str, bytes], _Profile | None] = {
+        (_SELF, here + there): None for here in placed.addresses for there in placed.addresses
+    }
     for direction, profile in placed.profiles.items():
-        entries[direction.lower(), placed.address] = profile
+        entries |= {(direction.lower(), address): profile for address in placed.addresses}
     return entries
 
 
