@@ -26,9 +26,10 @@ from podling.linux.families import FAMILIES, IPV4, IPV6, Family
 from podling.linux.local import LocalHost
 from podling.linux.nf_tables import Batch, Tables
 from podling.network.context import NetworkContext
-from podling.network.proxy import chains as ch
-from podling.network.proxy.keys import frontend_key
+from podling.network.proxy import sets
 from podling.network.proxy.proxy import Proxy, teardown
+from podling.network.proxy.sets import frontend_key
+from podling.network.proxy.stale import to_look_at
 from podling.network.proxy.table import table_name, table_names
 from podling.network.ranges import PREFERRED, NodeRange, part_of
 from podling.store.memory import MemoryStore
@@ -76,7 +77,7 @@ class Node:
     def targets(self, family: Family) -> list[str]:
         """Return where the kernel sends those who call the Service in a family."""
         with contextlib.closing(Tables(self.space)) as tables:
-            elements = tables.elements(table_name(INSTANCE, family), ch.ENDPOINTS)
+            elements = tables.elements(table_name(INSTANCE, family), sets.ENDPOINTS)
         own = [each for each in elements if each.key.startswith(KEYS[family])]
         return sorted(str(ip_address((each.value or b"")[: family.size])) for each in own)
 
@@ -139,8 +140,7 @@ def with_a_node(
                 )  # fmt: skip
                 proxy = Proxy(context, cast("Any", Unheard()))
                 node = Node(context, proxy, plane)
-                reached = proxy._programmed.reached
-                proxy._programmed.reached = lambda revision: (node.told.append(revision), reached(revision))  # type: ignore[method-assign,assignment]
+                proxy._stale._rid = node.told.append
                 try:
                     await proxy.start()
                     await scenario(node)
@@ -196,7 +196,7 @@ def test_what_one_table_refuses_is_done_again(tmp_path: Path, family: Family) ->
         await eventually(lambda: max(node.told) >= revision)
         told = len(node.told)
         tables, refused, noted = node.proxy._tables, [], {}
-        commit, note = tables.commit, node.proxy._note_stale
+        commit, note = tables.commit, node.proxy._stale.note
 
         def refuse(batch: Batch) -> None:
             if batch.table == table_name(INSTANCE, family):
@@ -205,12 +205,12 @@ def test_what_one_table_refuses_is_done_again(tmp_path: Path, family: Family) ->
                 raise OSError(errno.ENOMEM, "no memory")
             commit(batch)
 
-        def noting(*changes: Any) -> None:
-            note(*changes)
-            noted.update(node.proxy._stale)
+        def noting(changes: Any) -> None:
+            noted.update(to_look_at(changes))
+            note(changes)
 
         tables.commit = refuse  # type: ignore[method-assign]
-        node.proxy._note_stale = noting  # type: ignore[method-assign]
+        node.proxy._stale.note = noting  # type: ignore[method-assign]
         # A name that no slice offers: the Service has no endpoints any more, in both families at once.
         ports = [{"name": "q", "port": 80, "protocol": "UDP"}]
         await node.plane.client(ADMIN).patch(SERVICES, "web", {"spec": {"ports": ports}}, namespace="default")
@@ -234,7 +234,7 @@ def test_whatever_is_done_to_a_table_is_undone(tmp_path: Path, family: Family) -
             for number in range(2):
                 batch = Batch(table)
                 if number:
-                    batch.delete_elements(ch.ENDPOINTS, tables.elements(table, ch.ENDPOINTS)[:1])
+                    batch.delete_elements(sets.ENDPOINTS, tables.elements(table, sets.ENDPOINTS)[:1])
                 else:
                     batch.delete_table()
                 tables.commit(batch)

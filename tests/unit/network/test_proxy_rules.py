@@ -14,12 +14,11 @@ from podling.api.pods import HostPort
 from podling.api.types.core_v1 import Service
 from podling.api.types.discovery_v1 import EndpointSlice
 from podling.linux.families import FAMILIES, IPV4, IPV6, Family
-from podling.network.proxy import chains as ch
-from podling.network.proxy import hostports
-from podling.network.proxy.chains import Drop, External, ExternalLocal, Facts, Internal, Learn, Refuse, Spread
+from podling.network.proxy import hostports, sets
+from podling.network.proxy.chains import LOCAL, Drop, External, ExternalLocal, Facts, Internal, Learn, Refuse, Spread
 from podling.network.proxy.claims import Changes, Claims
-from podling.network.proxy.keys import any_address, at_any_address, frontend_key, parts_of
 from podling.network.proxy.rules import MOST_ELEMENTS, NOTHING, arranged, plan
+from podling.network.proxy.sets import any_address, at_any_address, frontend_key, parts_of
 from podling.reach.selection import Target
 
 
@@ -88,19 +87,19 @@ def world(request):
 def test_a_cluster_address(world):
     """Its endpoints stand under their numbers, its way spreads over as many, local ones may call themselves."""
     rules = world.made(world.web(), world.cut(5), world.cut(5, on=1))
-    assert world.at(rules, ch.SERVICES) == Internal(Spread(2))
-    values = [world.at(rules, ch.ENDPOINTS, more=bytes((number, 0, 0, 0))) for number in (0, 1)]
+    assert world.at(rules, sets.SERVICES) == Internal(Spread(2))
+    values = [world.at(rules, sets.ENDPOINTS, more=bytes((number, 0, 0, 0))) for number in (0, 1)]
     packed = [ip_address(address).packed for address in (world.pod(5), world.pod(5, 1))]
     assert values == [address + b"\x1f\x90\0\0" for address in packed]
-    assert [key for name, key in rules.elements if name == ch.HAIRPINS] == [2 * packed[0]]
-    assert (ch.CLUSTER, ip_address(world.vip()).packed) in rules.elements
+    assert [key for name, key in rules.elements if name == sets.HAIRPINS] == [2 * packed[0]]
+    assert (sets.CLUSTER, ip_address(world.vip()).packed) in rules.elements
 
 
 def test_external_addresses_are_outside(world):
     """Whoever may make Services may not have what goes to another Service, to a Pod or to the cluster's DNS."""
     theirs = [world.vip(10), world.pod(2), world.pod(4, 3), world.external(1)]
     rules = world.made(world.web(externalIPs=theirs), world.cut(5))
-    fronts = {str(ip_address(parts_of(key)[0])) for name, key in rules.elements if name == ch.SERVICES}
+    fronts = {str(ip_address(parts_of(key)[0])) for name, key in rules.elements if name == sets.SERVICES}
     assert fronts == {world.vip(), world.external(1)}
     assert rules.passed_over == 0
 
@@ -117,12 +116,12 @@ def test_a_service_of_both_families():
     slices = [four.cut(5), six.cut(5, 6)]
     for world, count in ((four, 1), (six, 2)):
         rules = plan(four.web(**spec), slices, "n0", world.facts)
-        fronts = {parts_of(key)[0] for name, key in rules.elements if name == ch.SERVICES}
+        fronts = {parts_of(key)[0] for name, key in rules.elements if name == sets.SERVICES}
         own = (world.vip(), world.external(1), world.balanced(1))
         assert fronts == {any_address(world.family), *(ip_address(each).packed for each in own)}
-        assert world.at(rules, ch.SERVICES) == Internal(Spread(count))
-        assert world.at_node(rules, ch.SERVICES, 30080) == External(Spread(count, any_address=True))
-        assert sum(name == ch.SOURCES for name, _ in rules.elements) == 1
+        assert world.at(rules, sets.SERVICES) == Internal(Spread(count))
+        assert world.at_node(rules, sets.SERVICES, 30080) == External(Spread(count, any_address=True))
+        assert sum(name == sets.SOURCES for name, _ in rules.elements) == 1
     # One that has IPv4 alone has nothing in the other table, whatever addresses it names.
     single = four.web(**spec | {"clusterIPs": [four.vip()], "ipFamilies": ["IPv4"]})
     assert plan(single, slices, "n0", six.facts) == NOTHING
@@ -131,11 +130,11 @@ def test_a_service_of_both_families():
 def test_nobody_there(world):
     """Without endpoints callers are refused; with none on this node they are dropped where the policy is Local."""
     web, at, made = world.web, world.at, world.made
-    assert at(made(web()), ch.UNSERVED) == Refuse()
+    assert at(made(web()), sets.UNSERVED) == Refuse()
     local = web(internalTrafficPolicy="Local")
-    assert at(made(local, world.cut(5, on=1)), ch.UNSERVED) == Drop()
-    assert at(made(local), ch.UNSERVED) == Refuse()
-    assert at(made(local, world.cut(5)), ch.SERVICES) == Internal(Spread(1, ch.LOCAL))
+    assert at(made(local, world.cut(5, on=1)), sets.UNSERVED) == Drop()
+    assert at(made(local), sets.UNSERVED) == Refuse()
+    assert at(made(local, world.cut(5)), sets.SERVICES) == Internal(Spread(1, LOCAL))
 
 
 def test_every_way_in(world):
@@ -146,17 +145,17 @@ def test_every_way_in(world):
     spec = {"type": "LoadBalancer", "externalIPs": [external], "nodePort": 30080, "status": status}
     both = (world.cut(5), world.cut(5, on=1))
     rules = made(web(**spec), *both)
-    assert at(rules, ch.SERVICES, external) == at(rules, ch.SERVICES, first) == External(Spread(2))
-    assert world.at_node(rules, ch.SERVICES, 30080) == External(Spread(2, any_address=True))
-    assert at(rules, ch.SERVICES, second) is None
+    assert at(rules, sets.SERVICES, external) == at(rules, sets.SERVICES, first) == External(Spread(2))
+    assert world.at_node(rules, sets.SERVICES, 30080) == External(Spread(2, any_address=True))
+    assert at(rules, sets.SERVICES, second) is None
     spec |= {"externalTrafficPolicy": "Local", "healthCheckNodePort": 30999}
     rules = made(web(**spec), *both)
-    here = Spread(1, ch.LOCAL)
-    assert at(rules, ch.SERVICES, first) == ExternalLocal(Spread(2), here)
-    assert at(rules, ch.SERVICES) == Internal(Spread(2))
+    here = Spread(1, LOCAL)
+    assert at(rules, sets.SERVICES, first) == ExternalLocal(Spread(2), here)
+    assert at(rules, sets.SERVICES) == Internal(Spread(2))
     assert rules.health == (30999, 1)
-    assert at(made(web(**spec), both[1]), ch.SERVICES, first) == ExternalLocal(Spread(1), None)
-    assert at(made(web(**spec)), ch.UNSERVED, first) == Refuse()
+    assert at(made(web(**spec), both[1]), sets.SERVICES, first) == ExternalLocal(Spread(1), None)
+    assert at(made(web(**spec)), sets.UNSERVED, first) == Refuse()
 
 
 def test_source_ranges_fence_balanced_addresses_alone(world):
@@ -169,9 +168,9 @@ def test_source_ranges_fence_balanced_addresses_alone(world):
     spec = {"type": "LoadBalancer", "loadBalancerSourceRanges": own + others, "status": status}
     rules = world.made(world.web(**spec), world.cut(5))
     key = world.key(balanced)
-    assert (ch.FIREWALLED, key) in rules.elements
+    assert (sets.FIREWALLED, key) in rules.elements
     size = len(key)
-    fenced = {(k[size:], v[size:]) for (name, k), v in rules.elements.items() if name == ch.SOURCES}
+    fenced = {(k[size:], v[size:]) for (name, k), v in rules.elements.items() if name == sets.SOURCES}
     wanted = ("192.0.2.0/24", "10.244.0.0/16") if four else ("2001:db8:1::/48", "fd00:10:244::/56")
     # The node may call, and does so from the balanced address.
     networks = [ip_network(text) for text in (*wanted, balanced)]
@@ -181,11 +180,11 @@ def test_source_ranges_fence_balanced_addresses_alone(world):
 def test_affinity(world):
     """Clients are remembered for as long as the Service says; three hours unless it does."""
     rules = world.made(world.web(sessionAffinity="ClientIP"), world.cut(5))
-    assert world.at(rules, ch.SERVICES) == Internal(Spread(1, sticky=True))
-    assert world.at(rules, ch.STICKY) == Learn(10800)
+    assert world.at(rules, sets.SERVICES) == Internal(Spread(1, sticky=True))
+    assert world.at(rules, sets.STICKY) == Learn(10800)
     config = {"clientIP": {"timeoutSeconds": 7}}
     service = world.web(sessionAffinity="ClientIP", sessionAffinityConfig=config)
-    assert world.at(world.made(service, world.cut(5)), ch.STICKY) == Learn(7)
+    assert world.at(world.made(service, world.cut(5)), sets.STICKY) == Learn(7)
 
 
 def test_what_has_no_cluster_address_is_no_business_of_the_proxy(world):
@@ -214,7 +213,7 @@ def test_one_service_is_bounded(world):
     rules = world.made(world.web(ports=ports, externalIPs=externals), from_tree(EndpointSlice, tree))
     assert len(rules.elements) < 4 * MOST_ELEMENTS
     assert rules.passed_over > 0
-    assert world.at(rules, ch.SERVICES, port=600) == Internal(Spread(1))
+    assert world.at(rules, sets.SERVICES, port=600) == Internal(Spread(1))
     assert world.made(world.web(), world.cut(*range(2, 252))).passed_over == 0
 
 
@@ -223,7 +222,7 @@ def test_a_host_port_is_of_the_family_of_its_address(world):
 
     def fronts(address):
         rules = hostports.plan(world.family, world.pod(5), [HostPort(8080, 80, "TCP", address)])
-        return [key for name, key in rules.elements if name == ch.SERVICES]
+        return [key for name, key in rules.elements if name == sets.SERVICES]
 
     other = World(IPV6 if world.family is IPV4 else IPV4)
     unspecified = {IPV4: "0.0.0.0", IPV6: "::"}
@@ -264,9 +263,9 @@ def elements_of(family, wanted):
         for number, value in values.items():
             if about.startswith("frontend"):
                 front = frontend_key(bytes((1,) * family.size), 6, int(about[-1]))
-                made[ch.ENDPOINTS, front + bytes((number,))] = bytes((value,))
+                made[sets.ENDPOINTS, front + bytes((number,))] = bytes((value,))
             else:
-                made[ch.HAIRPINS, about.encode()] = None
+                made[sets.HAIRPINS, about.encode()] = None
     return made
 
 
@@ -312,8 +311,8 @@ def test_an_address_of_a_load_balancer_is_its(world):
                 wanted = theirs if owner == "theirs" else rules
                 claims.replace(owner, wanted.elements, Changes(), wanted.yielding)
             held = dict(claims.effective())
-            assert held[ch.SERVICES, world.key(balanced)] == External(Spread(2))
-            assert (ch.UNSERVED, world.key(balanced)) not in held
+            assert held[sets.SERVICES, world.key(balanced)] == External(Spread(2))
+            assert (sets.UNSERVED, world.key(balanced)) not in held
             claims.replace("theirs", {}, Changes())
             held = dict(claims.effective())
             assert {place: held.get(place) for place in rules.elements} == rules.elements

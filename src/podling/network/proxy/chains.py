@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from podling.linux import nf_expressions as nf
 from podling.linux.families import IPV4, family_of
-from podling.linux.nf_tables import DYNAMIC, INTERVAL, TIMEOUT, NamedSet
 from podling.linux.nflog import LENGTH
-from podling.network.proxy import keys
+from podling.network.proxy import sets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,35 +33,11 @@ MASQUERADE: Final = 0x4000
 LOCAL: Final = 1 << 16
 """Where the numbers of a Service's local endpoints begin; those of all begin at 0."""
 
-SERVICES, UNSERVED, STICKY, ENDPOINTS, AFFINITY = "services", "unserved", "sticky", "endpoints", "affinity"
-FIREWALLED, SOURCES, CLUSTER, HAIRPINS = "firewalled", "sources", "cluster-addresses", "hairpins"
-CONNECTIONS: Final = "connections"
-OF_FRONTENDS: Final = frozenset((SERVICES, UNSERVED, STICKY, ENDPOINTS, FIREWALLED, SOURCES))
-"""The sets whose keys begin with a frontend."""
-
 REFUSED: Final = "refused"
 """What the rule says of a call that it hands to the log."""
 _TOLD: Final = 100
 """Refused calls that are told of in a second."""
 _FIRST: Final = nf.REGISTERS.start
-
-
-def sets(family: Family) -> Sequence[NamedSet]:
-    """Return the sets and maps of a family's table."""
-    address = family.field
-    frontend, target = (address, "protocol", "port"), (address, "port")
-    return (
-        NamedSet(SERVICES, frontend, ()),
-        NamedSet(UNSERVED, frontend, ()),
-        NamedSet(STICKY, frontend, ()),
-        NamedSet(ENDPOINTS, (*frontend, "number"), target),
-        NamedSet(AFFINITY, (address, *frontend), target, TIMEOUT | DYNAMIC, 1 << 16),
-        NamedSet(FIREWALLED, frontend),
-        NamedSet(SOURCES, (*frontend, address), flags=INTERVAL),
-        NamedSet(CLUSTER, (address,)),
-        NamedSet(HAIRPINS, (address, address)),
-        NamedSet(CONNECTIONS, (address,), flags=DYNAMIC, size=1 << 16),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +99,13 @@ def ask_masquerade() -> Sequence[bytes]:
 def frontend(family: Family, *, any_address: bool, register: int = _FIRST) -> Sequence[bytes]:
     """Load whom a packet is for, as keys have it."""
     behind = register + family.registers
-    address = nf.constant(keys.any_address(family), register) if any_address else nf.destination(register, family)
+    address = nf.constant(sets.any_address(family), register) if any_address else nf.destination(register, family)
     return address, nf.protocol(behind), nf.destination_port(behind + 1)
 
 
 def behind_frontend(family: Family) -> int:
     """Return the register behind a frontend that stands in the first ones."""
-    return _FIRST + keys.frontend_bytes(family) // 4
+    return _FIRST + sets.frontend_bytes(family) // 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +133,13 @@ class Spread:
         rewrite = nf.destination_nat(family=family)
         if self.sticky:
             asked = frontend(family, any_address=False, register=_FIRST + family.registers)
-            yield (nf.source(family=family), *asked, nf.lookup(AFFINITY, into=_FIRST), rewrite)
+            yield (nf.source(family=family), *asked, nf.lookup(sets.AFFINITY, into=_FIRST), rewrite)
         number = behind_frontend(family)
         choices = [nf.constant(struct.pack("=I", self.first), number)]
         if self.count > 1:
             choices.insert(0, nf.random(self.count, number, offset=self.first))
         for choice in choices:
-            yield (*key, choice, nf.lookup(ENDPOINTS, into=_FIRST), rewrite)
+            yield (*key, choice, nf.lookup(sets.ENDPOINTS, into=_FIRST), rewrite)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +237,7 @@ class Learn:
             nf.original_source(_FIRST, family), nf.original_destination(asked, family),
             nf.protocol(protocol), nf.original_port(protocol + 1),
             nf.destination(value, family), nf.destination_port(value + family.registers),
-            nf.learn(AFFINITY, _FIRST, value=value, timeout=float(self.seconds)),
+            nf.learn(sets.AFFINITY, _FIRST, value=value, timeout=float(self.seconds)),
         )  # fmt: skip
 
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from podling.network.proxy.chains import OF_FRONTENDS
-from podling.network.proxy.keys import frontend_bytes
+from podling.network.proxy.sets import OF_FRONTENDS, frontend_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -19,8 +19,9 @@ from podling.linux import files
 from podling.linux.families import FAMILIES, IPV6
 from podling.network.protocols import PROTOCOLS
 from podling.network.proxy import chains as ch
-from podling.network.proxy.keys import any_address, frontend_key, is_any, packed, target_value
+from podling.network.proxy import sets
 from podling.network.proxy.rules import NOTHING, Elements, Remembered, ServiceRules
+from podling.network.proxy.sets import any_address, frontend_key, is_any, packed, target_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,9 +58,9 @@ def plan(family: Family, address: str, ports: Sequence[HostPort]) -> ServiceRule
         target = target_value(packed(address), port.container_port)
         protocol = PROTOCOLS[port.protocol or "TCP"]
         key = frontend_key(wanted, protocol, port.host_port)
-        elements[ch.SERVICES, key] = ch.HostPort(ch.Spread(1, any_address=is_any(wanted)))
-        elements[ch.ENDPOINTS, key + bytes(4)] = target
-        elements[ch.HAIRPINS, 2 * packed(address)] = None
+        elements[sets.SERVICES, key] = ch.HostPort(ch.Spread(1, any_address=is_any(wanted)))
+        elements[sets.ENDPOINTS, key + bytes(4)] = target
+        elements[sets.HAIRPINS, 2 * packed(address)] = None
         if protocol == PROTOCOLS["UDP"]:
             remembered[key] = Remembered(key, frozenset((target,)), sticky=False)
     return ServiceRules(elements, {}, remembered) if elements else NOTHING

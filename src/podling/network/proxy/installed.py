@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from podling.linux import nf_expressions as nf
 from podling.linux.nf_tables import Batch, Element
 from podling.network.proxy import chains as ch
+from podling.network.proxy import sets
 from podling.network.proxy.claims import Changes, Claims
-from podling.network.proxy.keys import at_any_address
 from podling.network.proxy.rules import NOTHING
+from podling.network.proxy.sets import at_any_address
 from podling.network.proxy.table import lay_down
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Installed:
         if not self._tables.has_table(self.table):
             return False
         wanted = Counter(name for (name, _), _ in self._claims.effective())
-        counted = (ch.SERVICES, ch.ENDPOINTS)
+        counted = (sets.SERVICES, sets.ENDPOINTS)
         return all(len(self._tables.elements(self.table, name)) == wanted[name] for name in counted)
 
     def install(self, wanted: Mapping[str, ServiceRules]) -> None:
@@ -73,10 +74,10 @@ class Installed:
         self._claims, self._chains, self._rules = Claims(self.facts.family), {}, {}
         self._take(wanted, changes)
         batch = Batch(self.table)
-        known = self._still_valid(self._tables.elements(self.table, ch.AFFINITY))
+        known = self._still_valid(self._tables.elements(self.table, sets.AFFINITY))
         lay_down(batch, self.facts)
         self._write(batch, changes)
-        batch.add_elements(ch.AFFINITY, known)
+        batch.add_elements(sets.AFFINITY, known)
         self._tables.commit(batch)
 
     def change(self, wanted: Mapping[str, ServiceRules]) -> None:
@@ -147,13 +148,13 @@ class Installed:
         lost = dict(forgotten)
         stale = [
             Element(element.key)
-            for element in self._tables.elements(self.table, ch.AFFINITY)
+            for element in self._tables.elements(self.table, sets.AFFINITY)
             if self._led_by(element, lost)
         ]
         for element in stale:
             batch = Batch(self.table)
             # Added first: it may have run out by itself meanwhile, and then would be missing.
-            batch.delete_elements(ch.AFFINITY, [element])
+            batch.delete_elements(sets.AFFINITY, [element])
             try:
                 self._tables.commit(batch)
             except FileNotFoundError:
@@ -168,7 +169,7 @@ def _by_set(places: Mapping[tuple[str, bytes], Value]) -> dict[str, list[tuple[b
 
 
 def _element(name: str, key: bytes, value: Value) -> Element:
-    if name == ch.SOURCES:
+    if name == sets.SOURCES:
         assert isinstance(value, bytes)
         return Element(key, end=value)
     return Element(key, value if value is None or isinstance(value, bytes) else nf.goto(value.name))

@@ -23,7 +23,7 @@ from podling.network.proxy.installed import Installed, remove
 from podling.network.proxy.programmed import Programmed
 from podling.network.proxy.refused import RefusedCalls
 from podling.network.proxy.rules import NOTHING, ServiceRules, plan
-from podling.network.proxy.stale import forget, to_look_at
+from podling.network.proxy.stale import StaleFlows
 from podling.network.proxy.table import table_name, table_names
 from podling.reach.endpoints import SERVICE_NAME, ZONE
 
@@ -76,10 +76,8 @@ class Proxy:
         self._is_whole = False
         self._disturbed = False
         self._kicked = asyncio.Event()
-        self._stale: dict[bytes, frozenset[bytes]] = {}
-        self._settled = 0
-        self._to_flush = asyncio.Event()
         self._programmed = Programmed(context, self._slices)
+        self._stale = StaleFlows(context.host.network_namespace, self._programmed.reached)
         self._health = HealthChecks(context.host, context.clock)
 
     def _table_of(self, node: NodeRange) -> Installed:
@@ -107,7 +105,7 @@ class Proxy:
         await asyncio.to_thread(self._remove_others)
         await self._set_sysctls()
         self._context.supervisor.component(f"proxy {self._context.node}", self._run)
-        self._context.supervisor.component(f"stale flows {self._context.node}", self._flush)
+        self._context.supervisor.component(f"stale flows {self._context.node}", self._stale.forget)
         self._context.supervisor.component(f"proxy's word {self._context.node}", self._programmed.tell)
 
     async def _set_sysctls(self) -> None:
@@ -246,37 +244,16 @@ class Proxy:
             await asyncio.to_thread(how, wanted)
         finally:
             # Refused, it is done again: from what is wanted by now, and without knowing of what was before.
-            self._note_stale(before, wanted)
-
-    def _note_stale(self, before: Rules, now: Rules) -> None:
-        """Remember which connections a change leaves behind."""
-        self._stale |= to_look_at({key: (before.get(key, NOTHING), rules) for key, rules in now.items()})
+            self._stale.note({key: (before.get(key, NOTHING), rules) for key, rules in wanted.items()})
 
     async def _settle(self, revision: int, keys: Iterable[str]) -> None:
         """Do what else it brings with it that everything up to `revision` is in the rules."""
-        self._settled = revision
-        self._to_flush.set()
+        self._stale.settled(revision)
         await self._health.follow({key: self._checks(key) for key in keys})
 
     def _checks(self, key: str) -> Mapping[Family, tuple[int, int]]:
         found = ((installed.facts.family, installed.of(key).health) for installed in self._installed)
         return {family: health for family, health in found if health is not None}
-
-    async def _flush(self) -> None:
-        """Let the kernel forget stale connections, for ever; what is told to be programmed is rid of them."""
-        while True:
-            await self._to_flush.wait()
-            self._to_flush.clear()
-            stale, self._stale = self._stale, {}
-            revision = self._settled
-            try:
-                if stale:  # it goes through the whole table of connections for them, which takes a while
-                    await asyncio.to_thread(forget, self._context.host.network_namespace, stale)
-            except OSError:
-                self._stale = {**stale, **self._stale}
-                self._to_flush.set()
-                raise
-            self._programmed.reached(revision)
 
     async def _plan_all(self, installed: Installed, keys: Iterable[str]) -> dict[str, ServiceRules]:
         """Plan for many; what changes meanwhile is marked anew. The loop is left to others now and then."""

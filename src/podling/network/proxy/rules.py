@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 from podling.api.validation.addresses import family as version_of
 from podling.network.protocols import PROTOCOLS
 from podling.network.proxy import chains as ch
-from podling.network.proxy import keys
+from podling.network.proxy import sets
 from podling.network.proxy.chains import Drop, External, ExternalLocal, Internal, Learn, Refuse, Spread
-from podling.network.proxy.keys import frontend_key, packed
+from podling.network.proxy.sets import frontend_key, packed
 from podling.reach.selection import by_port, choose_among, is_externally_local, is_internally_local
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ NOTHING: Final = ServiceRules()
 
 
 def target_value(target: Target) -> bytes:
-    return keys.target_value(packed(target.address), target.port)
+    return sets.target_value(packed(target.address), target.port)
 
 
 def arranged(before: Sequence[Target], wanted: Iterable[Target]) -> tuple[Target, ...]:
@@ -111,7 +111,7 @@ def plan(
         return NOTHING
     made = _Making(service, node, facts)
     for address in addresses:
-        made.elements[ch.CLUSTER, address] = None
+        made.elements[sets.CLUSTER, address] = None
     offers = by_port(slices, family=version)
     for port in spec.ports:
         choice = choose_among(service, port, offers, node, zone=zone, family=version)
@@ -159,7 +159,7 @@ class _Making:
                 self._values[port.name, local] = tuple(map(target_value, order))
             for target in order:
                 if target.is_local:
-                    self.elements[ch.HAIRPINS, 2 * packed(target.address)] = None
+                    self.elements[sets.HAIRPINS, 2 * packed(target.address)] = None
         protocol = PROTOCOLS[port.protocol or "TCP"]
         for address in addresses:
             self._internal(port, choice, frontend_key(address, protocol, port.port))
@@ -171,7 +171,7 @@ class _Making:
             else:
                 self.yielding.append(key)
         if port.node_port and self._service.spec.type in ("NodePort", "LoadBalancer"):
-            every = keys.any_address(self._facts.family)
+            every = sets.any_address(self._facts.family)
             self._external(port, choice, frontend_key(every, protocol, port.node_port))
 
     def _outside(self) -> Iterator[bytes]:
@@ -193,12 +193,12 @@ class _Making:
         if spread is not None:
             self._serve(key, Internal(spread), self._values[port.name, here])
         else:
-            self.elements[ch.UNSERVED, key] = Drop() if choice.exists else Refuse()
+            self.elements[sets.UNSERVED, key] = Drop() if choice.exists else Refuse()
             self._serve(key, None, ())
 
     def _external(self, port: ServicePort, choice: Choice, key: bytes) -> None:
         if not choice.exists:
-            self.elements[ch.UNSERVED, key] = Refuse()
+            self.elements[sets.UNSERVED, key] = Refuse()
             self._serve(key, None, ())
             return
         everywhere = self._spread(port, key, here=False)
@@ -215,18 +215,18 @@ class _Making:
         targets = self._values.get((port.name, here), ())
         first = ch.LOCAL if here else 0
         for place, target in enumerate(targets, first):
-            self.elements[ch.ENDPOINTS, key + place.to_bytes(4, "little")] = target
+            self.elements[sets.ENDPOINTS, key + place.to_bytes(4, "little")] = target
         if not targets:
             return None
-        address, _, _ = keys.parts_of(key)
-        return Spread(len(targets), first, bool(self._affinity), keys.is_any(address))
+        address, _, _ = sets.parts_of(key)
+        return Spread(len(targets), first, bool(self._affinity), sets.is_any(address))
 
     def _serve(self, key: bytes, chain: Chain | None, targets: Iterable[bytes]) -> None:
         if chain is not None:
-            self.elements[ch.SERVICES, key] = chain
+            self.elements[sets.SERVICES, key] = chain
             if self._affinity:
-                self.elements[ch.STICKY, key] = Learn(self._affinity)
-        if self._affinity or keys.parts_of(key)[1] == PROTOCOLS["UDP"]:
+                self.elements[sets.STICKY, key] = Learn(self._affinity)
+        if self._affinity or sets.parts_of(key)[1] == PROTOCOLS["UDP"]:
             self.remembered[key] = Remembered(key, frozenset(targets), bool(self._affinity))
 
     def _fence(self, address: bytes, key: bytes) -> None:
@@ -237,9 +237,9 @@ class _Making:
         else:
             ranges = _ranges(IPv6Network, texts, self._facts.gateway, address)
         if ranges:
-            self.elements[ch.FIREWALLED, key] = None
+            self.elements[sets.FIREWALLED, key] = None
         for first, last in ranges:
-            self.elements[ch.SOURCES, key + first] = key + last
+            self.elements[sets.SOURCES, key + first] = key + last
 
 
 def _ranges(

@@ -1,13 +1,15 @@
 """Connections without an end (UDP) that lead to endpoints which are not chosen any more: the kernel is to forget them.
 
-Owns which frontends to look at after a change, and the looking. A client that goes on sending from one port would else
-go on being sent where it was sent first: to an endpoint that is gone, or past a Service that was not there yet.
-Invariants: a connection that leads to an endpoint still chosen is left alone, and so is one that is to no address of
-the Service's: a port of the node is one of the node's own addresses, and nobody else's of that number.
+Owns which frontends to look at after a change, and the looking, which goes on beside all else. A client that goes on
+sending from one port would else go on being sent where it was sent first: to an endpoint that is gone, or past a
+Service that was not there yet. Invariants: a connection that leads to an endpoint still chosen is left alone, and so
+is one that is to no address of the Service's: a port of the node is one of the node's own addresses, and nobody
+else's of that number.
 """
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
@@ -16,7 +18,7 @@ from podling.linux import namespaces
 from podling.linux.conntrack import UDP, Conntrack
 from podling.linux.families import FAMILIES
 from podling.linux.netlink import Netlink
-from podling.network.proxy.keys import (
+from podling.network.proxy.sets import (
     at_any_address,
     frontend_bytes,
     frontend_key,
@@ -26,7 +28,7 @@ from podling.network.proxy.keys import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from podling.linux.conntrack import Entry, Tuple
     from podling.linux.families import Address, Family
@@ -34,6 +36,43 @@ if TYPE_CHECKING:
 
 _FEW: Final = 8
 """Of more frontends than that all connections are read once: the kernel goes through its whole table each time."""
+
+
+class StaleFlows:
+    """Has the kernel of one node forget what changes of the rules leave behind."""
+
+    def __init__(self, namespace: str, rid: Callable[[int], object]) -> None:
+        """`rid` is told up to which revision everything is in the rules, and the kernel is rid of what it left."""
+        self._namespace = namespace
+        self._rid = rid
+        self._noted: dict[bytes, frozenset[bytes]] = {}
+        self._revision = 0
+        self._kicked = asyncio.Event()
+
+    def note(self, changes: Mapping[str, tuple[ServiceRules, ServiceRules]]) -> None:
+        """Remember what changes leave behind, until they are settled."""
+        self._noted |= to_look_at(changes)
+
+    def settled(self, revision: int) -> None:
+        """Hear that everything up to a revision is in the rules, and was noted."""
+        self._revision = revision
+        self._kicked.set()
+
+    async def forget(self) -> None:
+        """Let the kernel forget, for ever; a component of the supervisor."""
+        while True:
+            await self._kicked.wait()
+            self._kicked.clear()
+            noted, self._noted = self._noted, {}
+            revision = self._revision
+            try:
+                if noted:  # it goes through the whole table of connections for them, which takes a while
+                    await asyncio.to_thread(forget, self._namespace, noted)
+            except OSError:
+                self._noted = {**noted, **self._noted}
+                self._kicked.set()
+                raise
+            self._rid(revision)
 
 
 def to_look_at(changes: Mapping[str, tuple[ServiceRules, ServiceRules]]) -> dict[bytes, frozenset[bytes]]:

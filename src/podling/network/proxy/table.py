@@ -22,7 +22,8 @@ from podling.linux.families import FAMILIES, IPV4, IPV6
 from podling.linux.nf_expressions import DROP, JUMP, RETURN, Verdict, goto, verdict
 from podling.network.links import NODE_LINKS
 from podling.network.proxy import chains as ch
-from podling.network.proxy.keys import any_address
+from podling.network.proxy import sets
+from podling.network.proxy.sets import any_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,14 +50,14 @@ def lay_down(batch: Batch, facts: Facts) -> None:
     """Replace the table by one without Services, in the same transaction."""
     family = facts.family
     batch.replace_table()
-    for named in ch.sets(family):
+    for named in sets.of(family):
         batch.add_set(named)
     for name in ("judge", "services", "known", "leftovers", "masquerade", "refused"):
         batch.add_chain(name)
     _base_chains(batch, facts)
     _judge(batch, family)
     for frontend in _frontends(family):
-        batch.add_rule("services", *frontend, _way(ch.SERVICES))
+        batch.add_rule("services", *frontend, _way(sets.SERVICES))
     _leftovers(batch, facts)
     batch.add_rule("masquerade", nf.mark(), nf.bits(0xFFFFFFFF ^ ch.MASQUERADE), nf.set_mark())
     towards_pods = (nf.destination(family=family), *ch.within(facts.pods))
@@ -106,7 +107,7 @@ def _base_chains(batch: Batch, facts: Facts) -> None:
         if hook == "prerouting" and facts.most_connections:
             batch.add_rule(
                 before, nf.input_link(), nf.equal(facts.links.encode()), source,
-                nf.learn(ch.CONNECTIONS, 8, limit=facts.most_connections), verdict(Verdict(DROP)),
+                nf.learn(sets.CONNECTIONS, 8, limit=facts.most_connections), verdict(Verdict(DROP)),
             )  # fmt: skip
         batch.add_rule(before, _jump("judge"))
         batch.add_chain(rewrite, "nat", hook, -100)
@@ -131,16 +132,16 @@ def _base_chains(batch: Batch, facts: Facts) -> None:
     batch.add_rule("leave", nf.mark(), nf.bits(ch.MASQUERADE), nf.equal(bytes(4), inverted=True), _jump("masquerade"))
     batch.add_rule(
         "leave", nf.connection_status(), nf.bits(nf.DNAT), nf.equal(bytes(4), inverted=True),
-        source, nf.destination(8 + family.registers, family), nf.lookup(ch.HAIRPINS), _jump("masquerade"),
+        source, nf.destination(8 + family.registers, family), nf.lookup(sets.HAIRPINS), _jump("masquerade"),
     )  # fmt: skip
 
 
 def _judge(batch: Batch, family: Family) -> None:
     for frontend in _frontends(family):
-        batch.add_rule("judge", *frontend, _way(ch.UNSERVED))
+        batch.add_rule("judge", *frontend, _way(sets.UNSERVED))
     caller = (*ch.frontend(family, any_address=False), nf.source(ch.behind_frontend(family), family))
     batch.add_rule(
-        "judge", *caller, nf.lookup(ch.FIREWALLED), nf.lookup(ch.SOURCES, inverted=True), verdict(Verdict(DROP))
+        "judge", *caller, nf.lookup(sets.FIREWALLED), nf.lookup(sets.SOURCES, inverted=True), verdict(Verdict(DROP))
     )
 
 
@@ -148,10 +149,10 @@ def _leftovers(batch: Batch, facts: Facts) -> None:
     family = facts.family
     behind = 8 + family.registers
     for address in (nf.original_destination(8, family), nf.constant(any_address(family), 8)):
-        batch.add_rule("known", address, nf.protocol(behind), nf.original_port(behind + 1), _way(ch.STICKY))
+        batch.add_rule("known", address, nf.protocol(behind), nf.original_port(behind + 1), _way(sets.STICKY))
     for rule in ch.Refuse().rules(facts):
         batch.add_rule("refused", *rule)
     destination = nf.destination(family=family)
-    batch.add_rule("leftovers", destination, nf.lookup(ch.CLUSTER), verdict(goto("refused")))
+    batch.add_rule("leftovers", destination, nf.lookup(sets.CLUSTER), verdict(goto("refused")))
     if facts.services is not None:
         batch.add_rule("leftovers", destination, *ch.within(facts.services), verdict(goto("refused")))
