@@ -9,6 +9,7 @@ others have made is left alone.
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from podling.api import times
@@ -96,14 +97,21 @@ class ServiceIps:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            concerned = list(self._concerned)
-            self._concerned.clear()
-            for start in range(0, len(concerned), _AT_ONCE):
+            while self._concerned:
+                batch = list(islice(self._concerned, _AT_ONCE))
                 async with asyncio.TaskGroup() as group:
-                    for address in concerned[start : start + _AT_ONCE]:
+                    for address in batch:
+                        del self._concerned[address]
                         group.create_task(self._write(address))
 
     async def _write(self, address: str) -> None:
+        try:
+            await self._make_true(address)
+        except BaseException:
+            self._look_at(address)  # whoever runs this again begins with what was not written
+            raise
+
+    async def _make_true(self, address: str) -> None:
         key = self._record.key("", address)
         shown = self._registry.shelf(self._record).get(key)
         holder = self._holders.get(address)

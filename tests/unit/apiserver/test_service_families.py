@@ -161,6 +161,24 @@ def test_a_service_comes_to_a_second_family_and_lets_it_go(run, before, change, 
     run(main())
 
 
+def test_a_headless_service_comes_to_a_second_family_and_lets_it_go(run):
+    """It has no addresses to give or to take; its families are those of its endpoints."""
+
+    async def main():
+        async with Served(service_cidrs=RANGES) as api:
+            check((await api.post(PATH, body(clusterIP="None", **SELECTOR)))["spec"], "SingleStack", V4, headless=True)
+            for change, policy, families in (
+                (PREFER, "PreferDualStack", BOTH),
+                (REQUIRE, "RequireDualStack", BOTH),
+                (SINGLE, "SingleStack", V4),
+                (SINGLE | {"ipFamilies": V6}, "SingleStack", V6),
+            ):
+                made = (await api.patch(f"{PATH}/s", {"spec": change}))["spec"]
+                check(made, policy, families, headless=True)
+
+    run(main())
+
+
 @pytest.mark.parametrize("before", [PREFER, REQUIRE | {"ipFamilies": V6}, {"clusterIP": "None"}])
 def test_nothing_is_left_of_families_in_an_external_name(run, before):
     """Both addresses are free once the Service points elsewhere."""

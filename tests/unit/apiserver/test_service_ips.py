@@ -94,6 +94,36 @@ def test_what_is_deleted_comes_back_and_what_is_false_goes(run):
     run(main())
 
 
+def test_a_write_that_fails_is_made_again(run):
+    """Whoever keeps the objects may be ended at any moment: nothing is forgotten that was not written."""
+
+    async def main():
+        async with Served(service_cidrs=RANGES) as api:
+            await settle(api)
+            put, failures = api.server.registry.put, []
+
+            async def failing(record, key, tree, expected):
+                if record.resource is r.IP_ADDRESSES and len(failures) < 1:
+                    failures.append(key)
+                    raise OSError("no space left on the device")
+                return await put(record, key, tree, expected)
+
+            api.server.registry.put = failing
+            await asyncio.gather(*(api.post(SERVICES, service(name)) for name in "abcde"))
+            await settle(api)
+            (ended,) = [task for task in api._tasks if task.done()]
+            with pytest.raises(ExceptionGroup):
+                ended.result()
+            (main,) = [main for name, main in api.server.components() if name == "service-ips"]
+            api._tasks.append(asyncio.create_task(main()))
+            assert sorted(owner for _, _, owner in (await shown(api)).values()) == sorted(
+                f"services/default/{name}" for name in ("kubernetes", *"abcde")
+            )
+            assert failures
+
+    run(main())
+
+
 def test_an_address_that_somebody_reserves_is_given_to_nobody(run):
     """Neither on demand nor by chance, until it is given back; nor can what a Service holds be reserved."""
 
