@@ -60,6 +60,7 @@ class CallGraph:
         self._clock = clock
         self._directory = Directory(pods, first_node)
         self._ledger = ledger or Ledger()
+        self._since = 0.0
         self._stored: set[Edge] = set()
         self._waiting: deque[tuple[float, tuple[str, str], Callable[[], None]]] = deque()
         self._wake = asyncio.Event()
@@ -69,6 +70,7 @@ class CallGraph:
 
     async def start(self, supervisor: Supervisor) -> None:
         """Open the books of earlier runs; returns when flows may be told."""
+        self._since = self._clock.time()
         for call in await self._client.list(CALLS):
             try:
                 edge, tally = from_call(call)
@@ -84,8 +86,8 @@ class CallGraph:
         supervisor.component("call graph", self._keep)
 
     def place_stand_in(self, party: Party) -> None:
-        """Take an address that counts as a Pod though there is none: the cluster's DNS."""
-        self._directory.place_stand_in(party)
+        """Take the addresses of what counts as a Pod though there is none: the cluster's DNS, which began after us."""
+        self._directory.place_stand_in(party, self._since)
 
     # What is told by the watch.
 

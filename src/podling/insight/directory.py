@@ -111,9 +111,12 @@ class Directory:
         while len(self._expected) > _MOST_EXPECTED:
             del self._expected[next(iter(self._expected))]
 
-    def place_stand_in(self, party: ReachParty) -> None:
-        """Take the addresses of what counts as a Pod though there is none: the cluster's DNS."""
-        home = _Home(Party("Pod", party.namespace, party.pod), party.node, 0.0)
+    def place_stand_in(self, party: ReachParty, since: float = 0.0) -> None:
+        """Take the addresses of what counts as a Pod though there is none: the cluster's DNS, there `since` then.
+
+        What the kernel still holds of older flows was another cluster's, which had the same range before.
+        """
+        home = _Home(Party("Pod", party.namespace, party.pod), party.node, since)
         self._pods.update(dict.fromkeys(party.addresses, home))
 
     def place_node(self, node: Node) -> None:

@@ -142,6 +142,14 @@ def test_the_clusters_dns_counts_as_a_pod() -> None:
     assert known.counts(asked) and known.edge(asked).callee == Party("Pod", "kube-system", "kube-dns")
 
 
+def test_a_flow_is_no_older_than_the_clusters_dns() -> None:
+    """An address of its may have been a Pod's of a cluster that is gone; the kernel remembers its flows for minutes."""
+    known = directory()
+    known.place_stand_in(reach.Party("10.244.0.53", "kube-dns", "kube-system", node="n1"), since=100.0)
+    seen = flow(1, caller="10.244.0.77", callee="10.244.0.53")
+    assert [known.counts(seen, started) for started in (99.0, 101.0)] == [False, True]
+
+
 def test_a_flow_is_no_older_than_its_pods() -> None:
     """What the kernel still holds of who had the address before counts for nobody; nor does what has no Pod at all."""
     known = directory()
