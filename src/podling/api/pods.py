@@ -1,4 +1,4 @@
-"""What every room asks of a Pod: is it over, which of its containers are sidecars, what do they need together.
+"""What every room asks of a Pod: is it over, is it ready, which containers are sidecars, what do they need together.
 
 Owns the phases that are final, the meaning of an init container that restarts always, and upstream's formula for what
 containers add up to. Pure reading.
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any, Self
 
-    from podling.api.types.core_v1 import Container, Pod
+    from podling.api.types.core_v1 import Container, Pod, PodCondition
 
     class _Amount(Protocol):
         def __add__(self, other: Self, /) -> Self: ...
@@ -36,6 +36,21 @@ class _Restarted(Protocol):
 def is_terminal(pod: Pod) -> bool:
     """Whether a Pod is over for good."""
     return pod.status.phase in TERMINAL_PHASES
+
+
+def is_active(pod: Pod) -> bool:
+    """Whether a Pod counts for whoever keeps a number of them: neither over nor on its way out."""
+    return pod.status.phase not in TERMINAL_PHASES and pod.metadata.deletion_timestamp is None
+
+
+def ready_condition(pod: Pod) -> PodCondition | None:
+    return next((held for held in pod.status.conditions if held.type == "Ready"), None)
+
+
+def is_ready(pod: Pod) -> bool:
+    """Whether a Pod says of itself that it is ready."""
+    held = ready_condition(pod)
+    return held is not None and held.status == "True"
 
 
 def is_sidecar(container: _Restarted) -> bool:

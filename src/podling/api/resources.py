@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
     from podling.api.types import (
+        apps_v1,
         authentication_v1,
         authorization_v1,
+        autoscaling_v1,
         coordination_v1,
         core_v1,
         discovery_v1,
@@ -89,8 +91,15 @@ def _core(
     return Resource("", "v1", plural, kind, namespaced, short_names, categories, kind.lower())
 
 
-def _of(group: str, plural: str, kind: str, *short_names: str, namespaced: bool = True) -> Resource[Any]:
-    return Resource(group, "v1", plural, kind, namespaced, short_names, (), kind.lower())
+def _of(
+    group: str,
+    plural: str,
+    kind: str,
+    *short_names: str,
+    namespaced: bool = True,
+    categories: tuple[str, ...] = (),
+) -> Resource[Any]:
+    return Resource(group, "v1", plural, kind, namespaced, short_names, categories, kind.lower())
 
 
 NAMESPACES: Resource[core_v1.Namespace] = _core("namespaces", "Namespace", "ns", namespaced=False)
@@ -110,6 +119,10 @@ PERSISTENT_VOLUMES: Resource[core_v1.PersistentVolume] = _core(
 PERSISTENT_VOLUME_CLAIMS: Resource[core_v1.PersistentVolumeClaim] = _core(
     "persistentvolumeclaims", "PersistentVolumeClaim", "pvc"
 )
+REPLICATION_CONTROLLERS: Resource[core_v1.ReplicationController] = _core(
+    "replicationcontrollers", "ReplicationController", "rc", categories=("all",)
+)
+REPLICA_SETS: Resource[apps_v1.ReplicaSet] = _of("apps", "replicasets", "ReplicaSet", "rs", categories=("all",))
 EVENTS_V1: Resource[events_v1.Event] = _of("events.k8s.io", "events", "Event", "ev")
 ENDPOINT_SLICES: Resource[discovery_v1.EndpointSlice] = _of("discovery.k8s.io", "endpointslices", "EndpointSlice")
 LEASES: Resource[coordination_v1.Lease] = _of("coordination.k8s.io", "leases", "Lease")
@@ -170,6 +183,8 @@ STORED: tuple[Resource[Any], ...] = (
     POD_TEMPLATES,
     PERSISTENT_VOLUMES,
     PERSISTENT_VOLUME_CLAIMS,
+    REPLICATION_CONTROLLERS,
+    REPLICA_SETS,
     ENDPOINT_SLICES,
     LEASES,
     PRIORITY_CLASSES,
@@ -192,6 +207,9 @@ STORED: tuple[Resource[Any], ...] = (
     CALLS,
 )
 """What the store holds. `EVENTS_V1` is another face of `EVENTS`."""
+
+SCALES: Resource[autoscaling_v1.Scale] = _of("autoscaling", "scales", "Scale")
+"""What the `scale` subresources of workloads speak; nothing is stored or served under this name."""
 
 TOKEN_REVIEWS: Resource[authentication_v1.TokenReview] = _of(
     "authentication.k8s.io", "tokenreviews", "TokenReview", namespaced=False

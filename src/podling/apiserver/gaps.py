@@ -31,38 +31,39 @@ _VOLUMES = (
 )  # fmt: skip
 _CONTAINER_LISTS = ("containers", "initContainers", "ephemeralContainers")
 
-UNENFORCED: Mapping[str, Mapping[str, str]] = {
-    "Pod": {
-        **{f"spec.volumes[].{kind}": _UNMOUNTED for kind in _VOLUMES},
-        **{
-            f"spec.volumes[].projected.sources[].{kind}": _UNPROJECTED
-            for kind in ("clusterTrustBundle", "podCertificate")
-        },
-        "spec.volumes[].ephemeral.volumeClaimTemplate.spec.resources.limits": "nothing limits the size of a volume",
-        "spec.volumes[].ephemeral.volumeClaimTemplate.spec.volumeAttributesClassName": (
-            "attributes of volumes are not changed"
-        ),
-        "spec.resources.claims[]": "devices are not allocated",
-        "spec.securityContext.seLinuxChangePolicy": _NO_SELINUX,
-        "spec.securityContext.windowsOptions": _NO_WINDOWS,
-        "spec.resourceClaims[]": "devices are not allocated",
-        "spec.schedulingGroup": "Pods are scheduled one by one",
-        "spec.securityContext.appArmorProfile.type=Localhost": _NO_APPARMOR,
-        "spec.securityContext.appArmorProfile.type=RuntimeDefault": _NO_DEFAULT_APPARMOR,
-        "spec.securityContext.seLinuxOptions": _NO_SELINUX,
-        **{
-            f"spec.{containers}[].{leaf}": why
-            for containers in _CONTAINER_LISTS
-            for leaf, why in {
-                "resources.claims[]": "devices are not allocated",
-                "securityContext.appArmorProfile.type=Localhost": _NO_APPARMOR,
-                "securityContext.appArmorProfile.type=RuntimeDefault": _NO_DEFAULT_APPARMOR,
-                "securityContext.seLinuxOptions": _NO_SELINUX,
-                "securityContext.windowsOptions": _NO_WINDOWS,
-                "volumeDevices[]": _NO_DEVICES,
-            }.items()
-        },
+_OF_PODS: Mapping[str, str] = {
+    **{f"spec.volumes[].{kind}": _UNMOUNTED for kind in _VOLUMES},
+    **{f"spec.volumes[].projected.sources[].{kind}": _UNPROJECTED for kind in ("clusterTrustBundle", "podCertificate")},
+    "spec.volumes[].ephemeral.volumeClaimTemplate.spec.resources.limits": "nothing limits the size of a volume",
+    "spec.volumes[].ephemeral.volumeClaimTemplate.spec.volumeAttributesClassName": (
+        "attributes of volumes are not changed"
+    ),
+    "spec.resources.claims[]": "devices are not allocated",
+    "spec.securityContext.seLinuxChangePolicy": _NO_SELINUX,
+    "spec.securityContext.windowsOptions": _NO_WINDOWS,
+    "spec.resourceClaims[]": "devices are not allocated",
+    "spec.schedulingGroup": "Pods are scheduled one by one",
+    "spec.securityContext.appArmorProfile.type=Localhost": _NO_APPARMOR,
+    "spec.securityContext.appArmorProfile.type=RuntimeDefault": _NO_DEFAULT_APPARMOR,
+    "spec.securityContext.seLinuxOptions": _NO_SELINUX,
+    **{
+        f"spec.{containers}[].{leaf}": why
+        for containers in _CONTAINER_LISTS
+        for leaf, why in {
+            "resources.claims[]": "devices are not allocated",
+            "securityContext.appArmorProfile.type=Localhost": _NO_APPARMOR,
+            "securityContext.appArmorProfile.type=RuntimeDefault": _NO_DEFAULT_APPARMOR,
+            "securityContext.seLinuxOptions": _NO_SELINUX,
+            "securityContext.windowsOptions": _NO_WINDOWS,
+            "volumeDevices[]": _NO_DEVICES,
+        }.items()
     },
+}
+_OF_TEMPLATES: Mapping[str, str] = {f"spec.template.{path}": why for path, why in _OF_PODS.items()}
+
+UNENFORCED: Mapping[str, Mapping[str, str]] = {
+    "Pod": _OF_PODS,
+    **dict.fromkeys(("ReplicaSet", "ReplicationController"), _OF_TEMPLATES),
     "PersistentVolume": {
         "spec.mountOptions[]": _NO_OPTIONS,
         "spec.volumeMode=Block": _NO_DEVICES,

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from podling.api.errors import StatusError, bad_request, method_not_allowed
 from podling.api.validation.field import quoted
 from podling.apiserver.cache.notices import frame_of
@@ -17,7 +19,17 @@ from podling.apiserver.messages import JSON, Request, Response, Watching
 from podling.apiserver.options import delete_options, list_options, write_options
 from podling.apiserver.record import Attributes
 from podling.apiserver.representations import Representation, Representations, Wish, negotiate, to_yaml, with_include
-from podling.apiserver.verbs import binding, creating, deleting, evicting, patching, reading, updating, watching
+from podling.apiserver.verbs import (
+    binding,
+    creating,
+    deleting,
+    evicting,
+    patching,
+    reading,
+    scaling,
+    updating,
+    watching,
+)
 from podling.apiserver.verbs.selecting import scope_of
 
 if TYPE_CHECKING:
@@ -63,6 +75,8 @@ class Handler:
     async def _answer(self, request: Request, target: Target, verb: str) -> Response:
         record, subresource = target.record, target.subresource
         if subresource and subresource not in record.parts:
+            if subresource == "scale":
+                return await self._scale(request, target, verb)
             return await self._subresource(request, target)
         wish = negotiate(request.accept)
         if wish.kind == "table":
@@ -202,6 +216,20 @@ class Handler:
         await call(self._registry, target, request.user, options, request.body, request.content_type, warnings)
         return Response(201, _CREATED, JSON, warnings)
 
+    async def _scale(self, request: Request, target: Target, verb: str) -> Response:
+        wish, warnings = negotiate(request.accept, stored=False), list[str]()
+        if verb == "get":
+            revision = next((value for key, value in request.query if key == "resourceVersion"), "")
+            scale = await scaling.get(self._registry, target, revision)
+        else:
+            call, kind = (scaling.update, "UpdateOptions") if verb == "update" else (scaling.patch, "PatchOptions")
+            options = write_options(request.query, kind)
+            scale = await call(
+                self._registry, target, request.user, options, request.body, request.content_type, warnings
+            )
+        body = msgspec.json.encode(scale)
+        return Response(200, to_yaml(body) if wish.yaml else body, wish.content_type, warnings)
+
     def _object(
         self, target: Target, wish: Wish, encoded: Encoded, code: int = 200, warnings: list[str] | None = None
     ) -> Response:
@@ -229,8 +257,6 @@ def not_allowed() -> StatusError:
 
 
 def _deleted(target: Target, last: Encoded) -> bytes:
-    import msgspec
-
     resource = target.record.resource
     details = {"name": last.name, "group": resource.group, "kind": resource.plural, "uid": last.uid}
     return msgspec.json.encode(

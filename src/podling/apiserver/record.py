@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from podling.api.errors import Cause
     from podling.api.resources import Resource
+    from podling.api.selectors import Selector
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 """What a stored kind answers to, in the order in which discovery lists it."""
@@ -165,6 +166,10 @@ class Record:
     """Those of `subresources` that are the object itself, of which their writers may touch a part."""
     deleted_in_full: bool = False
     """Whether a deletion that is over at once is answered with the object, as upstream does for some kinds."""
+    orphans_dependents: bool = False
+    """Whether a deletion that says nothing of dependents leaves them; kinds older than garbage collection do so."""
+    scaled_by: Callable[[Any], Selector] | None = None
+    """For kinds with the subresource `scale`: by what an object, as its typed view, selects its Pods."""
     deprecated: str = ""
     """What every caller is warned of, upstream's sentence; empty for kinds that are here to stay."""
     shape: Shape = field(init=False, repr=False, compare=False)

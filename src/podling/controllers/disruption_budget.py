@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from podling.api.pods import is_ready
 from podling.api.selectors import NOTHING, from_label_selector
+from podling.api.shares import scaled
 from podling.api.times import from_wire, to_wire
 from podling.api.types.meta_v1 import Condition
 from podling.api.types.policy_v1 import PodDisruptionBudgetStatus
@@ -125,12 +127,12 @@ def _expected(budget: PodDisruptionBudget, pods: Sequence[Pod]) -> tuple[int, in
     spec = budget.spec
     if spec.max_unavailable is not None:
         scale, unmanaged = _scale(pods)
-        return scale, max(scale - _scaled(spec.max_unavailable, scale), 0), unmanaged
+        return scale, max(scale - scaled(spec.max_unavailable, scale, up=True), 0), unmanaged
     if isinstance(spec.min_available, int):
         return len(pods), spec.min_available, False
     if spec.min_available is not None:
         scale, unmanaged = _scale(pods)
-        return scale, _scaled(spec.min_available, scale), unmanaged
+        return scale, scaled(spec.min_available, scale, up=True), unmanaged
     return 0, 0, False
 
 
@@ -142,12 +144,5 @@ def _scale(pods: Sequence[Pod]) -> tuple[int, bool]:
     return 0, bool(pods)
 
 
-def _scaled(value: int | str, total: int) -> int:
-    """Return a number, or a share of `total` rounded up."""
-    return value if isinstance(value, int) else -(-int(value.removesuffix("%")) * total // 100)
-
-
 def _is_healthy(pod: Pod) -> bool:
-    if pod.metadata.deletion_timestamp is not None:
-        return False
-    return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions)
+    return pod.metadata.deletion_timestamp is None and is_ready(pod)

@@ -9,6 +9,8 @@ from podling.api.resources import (
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
     PODS,
+    REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
     SERVICES,
     STORAGE_CLASSES,
 )
@@ -17,7 +19,16 @@ from podling.apiserver.gaps import UNENFORCED, unenforced
 
 RESOURCES = {
     resource.kind: resource
-    for resource in (NETWORK_POLICIES, PERSISTENT_VOLUMES, PERSISTENT_VOLUME_CLAIMS, PODS, SERVICES, STORAGE_CLASSES)
+    for resource in (
+        NETWORK_POLICIES,
+        PERSISTENT_VOLUMES,
+        PERSISTENT_VOLUME_CLAIMS,
+        PODS,
+        REPLICATION_CONTROLLERS,
+        REPLICA_SETS,
+        SERVICES,
+        STORAGE_CLASSES,
+    )
 }
 
 

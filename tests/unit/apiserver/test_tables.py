@@ -49,6 +49,20 @@ ROWS: list[tuple[Resource[Any], dict[str, Any], dict[str, Any]]] = [
     ),
     (resources.CSI_NODES, {"spec": {"drivers": [{"name": "a", "nodeID": "n"}]}}, {"Name": "x", "Drivers": 1, "Age": "60m"}),
     (
+        resources.REPLICA_SETS,
+        {"spec": {"replicas": 3, "selector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["y", "x"]}]},
+                  "template": {"spec": {"containers": [{"name": "c", "image": "i"}, {"name": "d", "image": "j"}]}}},
+         "status": {"replicas": 2, "readyReplicas": 1}},
+        {"Name": "x", "Desired": 3, "Current": 2, "Ready": 1, "Age": "60m", "Containers": "c,d", "Images": "i,j",
+         "Selector": "a in (x,y)"},
+    ),
+    (
+        resources.REPLICATION_CONTROLLERS,
+        {"spec": {"replicas": 3, "selector": {"b": "2", "a": "1"}, "template": {"spec": {"containers": [{"name": "c", "image": "i"}]}}}},
+        {"Name": "x", "Desired": 3, "Current": 0, "Ready": 0, "Age": "60m", "Containers": "c", "Images": "i",
+         "Selector": "a=1,b=2"},
+    ),
+    (
         resources.CSI_STORAGE_CAPACITIES,
         {"storageClassName": "slow"},
         {"Name": "x", "StorageClassName": "slow", "Capacity": "<unset>"},

@@ -29,6 +29,7 @@ __all__ = [
     "ephemeral_containers_update",
     "finalize",
     "resize",
+    "scale",
     "status_update",
     "subresource_update",
     "update",
@@ -64,6 +65,8 @@ _RULES: dict[tuple[str, str], _Rules] = {
     ("", "PodTemplate"): _Rules("pod_template"),
     ("", "PersistentVolume"): _named("persistent", "volume", "check_volume_status_update"),
     ("", "PersistentVolumeClaim"): _named("persistent", "claim", "check_claim_status_update"),
+    ("", "ReplicationController"): _named("replicas", "controller", "check_controller_status_update"),
+    ("apps", "ReplicaSet"): _named("replicas", "set", "check_set_status_update"),
     ("storage.k8s.io", "StorageClass"): _Rules("storage_class"),
     ("storage.k8s.io", "CSIDriver"): _named("csi", "driver"),
     ("storage.k8s.io", "CSINode"): _named("csi", "node"),
@@ -91,7 +94,8 @@ _ELSEWHERE = {
 }
 
 _ADVISED = {
-    **dict.fromkeys(("Pod", "PodTemplate", "Service", "Node", "ServiceAccount"), ""),
+    **dict.fromkeys(("Pod", "PodTemplate", "Service", "Node", "ServiceAccount", "ReplicationController"), ""),
+    **dict.fromkeys(("ReplicaSet",), "apps"),
     **dict.fromkeys(("NetworkPolicy", "Ingress"), "networking.k8s.io"),
 }
 """Kinds whose writers are warned, and their group."""
@@ -174,6 +178,16 @@ def binding(new: Binding | dict[str, Any]) -> list[Cause]:
         causes.append(not_supported(ROOT / "target" / "kind", target.kind, ("Node", "<empty>")))
     if not target.name:
         causes.append(required(ROOT / "target" / "name"))
+    return causes
+
+
+def scale(new: Any) -> list[Cause]:
+    """Return what speaks against a Scale that somebody sends to a workload's subresource of that name."""
+    from podling.api.types.autoscaling_v1 import Scale
+    from podling.api.validation.replicas import check_scale
+
+    causes: list[Cause] = []
+    check_scale(typed(Scale, new), causes)
     return causes
 
 

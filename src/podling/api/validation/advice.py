@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from podling.api.validation import formats
 from podling.api.validation.addresses import cidr_warnings, ip_warnings
 from podling.api.validation.field import METADATA, ROOT, SPEC
 from podling.api.validation.ingress import CLASS_ANNOTATION
@@ -15,8 +16,11 @@ from podling.api.validation.pod_advice import for_pod, for_template
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from podling.api.types.core_v1 import Node, PodTemplate, Service, ServiceAccount
+    from podling.api.types.apps_v1 import ReplicaSet
+    from podling.api.types.core_v1 import Node, PodTemplate, ReplicationController, Service, ServiceAccount
     from podling.api.types.networking_v1 import Ingress, NetworkPolicy
+
+    _Workload = ReplicaSet | ReplicationController
 
 _HINTS = "service.kubernetes.io/topology-aware-hints"
 _TOPOLOGY_MODE = "service.kubernetes.io/topology-mode"
@@ -107,6 +111,18 @@ def for_pod_template(template: PodTemplate, old: PodTemplate | None) -> list[str
     return for_template(template.template, ROOT / "template")
 
 
+def for_workload(new: _Workload, old: _Workload | None) -> list[str]:
+    """Warn of a name that makes no good Pod names, and of what the template has."""
+    warnings = []
+    complaints = formats.dns_label(new.metadata.name) if old is None else ()
+    if complaints:
+        said = "this is used in Pod names and hostnames, which can result in surprising behavior"
+        warnings.append(f"metadata.name: {said}; a DNS label is recommended: [{' '.join(complaints)}]")
+    if new.spec.template is not None and (old is None or new.metadata.generation != old.metadata.generation):
+        warnings += for_template(new.spec.template, SPEC / "template")
+    return warnings
+
+
 BY_KIND: dict[str, Callable[[Any, Any], list[str]]] = {
     "Pod": for_pod,
     "PodTemplate": for_pod_template,
@@ -115,4 +131,6 @@ BY_KIND: dict[str, Callable[[Any, Any], list[str]]] = {
     "ServiceAccount": for_service_account,
     "NetworkPolicy": for_network_policy,
     "Ingress": for_ingress,
+    "ReplicaSet": for_workload,
+    "ReplicationController": for_workload,
 }

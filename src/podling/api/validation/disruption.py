@@ -44,9 +44,7 @@ def check_status_update(new: PodDisruptionBudget, old: PodDisruptionBudget, caus
 def _check_spec(budget: PodDisruptionBudget, causes: list[Cause]) -> None:
     spec = budget.spec
     if spec.min_available is not None and spec.max_unavailable is not None:
-        from podling.api.codec import to_tree
-
-        causes.append(invalid(SPEC, to_tree(spec), "minAvailable and maxUnavailable cannot be both set"))
+        causes.append(invalid(SPEC, spec, "minAvailable and maxUnavailable cannot be both set"))
     _check_share(spec.min_available, SPEC / "minAvailable", causes)
     _check_share(spec.max_unavailable, SPEC / "maxUnavailable", causes)
     meta.check_selector(spec.selector, SPEC / "selector", causes)

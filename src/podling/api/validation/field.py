@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from podling.api.errors import Cause
 
@@ -103,7 +103,7 @@ def immutable(path: Path, new: object, old: object, causes: list[Cause]) -> None
 def shown(value: object) -> str:
     """Return a value as messages show it: text quoted, numbers bare, all else as JSON.
 
-    Pass structs as a dictionary with upstream's names; upstream shows its internal types by their Go field names.
+    Structs are shown with the wire's names; upstream shows its internal types by their Go field names.
     """
     if value is None:
         return "null"
@@ -113,7 +113,9 @@ def shown(value: object) -> str:
         return quoted(value)
     if isinstance(value, (int, float)):
         return str(value)
-    if isinstance(value, (tuple, list, dict)) and not value:
+    if isinstance(value, Struct):
+        value = to_builtins(value)
+    elif isinstance(value, (tuple, list, dict)) and not value:
         return "null"
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

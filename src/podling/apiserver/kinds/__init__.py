@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from podling.api import resources as r
+from podling.api.selectors import from_label_selector, from_labels
 from podling.apiserver.kinds.events import CORE_FIELDS, FACE_FIELDS, EventFace
 from podling.apiserver.kinds.ip_addresses import IpAddressStrategy
 from podling.apiserver.kinds.namespaces import NamespaceStrategy
@@ -17,6 +18,7 @@ from podling.apiserver.kinds.secrets import SecretStrategy
 from podling.apiserver.kinds.services import ServiceStrategy
 from podling.apiserver.kinds.storage import ClaimStrategy, VolumeStrategy
 from podling.apiserver.kinds.strategy import Plain
+from podling.apiserver.kinds.workloads import WorkloadStrategy
 from podling.apiserver.record import Record
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 _STREAMS = ("create", "get")
 _NAME = {"name": ("metadata", "name")}
+_REPLICAS = {"status.replicas": ("status", "replicas")}
 _PROXY = ("create", "delete", "get", "patch", "update")
 
 
@@ -145,6 +148,23 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
             subresources=("status",),
             fields=_NAME,
             deleted_in_full=True,
+        ),
+        Record(
+            r.REPLICATION_CONTROLLERS,
+            "/registry/controllers/",
+            WorkloadStrategy({"replicas": 0}),
+            subresources=("scale", "status"),
+            fields=_REPLICAS,
+            orphans_dependents=True,
+            scaled_by=lambda found: from_labels(found.spec.selector),
+        ),
+        Record(
+            r.REPLICA_SETS,
+            "/registry/replicasets/",
+            WorkloadStrategy({"replicas": 0}),
+            subresources=("scale", "status"),
+            fields=_REPLICAS,
+            scaled_by=lambda found: from_label_selector(found.spec.selector),
         ),
         Record(r.ENDPOINT_SLICES, "/registry/endpointslices/", Plain(generation=True)),
         Record(r.LEASES, "/registry/leases/", plain, allow_create_on_update=True, unconditional_update=False),

@@ -57,16 +57,19 @@ def _grown() -> _Tree:
 _PATHS: Final = _grown()
 
 
-def drop_alpha(tree: _Tree, old: _Tree | None, warnings: list[str]) -> None:
-    """Take the alpha fields out of a Pod that is written; `old` is what stands there."""
-    found = list(_holders(tree.get("spec") or {}, _PATHS, "spec"))
+def drop_alpha(tree: _Tree, old: _Tree | None, warnings: list[str], where: str = "spec") -> None:
+    """Take the alpha fields out of a Pod, or a template of one, that is written; `old` is what stands there.
+
+    `where` is the path of the specification in what the writer sent.
+    """
+    found = list(_holders(tree.get("spec") or {}, _PATHS, where))
     if not found:
         return
     used = {path for path, *_ in _holders((old or {}).get("spec") or {}, _PATHS, "spec")}
-    for path, holder, name, where in found:
+    for path, holder, name, place in found:
         if path not in used:
             del holder[name]
-            warnings.append(f"{where}.{name}: dropped: this field is alpha and off by default")
+            warnings.append(f"{place}.{name}: dropped: this field is alpha and off by default")
 
 
 def _holders(node: _Tree, steps: _Tree, where: str) -> Iterator[tuple[str, _Tree, str, str]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from podling.api import resources
-from podling.apiserver.tables import calls, ingress, network, plain, storage, workloads
+from podling.apiserver.tables import calls, ingress, network, plain, sets, storage, workloads
 from podling.apiserver.tables.columns import CREATED_AT, NAME, Column, Layout
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ LAYOUTS: Final[Mapping[tuple[str, str], Layout]] = {
         (resources.IP_ADDRESSES, network.IP_ADDRESSES),
         (resources.SERVICE_CIDRS, network.SERVICE_CIDRS),
         (resources.RUNTIME_CLASSES, plain.RUNTIME_CLASSES),
+        (resources.REPLICATION_CONTROLLERS, sets.REPLICATION_CONTROLLERS),
+        (resources.REPLICA_SETS, sets.REPLICA_SETS),
         (resources.PERSISTENT_VOLUMES, storage.PERSISTENT_VOLUMES),
         (resources.PERSISTENT_VOLUME_CLAIMS, storage.PERSISTENT_VOLUME_CLAIMS),
         (resources.STORAGE_CLASSES, storage.STORAGE_CLASSES),

@@ -80,7 +80,7 @@ async def _attempt(
     writing.admit(registry, operation)
     tree: dict[str, Any] = msgspec.json.decode(current.raw)
     metadata = tree["metadata"]
-    _set_finalizers(metadata, options.propagation)
+    _set_finalizers(metadata, options.propagation, orphans=record.orphans_dependents)
     begun = bool(metadata.get("deletionTimestamp"))
     held = bool(metadata.get("finalizers")) or record.strategy.held(tree)
     grace = record.strategy.grace(tree, options.grace)
@@ -122,11 +122,17 @@ def _shorten(metadata: dict[str, Any], before: int, grace: int) -> None:
     metadata["deletionGracePeriodSeconds"] = grace
 
 
-def _set_finalizers(metadata: dict[str, Any], propagation: str | None) -> None:
-    """Ask the garbage collector for what is to happen to dependents; no wish leaves things as they are."""
+def _set_finalizers(metadata: dict[str, Any], propagation: str | None, *, orphans: bool) -> None:
+    """Ask the garbage collector for what is to happen to dependents; no wish leaves things as they are.
+
+    `orphans` is what becomes of those of this kind where neither the caller nor a finalizer says anything.
+    """
+    given = metadata.get("finalizers") or ()
+    finalizers = [it for it in given if it not in {_ORPHAN, _FOREGROUND}]
     if propagation is None:
-        return
-    finalizers = [it for it in metadata.get("finalizers") or () if it not in {_ORPHAN, _FOREGROUND}]
+        if not orphans or len(finalizers) < len(given):
+            return
+        propagation = "Orphan"
     wanted = {"Orphan": _ORPHAN, "Foreground": _FOREGROUND}.get(propagation)
     if wanted:
         finalizers.append(wanted)

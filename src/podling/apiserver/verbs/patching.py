@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from podling.api.encoded import Encoded
+    from podling.api.resources import Resource
     from podling.api.schema import Schema
     from podling.apiserver.options import WriteOptions
     from podling.apiserver.paths import Target
-    from podling.apiserver.record import Record, User
+    from podling.apiserver.record import User
     from podling.apiserver.registry import Registry
 
 ACCEPTED = (patches.JSON_PATCH, patches.MERGE_PATCH, patches.STRATEGIC_MERGE_PATCH)
@@ -37,39 +38,17 @@ async def patch(
     warnings: list[str],
 ) -> Encoded:
     """Change an object as the body says, and return it; tried again where somebody else was faster."""
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type not in ACCEPTED:
-        raise _unsupported(media_type)
     record = target.record
-    schema = writing.schema(record)
-    wanted = _read(media_type, body)
-    change_of = _change_of(media_type, wanted, schema)
-    twice = _given_twice(media_type, body, wanted) if options.validation != "Ignore" else []
+    wanted = Patch(record.resource, body, content_type, options.validation)
     told: list[str] = []
 
     def change(current: Encoded) -> dict[str, Any]:
         before = tree_of(current)
         if record.face is not None:
             before = record.face.from_stored(before)
-        tree = change_of(before)
-        told.clear()
-        try:
-            _check_kind(media_type, record, tree)
-            problems = walk(tree, schema)
-            if options.validation == "Strict" and (twice or problems.unknown):
-                raise WrongType(strict_decoding_error([*twice, *problems.sentences()]))
-        except WrongType as error:
-            strategic = media_type == patches.STRATEGIC_MERGE_PATCH
-            shown = patches.go_text(wanted) if strategic else msgspec.json.encode(change_of(before)).decode()
-            cause = Cause("FieldValueInvalid", f"Invalid value: {quoted(shown)}: {error}", "patch")
-            raise invalid("", "", "", [cause]) from None
-        writing.judge_strictness(options.validation, [*twice, *problems.sentences()], told)
-        metadata = tree.setdefault("metadata", {})
-        if metadata.get("name", target.name) != target.name:
-            raise bad_request(
-                f"the name of the object ({metadata['name']}) does not match the name on the URL ({target.name})"
-            )
-        metadata["name"] = target.name
+        tree = wanted.applied(before, told)
+        tree.setdefault("metadata", {})
+        updating.check_name(target, tree)
         made = writing.settle(record, tree)
         writing.check_namespace(target, made)
         return made
@@ -77,6 +56,40 @@ async def patch(
     result = await updating.apply_change(registry, target, user, change, warnings, dry_run=options.dry_run)
     warnings.extend(told)
     return result
+
+
+class Patch:
+    """The body of a patch, read once and applied as often as somebody else is faster."""
+
+    def __init__(self, resource: Resource[Any], body: bytes, content_type: str, validation: str) -> None:
+        """`resource` says what kind is patched, `validation` how strict to be with fields that it does not have."""
+        media_type = content_type.partition(";")[0].strip().lower()
+        if media_type not in ACCEPTED:
+            raise _unsupported(media_type)
+        self._resource = resource
+        self._media_type = media_type
+        self._validation = validation
+        self._schema = writing.schema(resource)
+        self._wanted = _read(media_type, body)
+        self._change = _change_of(media_type, self._wanted, self._schema)
+        self._twice = _given_twice(media_type, body, self._wanted) if validation != "Ignore" else []
+
+    def applied(self, before: dict[str, Any], told: list[str]) -> dict[str, Any]:
+        """Return the patched object, of its kind's shape; `told` becomes what the caller is to be warned of."""
+        tree = self._change(before)
+        told.clear()
+        try:
+            _check_kind(self._media_type, self._resource, tree)
+            problems = walk(tree, self._schema)
+            if self._validation == "Strict" and (self._twice or problems.unknown):
+                raise WrongType(strict_decoding_error([*self._twice, *problems.sentences()]))
+        except WrongType as error:
+            strategic = self._media_type == patches.STRATEGIC_MERGE_PATCH
+            shown = patches.go_text(self._wanted) if strategic else msgspec.json.encode(self._change(before)).decode()
+            cause = Cause("FieldValueInvalid", f"Invalid value: {quoted(shown)}: {error}", "patch")
+            raise invalid("", "", "", [cause]) from None
+        writing.judge_strictness(self._validation, [*self._twice, *problems.sentences()], told)
+        return tree
 
 
 def _read(media_type: str, body: bytes) -> Any:
@@ -93,9 +106,8 @@ def _given_twice(media_type: str, body: bytes, wanted: Any) -> list[str]:
     return [f'{prefix}duplicate field "{path}"' for path in duplicate_fields(body, wanted)]
 
 
-def _check_kind(media_type: str, record: Record, tree: Any) -> None:
+def _check_kind(media_type: str, resource: Resource[Any], tree: Any) -> None:
     """Refuse a patch that makes another kind of the object; a strategic one does not reach so far."""
-    resource = record.resource
     if media_type == patches.STRATEGIC_MERGE_PATCH or not isinstance(tree, dict):
         return
     version, kind = tree.get("apiVersion") or resource.api_version, tree.get("kind") or resource.kind

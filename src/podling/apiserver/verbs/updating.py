@@ -47,7 +47,7 @@ async def update(
     """
     record = target.record
     tree = writing.read_tree(record, body, content_type, options.validation, warnings)
-    _check_name(target, tree)
+    check_name(target, tree)
     writing.check_namespace(target, tree)
     key = record.key(target.namespace, target.name)
     if record.allow_create_on_update and not target.subresource and registry.shelf(record).get(key) is None:
@@ -104,7 +104,7 @@ def prepare(registry: Registry, target: Target, tree: dict[str, Any], old: dict[
     subresource = target.subresource
     _carry_metadata(tree["metadata"], old["metadata"])
     strategy = record.strategy
-    if subresource:
+    if subresource in record.parts:
         strategy.prepare_subresource(subresource, tree, old, context)
     else:
         strategy.prepare_update(tree, old, context)
@@ -149,7 +149,8 @@ def _released(record: Record, tree: dict[str, Any], old: dict[str, Any]) -> bool
     return bool(old["metadata"].get("finalizers")) or record.strategy.held(old)
 
 
-def _check_name(target: Target, tree: dict[str, Any]) -> None:
+def check_name(target: Target, tree: dict[str, Any]) -> None:
+    """Let the path decide the name; a body that names another one is refused."""
     name = tree["metadata"].get("name", "")
     if name and name != target.name:
         raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({target.name})")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from podling.api.errors import Cause
+    from podling.api.resources import Resource
     from podling.apiserver.admission.operation import Operation
     from podling.apiserver.paths import Target
     from podling.apiserver.record import Record, User
@@ -46,13 +47,19 @@ def read_tree(
     record: Record, body: bytes, content_type: str, field_validation: str, warnings: list[str]
 ) -> dict[str, Any]:
     """Return the object in a body, in the stored kind's own terms and with its defaults."""
-    kind = record.resource.kind
-    read = decode_body(body, content_type, kind, strict=field_validation != "Ignore")
+    return settle(record, read_body(record.resource, body, content_type, field_validation, warnings))
+
+
+def read_body(
+    resource: Resource[Any], body: bytes, content_type: str, field_validation: str, warnings: list[str]
+) -> dict[str, Any]:
+    """Return the object in a body, conformed to its kind's schema."""
+    read = decode_body(body, content_type, resource.kind, strict=field_validation != "Ignore")
     tree = read.tree
-    check_kind(record, tree)
-    problems = conform(tree, schema(record))
+    check_kind(resource, tree)
+    problems = conform(tree, schema(resource))
     judge_strictness(field_validation, read.sentences(problems.unknown), warnings)
-    return settle(record, tree)
+    return tree
 
 
 def settle(record: Record, tree: dict[str, Any]) -> dict[str, Any]:
@@ -73,9 +80,8 @@ def judge_strictness(field_validation: str, sentences: Sequence[str], warnings: 
     warnings.extend(dict.fromkeys(sentences))
 
 
-def check_kind(record: Record, tree: dict[str, Any]) -> None:
+def check_kind(resource: Resource[Any], tree: dict[str, Any]) -> None:
     """Refuse a body of another kind than the path's; an absent kind is the path's."""
-    resource = record.resource
     version, kind = tree.get("apiVersion") or resource.api_version, tree.get("kind") or resource.kind
     if version != resource.api_version or kind != resource.kind:
         _, _, v = version.rpartition("/")
@@ -89,8 +95,7 @@ def check_kind(record: Record, tree: dict[str, Any]) -> None:
     tree["apiVersion"], tree["kind"] = version, kind
 
 
-def schema(record: Record) -> Schema:
-    resource = record.resource
+def schema(resource: Resource[Any]) -> Schema:
     return Schema.of_kind(resource.group, resource.version, resource.kind)
 
 
@@ -139,7 +144,7 @@ def check_update(shown: Record, tree: dict[str, Any], old: dict[str, Any], conte
     """Refuse what the stored object must not become, naming every cause."""
     record = stored_record(shown)
     resource, after, before = shown.resource, _view(shown, tree), _view(shown, old)
-    if subresource:
+    if subresource in record.parts:
         causes = [
             *record.strategy.validate_subresource(subresource, tree, old, context),
             *validation.subresource_update(resource, subresource, after, before),

@@ -1,0 +1,34 @@
+"""The kinds that make Pods from a template: their status is their controller's, and their template has Pods' gates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from podling.apiserver.kinds.pod_gates import drop_alpha
+from podling.apiserver.kinds.strategy import Plain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from podling.apiserver.record import Context
+
+
+class WorkloadStrategy(Plain):
+    """A workload begins with the status that says of its counts what upstream's zero value does."""
+
+    def __init__(self, status: Mapping[str, Any]) -> None:
+        super().__init__(status=True, generation=True)
+        self._first = status
+
+    def prepare_create(self, tree: dict[str, Any], context: Context) -> None:
+        super().prepare_create(tree, context)
+        tree["status"] = dict(self._first)
+        drop_alpha(_template(tree), None, context.warnings, "spec.template.spec")
+
+    def prepare_update(self, tree: dict[str, Any], old: dict[str, Any], context: Context) -> None:
+        drop_alpha(_template(tree), _template(old), context.warnings, "spec.template.spec")
+        super().prepare_update(tree, old, context)
+
+
+def _template(tree: dict[str, Any]) -> dict[str, Any]:
+    return tree.get("spec", {}).get("template") or {}

@@ -1,0 +1,116 @@
+"""scale: how many replicas a workload is to have, as an autoscaling/v1 Scale: one form for all kinds that have them.
+
+Owns the way between a workload and its Scale. Who writes a Scale may change `spec.replicas` and nothing else; the
+change goes through the workload's own rules, and its resourceVersion is the workload's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from podling.api import validation
+from podling.api.errors import invalid
+from podling.api.resources import SCALES
+from podling.apiserver.objects import tree_of
+from podling.apiserver.verbs import reading, updating, writing
+from podling.apiserver.verbs.patching import Patch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from podling.api.encoded import Encoded
+    from podling.apiserver.options import WriteOptions
+    from podling.apiserver.paths import Target
+    from podling.apiserver.record import Record, User
+    from podling.apiserver.registry import Registry
+
+_SHARED = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+"""What a Scale has of its workload's metadata."""
+
+
+def scale_of(record: Record, found: Encoded) -> dict[str, Any]:
+    """Return the Scale of a workload, as a tree."""
+    tree = tree_of(found)
+    assert record.scaled_by is not None, record.resource
+    selector = str(record.scaled_by(found.view(record.resource.type)))
+    replicas = tree["spec"].get("replicas", 0)
+    status: dict[str, Any] = {"replicas": tree.get("status", {}).get("replicas", 0)}
+    return {
+        "kind": SCALES.kind,
+        "apiVersion": SCALES.api_version,
+        "metadata": {key: tree["metadata"][key] for key in _SHARED if key in tree["metadata"]},
+        "spec": {"replicas": replicas} if replicas else {},
+        "status": status | ({"selector": selector} if selector else {}),
+    }
+
+
+async def get(registry: Registry, target: Target, revision: str) -> dict[str, Any]:
+    """Return the Scale as it is now."""
+    record = target.record
+    return scale_of(record, await reading.get(registry, record, target.namespace, target.name, revision))
+
+
+async def update(
+    registry: Registry,
+    target: Target,
+    user: User,
+    options: WriteOptions,
+    body: bytes,
+    content_type: str,
+    warnings: list[str],
+) -> dict[str, Any]:
+    """Give a workload the size that a Scale says."""
+    wanted = writing.read_body(SCALES, body, content_type, options.validation, warnings)
+    wanted.setdefault("metadata", {})
+    updating.check_name(target, wanted)
+    return await _set(registry, target, user, options, warnings, lambda _: wanted)
+
+
+async def patch(
+    registry: Registry,
+    target: Target,
+    user: User,
+    options: WriteOptions,
+    body: bytes,
+    content_type: str,
+    warnings: list[str],
+) -> dict[str, Any]:
+    """Change a workload's size as a patch of its Scale says."""
+    wanted = Patch(SCALES, body, content_type, options.validation)
+    told: list[str] = []
+
+    def change(current: Encoded) -> dict[str, Any]:
+        made = wanted.applied(scale_of(target.record, current), told)
+        made.setdefault("metadata", {})
+        updating.check_name(target, made)
+        return made
+
+    done = await _set(registry, target, user, options, warnings, change)
+    warnings.extend(told)
+    return done
+
+
+async def _set(
+    registry: Registry,
+    target: Target,
+    user: User,
+    options: WriteOptions,
+    warnings: list[str],
+    wanted: Callable[[Encoded], dict[str, Any]],
+) -> dict[str, Any]:
+    def change(current: Encoded) -> dict[str, Any]:
+        scale = wanted(current)
+        writing.check_namespace(target, scale)
+        causes = validation.scale(scale)
+        if causes:
+            raise invalid(SCALES.group, SCALES.kind, target.name, causes)
+        tree = tree_of(current)
+        for key in ("uid", "resourceVersion"):
+            tree["metadata"].pop(key, None)
+            if scale["metadata"].get(key):
+                tree["metadata"][key] = scale["metadata"][key]
+        tree["spec"]["replicas"] = scale.get("spec", {}).get("replicas", 0)
+        return tree
+
+    made = await updating.apply_change(registry, target, user, change, warnings, dry_run=options.dry_run)
+    return scale_of(target.record, made)
