@@ -82,7 +82,7 @@ def main() -> None:
     is_flag=False,
     flag_value="/etc/cni/net.d",
     metavar="[DIR]",
-    help="Have CNI plugins wire Pods, by the first configuration in DIR (default: /etc/cni/net.d).",
+    help="Have CNI plugins wire Pods, by the first configuration in DIR (default: /etc/cni/net.d), or in DIR/NODE.",
 )
 @click.option(
     "--pod-connections",

@@ -28,8 +28,9 @@ from podling.linux import mounts
 from podling.linux.cgroup import detect
 from podling.linux.families import FAMILIES, IPV4, IPV6, has_family
 from podling.linux.local import LocalHost
-from podling.network import nodelink
-from podling.network.cni import CniPodNetwork, records_folder
+from podling.network import cni, nodelink
+from podling.network.behind import PodsBehind
+from podling.network.cni import CniPodNetwork
 from podling.network.cni_config import BadConfiguration
 from podling.network.podnetwork import Place, RangeHeld, RoutedPodNetwork
 from podling.network.ranges import PREFERRED, NoRange
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
     from podling.client.flows import FlowSink
+    from podling.client.seams import PodNetwork
     from podling.cluster.control_plane import ControlPlane
     from podling.cluster.data_dir import DataDir
     from podling.cluster.options import Options
@@ -68,7 +70,7 @@ class _RealNode:
     closing: AsyncExitStack = field(default_factory=AsyncExitStack)
     """What its network components hold, beside their tasks."""
     runtime: OciRuntime | None = None
-    cni: CniPodNetwork | None = None
+    plugins: PodNetwork | None = None
     """What wires its Pods instead of `network`, where the user asks for it."""
     place: Place | None = None
     """Where it stands beside the machine; the first node is the machine."""
@@ -103,7 +105,8 @@ class RealNodes:
         further = [f"{first}-{number}" for number in range(2, (options.nodes or self._before(first)) + 1)]
         families = self._families()
         preferred = [PREFERRED[family] for family in families]
-        machine = RoutedPodNetwork(data.path, data.instance, preferred=preferred, further=further)
+        behind = {name: cni.given(data.nodes / name) for name in further}
+        machine = RoutedPodNetwork(data.path, data.instance, preferred=preferred, further=further, behind=behind)
         self._nodes.append(_RealNode(first, data.path, LocalHost(first, clock=self._clock), machine))
         try:
             await machine.start()
@@ -126,7 +129,7 @@ class RealNodes:
             raise StartFailed(str(error), "see --nodes") from error
         if options.cni is not None:
             await self._prepare_cni(options.cni)
-        elif any(records_folder(data.path).glob("*.json")):
+        elif any(any(cni.records_folder(node.data).glob("*.json")) for node in self._nodes):
             raise StartFailed(
                 "Pods of this cluster are wired by CNI plugins", "start it with --cni, or first: podling down"
             )
@@ -139,17 +142,20 @@ class RealNodes:
         return FAMILIES if has_ipv6 and wanted != "ipv4" else (IPV4,)
 
     async def _prepare_cni(self, configuration: Path) -> None:
-        """Have plugins wire the Pods of the one node there is; its address and what else its network does stay ours."""
-        node = self._nodes[0]
-        if len(self._nodes) > 1:
-            raise StartFailed("CNI plugins wire the Pods of one node only", "use --cni with --nodes 1")
-        if await node.network.attached():
-            raise StartFailed("Pods of this cluster are wired already, and not by CNI plugins", "first: podling down")
-        node.cni = CniPodNetwork(node.data, configuration.absolute(), node.host)
-        try:
-            await node.cni.start()
-        except BadConfiguration as error:
-            raise StartFailed(f"--cni: {error}", "see https://www.cni.dev/docs/spec/ and CNI_PATH") from error
+        """Have plugins wire the Pods; nodes' addresses, and what else their networks do, stay ours."""
+        machine = self._nodes[0].network
+        for node in self._nodes:
+            if await node.network.attached():
+                raise StartFailed(
+                    "Pods of this cluster are wired already, and not by CNI plugins", "first: podling down"
+                )
+            own = configuration.absolute() / node.name
+            plugins = CniPodNetwork(node.data, own if own.is_dir() else configuration.absolute(), node.host)
+            try:
+                await plugins.start()
+            except BadConfiguration as error:
+                raise StartFailed(f"--cni: {error}", "see https://www.cni.dev/docs/spec/ and CNI_PATH") from error
+            node.plugins = plugins if node.place is None else PodsBehind(plugins, machine, node.name)
 
     def _before(self, first: str) -> int:
         """Return how many nodes there were, if the machine's was called the same then."""
@@ -245,7 +251,7 @@ class RealNodes:
         )  # fmt: skip
         assert self._dns is not None
         pods = await networks.start(
-            context, plane, node.cni or node.network, node.closing, flows, self._dns, self._enforcers
+            context, plane, node.plugins or node.network, node.closing, flows, self._dns, self._enforcers
         )
         kubelet = make_kubelet(
             node.name,

@@ -12,6 +12,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from podling.cluster.data_dir import DataDir
 
 
@@ -29,7 +31,7 @@ async def _remove(data: DataDir) -> None:
     from podling.network.proxy import proxy
     from podling.runtime.oci.teardown import teardown
 
-    await _remove_cni(data)
+    await _remove_cni(data.path)
     for node in data.further_nodes():
         await remove_node(data, node)
     await teardown(data.path, data.instance)
@@ -39,14 +41,16 @@ async def _remove(data: DataDir) -> None:
     await asyncio.to_thread(remove_tables, data.instance)
 
 
-async def _remove_cni(data: DataDir) -> None:
-    """Have plugins take back what they gave to Pods, while the Pods' namespaces are still there."""
+async def _remove_cni(folder: Path, namespace: str = "") -> None:
+    """Have plugins take back what they gave to a node's Pods, while the namespaces of those are still there."""
+    from podling.linux import namespaces
     from podling.linux.local import LocalHost
     from podling.network import cni
 
-    host = LocalHost()
+    # Where the node's own is gone, with all that plugins did in it, what they have written down is still to be undone.
+    host = LocalHost(network_namespace=namespace if namespaces.pinned(namespace) else "")
     try:
-        await cni.teardown(data.path, host)
+        await cni.teardown(folder, host)
     finally:
         host.close()
 
@@ -58,6 +62,7 @@ async def remove_node(data: DataDir, node: str) -> None:
     from podling.runtime.oci.teardown import teardown
 
     folder = data.nodes / node
+    await _remove_cni(folder, str(data.pin(node) / "net"))
     await teardown(folder, data.instance, node=node)
     user_ranges.let_go(folder)
     await asyncio.to_thread(nodelink.remove, data.instance, node, data.pin(node))

@@ -238,6 +238,16 @@ async def _is_linked(netns: str) -> bool:
         return False
 
 
+def given(data: Path) -> Sequence[str]:
+    """Return the addresses that the Pods of a node have been given, as far as records tell; blocks."""
+    found: list[str] = []
+    for path in sorted(records_folder(data).glob("*.json")):
+        with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+            record = msgspec.json.decode(path.read_bytes(), type=_Record)
+            found += cni_config.addresses_of(record.result) if record.result is not None else ()
+    return found
+
+
 def records_folder(data: Path) -> Path:
     """Return where a node keeps who was added to which network."""
     return data / "network" / "cni"

@@ -7,10 +7,12 @@ They outlive Podling, as Pods do. The rules by which the machine takes from the 
 
 from __future__ import annotations
 
+import socket
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from podling.linux import namespaces
-from podling.linux.families import IPV4, IPV6
+from podling.linux.families import IPV4, IPV6, family_of
 from podling.linux.netlink import Netlink
 from podling.network.links import BEHIND, EVERYTHING, GATEWAY, UPLINK, mac, node_link_name
 from podling.network.wiring import ensure_veth, set_uplink_ipv6
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from podling.linux.families import Address
     from podling.network.podnetwork import Place
+    from podling.network.ranges import NodeRange
 
 
 def ensure_namespaces(pin: Path, node: str) -> None:
@@ -54,9 +57,30 @@ def connect(instance: str, place: Place, machine: Sequence[Address], mtu: int) -
     with Netlink() as netlink:
         index = ensure_veth(netlink, link, place.namespace, mtu, inside, ipv6=ipv6)
         for each, own in zip(place.ranges, machine, strict=True):
-            there = each.gateway if each.family is IPV4 else BEHIND
-            netlink.add_neighbour(index, there, mac(link, 1))
-            netlink.add_route(each.own, interface=index, gateway=there, source=own)
+            netlink.add_neighbour(index, _inner_end(each), mac(link, 1))
+            netlink.add_route(each.own, interface=index, gateway=_inner_end(each), source=own)
+
+
+def _inner_end(each: NodeRange) -> Address:
+    return each.gateway if each.family is IPV4 else BEHIND
+
+
+def lead(link: str, node: Sequence[NodeRange], machine: Sequence[Address], addresses: Sequence[Address]) -> None:
+    """Have the machine's way to `addresses` lead over a node's link, beside those of the node's own ranges."""
+    with Netlink() as netlink:
+        index = socket.if_nametoindex(link)
+        for each, own in zip(node, machine, strict=True):
+            for address in addresses:
+                if family_of(address) is each.family:
+                    route = ip_network(address)
+                    netlink.add_route(route, interface=index, gateway=_inner_end(each), source=own)
+
+
+def lead_no_more(addresses: Sequence[Address]) -> None:
+    """Undo `lead`."""
+    with Netlink() as netlink:
+        for address in addresses:
+            netlink.delete_route(ip_network(address))
 
 
 def remove(instance: str, node: str, pin: Path) -> None:

@@ -17,6 +17,7 @@ import contextlib
 import logging
 import socket
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -25,7 +26,7 @@ from podling.linux import files, namespaces
 from podling.linux.families import IPV4, IPV6, family_of
 from podling.linux.netlink import ADVERTISED, PROTOCOL, Netlink
 from podling.linux.nf_tables import Batch, Tables, TableWatch
-from podling.network import sources, sysctls
+from podling.network import nodelink, sources, sysctls
 from podling.network.addresses import OWN, Addresses
 from podling.network.links import (
     link_name,
@@ -39,7 +40,7 @@ from podling.network.service_ranges import reserved
 from podling.network.wiring import wire_pod
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from podling.lifecycle.traffic import Traffic
     from podling.linux.families import Address, Network
@@ -77,16 +78,19 @@ class RoutedPodNetwork:
         preferred: Sequence[Network] = (DEFAULT,),
         run_root: Path = _RUN,
         further: Sequence[str] = (),
+        behind: Mapping[str, Sequence[str]] | None = None,
         place: Place | None = None,
     ) -> None:
         """`further` are the nodes beside the machine that its links lead to, by name.
 
-        `preferred` has the range to try first of each family that Pods are to have an address of.
+        `behind` is what `lead_to` told of each in an earlier life. `preferred` has the range to try first of each
+        family that Pods are to have an address of.
         """
         self._instance = instance
         self._preferred = preferred
         self._run_root = run_root
         self._further = further
+        self._behind = {node: set(addresses) for node, addresses in (behind or {}).items()}
         self._place = place
         self._namespace = place.namespace if place is not None else ""
         self._addresses = Addresses(data / "network" / "addresses.json")
@@ -166,6 +170,8 @@ class RoutedPodNetwork:
         for uid, addresses in self._addresses.held().items():
             if self._link(uid) in present:
                 sources.let_through(batch, self._link(uid), addresses)
+        for node, told in self._behind.items():
+            sources.let_through(batch, node_link_name(self._instance, node), self._known(told))
         self._commit(batch)
 
     def _surroundings(self) -> sources.Surroundings:
@@ -174,6 +180,33 @@ class RoutedPodNetwork:
         names = [node_link_name(self._instance, node) for node in self._further]
         nodes = {name: [part_of(each.cluster, number) for each in self.ranges] for number, name in enumerate(names, 1)}
         return sources.Surroundings(self.ranges, self.link_prefix, node_link_prefix(self._instance), nodes)
+
+    def _known(self, addresses: Iterable[str]) -> Sequence[Address]:
+        """Return those addresses that are of a family which the instance has."""
+        families = {each.family for each in self.ranges}
+        return [address for address in map(ip_address, sorted(addresses)) if family_of(address) in families]
+
+    async def lead_to(self, node: str, addresses: Sequence[str]) -> None:
+        """Lead to a further node what plugins gave its Pods, and let its link send from there."""
+        link, known = node_link_name(self._instance, node), self._known(addresses)
+        parts = self.place(self._further.index(node) + 1, "").ranges
+        async with self._lock:
+            self._behind.setdefault(node, set()).update(addresses)
+            batch = Batch(self.table)
+            sources.let_through(batch, link, known)
+            await self._there(lambda: nodelink.lead(link, parts, self.addresses, known))
+            await asyncio.to_thread(self._commit, batch)
+
+    async def lead_no_more(self, node: str, addresses: Sequence[str]) -> None:
+        """Undo `lead_to`; nothing happens where it was not called."""
+        link, known = node_link_name(self._instance, node), self._known(addresses)
+        async with self._lock:
+            self._behind.setdefault(node, set()).difference_update(addresses)
+            batch = Batch(self.table)
+            sources.let_through(batch, link, known)  # so that taking away what is not there is no error
+            sources.let_through_no_more(batch, link, known)
+            await self._there(lambda: nodelink.lead_no_more(known))
+            await asyncio.to_thread(self._commit, batch)
 
     def _commit(self, batch: Batch) -> None:
         assert self._tables is not None, "the Pod network is not started"

@@ -1,7 +1,7 @@
 """Who may send from which address, and as whom the world sees Pods: the rules of one node's table.
 
     from a Pod's link      its own addresses, by a set of pairs; nothing else
-    from a node's link     that node's ranges; nothing else
+    from a node's link     that node's ranges, and what CNI plugins gave its Pods; nothing else
     from anywhere else     nothing with an address of the instance's
     to the world           from the machine's address
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from podling.network.ranges import NodeRange
 
 _LINKS: Final = {family: NamedSet(f"links{family.suffix}", ("link", family.field)) for family in FAMILIES}
-"""Which address comes from which Pod's link."""
+"""Which address comes from which link, where a range does not tell."""
 _NAME_BYTES: Final = 16
 _ACCEPT: Final = nf.verdict(nf.Verdict(nf.ACCEPT))
 _DROP: Final = nf.verdict(nf.Verdict(nf.DROP))
@@ -67,7 +67,7 @@ def lay_down(batch: Batch, around: Surroundings) -> None:
 
 
 def let_through(batch: Batch, link: str, addresses: Iterable[Address]) -> None:
-    """Let a Pod's link pass its addresses."""
+    """Let a link pass addresses: a Pod's own, or those of Pods behind a node's."""
     for name, element in _pairs(link, addresses):
         batch.add_elements(name, [element])
 
@@ -97,14 +97,17 @@ def _sources(around: Surroundings, node: NodeRange) -> Iterator[Sequence[bytes]]
             if family_of(network) is family:
                 yield nf.input_link(), nf.equal(_exactly(link)), source, *_within(network), _ACCEPT
     not_from_pods = (nf.input_link(), nf.equal(around.links.encode(), inverted=True))
+    listed = (nf.input_link(8), nf.source(12, family), nf.lookup(_LINKS[family].name, 8))
     if around.node_links:
-        yield nf.input_link(), nf.equal(around.node_links.encode()), _DROP
+        from_nodes = (nf.input_link(), nf.equal(around.node_links.encode()))
+        yield *from_nodes, *listed, _ACCEPT
+        yield *from_nodes, _DROP
         not_from_here = (nf.input_link(), nf.equal(_exactly("lo"), inverted=True), *not_from_pods)
         yield *not_from_here, source, *_within(node.cluster), _DROP
     else:
         yield nf.input_link(), nf.equal(_exactly(UPLINK)), source, *_within(node.own), _DROP
     yield *not_from_pods, _ACCEPT
-    yield nf.input_link(8), nf.source(12, family), nf.lookup(_LINKS[family].name, 8), _ACCEPT
+    yield *listed, _ACCEPT
     yield (_DROP,)
 
 

@@ -97,6 +97,7 @@ def test_a_chain_is_called_in_order_and_taken_back_in_reverse(tmp_path: Path) ->
         assert second["runtimeConfig"] == {"portMappings": [mapping]}
         assert "capabilities" not in second
         assert await plugins.network.attached() == {"uid-1": ["10.9.0.7"]}
+        assert cni.given(plugins.folder / "data") == ["10.9.0.7"]
         # The configuration is another by now, and so is the process: what was added is taken back as it was added.
         (plugins.folder / "conf" / "10-net.conflist").write_text(json.dumps({**CHAIN, "plugins": [{"type": "second"}]}))
         later = plugins.again()
@@ -144,6 +145,7 @@ def test_what_was_added_is_known_after_a_kill(tmp_path: Path) -> None:
         assert await later.attached() == {}
         (records_folder(plugins.folder / "data") / "broken.json").write_text("{")
         assert await later.attached() == {}
+        assert cni.given(plugins.folder / "data") == []
         await cni.teardown(plugins.folder / "data", plugins.host)
         assert list(records_folder(plugins.folder / "data").iterdir()) == []
 
