@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from podling.linux import nf_expressions as nf
-from podling.linux.families import IPV4, family_of
+from podling.linux.families import family_of
 from podling.linux.nflog import LENGTH
 from podling.network.proxy import sets
 
@@ -83,13 +82,10 @@ def is_local(*, source: bool = False, inverted: bool = False) -> Sequence[bytes]
 
 
 def has_ports(family: Family) -> Sequence[bytes]:
-    """Go on if the destination is an address at which the node's ports are.
-
-    Those are its own ones; of IPv6 all but ::1, from which the kernel forwards nothing. Upstream has none there either.
-    """
-    if family is IPV4:
+    """Go on if the destination is an address at which the node's ports are: its own ones, but for `PORTLESS`."""
+    if len(sets.PORTLESS) != family.size:
         return is_local()
-    return (*is_local(), nf.destination(family=family), nf.equal(ip_address("::1").packed, inverted=True))
+    return (*is_local(), nf.destination(family=family), nf.equal(sets.PORTLESS, inverted=True))
 
 
 def ask_masquerade() -> Sequence[bytes]:

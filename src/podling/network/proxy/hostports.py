@@ -7,8 +7,7 @@ force; what no wired Pod has asked for is in force nowhere.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,12 +15,12 @@ from podling.api.pods import HostPort  # noqa: TC001  # msgspec decodes it
 from podling.api.validation.addresses import family as version_of
 from podling.lifecycle.traffic import UNBOUNDED
 from podling.linux import files
-from podling.linux.families import FAMILIES, IPV6
+from podling.linux.families import FAMILIES
 from podling.network.protocols import PROTOCOLS
 from podling.network.proxy import chains as ch
 from podling.network.proxy import sets
 from podling.network.proxy.rules import NOTHING, Elements, Remembered, ServiceRules
-from podling.network.proxy.sets import any_address, frontend_key, is_any, packed, target_value
+from podling.network.proxy.sets import PORTLESS, any_address, frontend_key, is_any, packed, target_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from podling.lifecycle.traffic import Traffic
     from podling.linux.families import Family
     from podling.network.proxy.proxy import Proxy
-
-_LOOPBACK: Final = ip_address("::1").packed
 
 
 class _Asked(msgspec.Struct):
@@ -53,8 +50,8 @@ def plan(family: Family, address: str, ports: Sequence[HostPort]) -> ServiceRule
         if port.address and version_of(port.address) != family.version:
             continue
         wanted = packed(port.address) if port.address else any_address(family)
-        if family is IPV6 and wanted == _LOOPBACK:
-            continue  # nothing is forwarded from there
+        if wanted == PORTLESS:
+            continue
         target = target_value(packed(address), port.container_port)
         protocol = PROTOCOLS[port.protocol or "TCP"]
         key = frontend_key(wanted, protocol, port.host_port)

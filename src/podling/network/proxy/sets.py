@@ -7,6 +7,7 @@ address first and a tail of fixed length, so that nobody who has one needs to be
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from podling.api.validation.addresses import parse
@@ -23,6 +24,8 @@ CONNECTIONS: Final = "connections"
 OF_FRONTENDS: Final = frozenset((SERVICES, UNSERVED, STICKY, ENDPOINTS, FIREWALLED, SOURCES))
 """The sets whose keys begin with a frontend."""
 
+PORTLESS: Final = ip_address("::1").packed
+"""The one address of a node at which it has no ports: the kernel forwards nothing from there, and upstream has none."""
 _TAIL: Final = 8
 """Bytes of a frontend behind its address."""
 

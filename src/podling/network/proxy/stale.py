@@ -19,6 +19,7 @@ from podling.linux.conntrack import UDP, Conntrack
 from podling.linux.families import FAMILIES
 from podling.linux.netlink import Netlink
 from podling.network.proxy.sets import (
+    PORTLESS,
     at_any_address,
     frontend_bytes,
     frontend_key,
@@ -134,8 +135,8 @@ def is_stale(entry: Entry, frontends: Mapping[bytes, frozenset[bytes]], own: fro
 
 
 def _has_ports(address: Address, own: frozenset[Address]) -> bool:
-    """Whether the node's ports are at an address: at all of 127.0.0.0/8, and not at ::1."""
-    return address.version == 4 if address.is_loopback else address in own
+    """Whether the node's ports are at an address; all of 127.0.0.0/8 is its own."""
+    return address.packed != PORTLESS and (address.is_loopback or address in own)
 
 
 def _answering(reply: Tuple) -> bytes:
