@@ -95,6 +95,16 @@ def wrong(two: TwoNodes, names: Sequence[str] = ("a1", "b1", "a2", "b2"), nodes:
     return found
 
 
+def counted(two: TwoNodes) -> dict[tuple[str, str], int]:
+    """Return how often the call graph saw who call whom over TCP."""
+    calls = json.loads(two.cluster.podling("graph", "-o", "json").stdout)["calls"]
+    return {
+        (call["caller"].get("name", call["caller"]["kind"]), call["callee"].get("name", "")): call["observed"]["calls"]
+        for call in calls
+        if (call["port"], call["protocol"], call.get("service", "")) == (PORT, TCP, "")
+    }
+
+
 def shown(*words: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
@@ -144,6 +154,12 @@ def test_one_network_over_two_nodes(tmp_path: Path) -> None:
         assert leases(tmp_path) == sorted(addresses.values())
         assert ways(SUBNETS) == {addresses["a2"], addresses["b2"]}
         assert wrong(two) == []
+        # Each call counts once, for its Pods, whichever nodes see it; the nodes' own, by whatever address, are the nodes'.
+        pairs = {(caller, called): 1 for caller in before for called in before if caller != called}
+        eventually(lambda: {pair: count for pair, count in counted(two).items() if pair[0] in before} == pairs)
+        seen = counted(two)
+        assert {caller for caller, called in seen if called in before} == {*before, *two.nodes}
+        assert all((node, name) in seen for node in two.nodes for name in before)
 
         for name in ("a1", "a2"):
             cluster.kubectl("expose", "pod", name, f"--port={PORT}")

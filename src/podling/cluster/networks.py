@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from podling.apiserver.record import User
 from podling.network.context import NetworkContext
-from podling.network.flows import FlowReader, HeardPodNetwork
+from podling.network.flows import FlowReader, HeardPodNetwork, Strays
 from podling.network.policy.enforcer import PolicyEnforcer
 from podling.network.policy.podnetwork import PoliciedPodNetwork
 from podling.network.proxy.hostports import HostPorts
@@ -71,11 +71,13 @@ async def start(
     flows: FlowSink,
     dns: Party,
     enforcers: list[PolicyEnforcer],
+    strays: Strays,
 ) -> PodNetwork:
     """Start the network of one node; returns when its rules are in force for what is known by then.
 
     `wiring` is what gives Pods their links; what is returned does that and the rest. `flows` is told what calls the
-    node's kernel sees; `dns` is the cluster's; `enforcers` are those of nodes that have started, and gets this one's.
+    node's kernel sees; `dns` is the cluster's; `enforcers` are those of nodes that have started, and gets this one's;
+    `strays` is told what addresses others than us give to its Pods.
     """
     # In this order: the proxy (Services), then policies, then flows. Each adds itself here.
     context.supervisor.component(f"rules of the Pod network {context.node}", context.pods.keep_rules)
@@ -92,7 +94,7 @@ async def start(
     closing.callback(policies.close)
     await policies.start()
     enforcers.append(policies)
-    reader = FlowReader(context, [held.cluster for held in context.pods.ranges], flows)
+    reader = FlowReader(context, [held.cluster for held in context.pods.ranges], strays, flows)
     closing.callback(reader.close)
     if by_plugins:
         attached = await wiring.attached()

@@ -32,6 +32,7 @@ from podling.network import cni, nodelink
 from podling.network.behind import PodsBehind
 from podling.network.cni import CniPodNetwork
 from podling.network.cni_config import BadConfiguration
+from podling.network.flows import Strays
 from podling.network.podnetwork import Place, RangeHeld, RoutedPodNetwork
 from podling.network.ranges import PREFERRED, NoRange
 from podling.network.service_ranges import ServicesHeld, reserve
@@ -97,6 +98,7 @@ class RealNodes:
         self._services: ServiceRanges | None = None
         self._dns: Party | None = None
         self._enforcers: list[PolicyEnforcer] = []
+        self._strays = Strays()
 
     async def prepare(self) -> None:
         """Put up the Pod networks: from then on the nodes have addresses."""
@@ -251,7 +253,7 @@ class RealNodes:
         )  # fmt: skip
         assert self._dns is not None
         pods = await networks.start(
-            context, plane, node.plugins or node.network, node.closing, flows, self._dns, self._enforcers
+            context, plane, node.plugins or node.network, node.closing, flows, self._dns, self._enforcers, self._strays
         )
         kubelet = make_kubelet(
             node.name,

@@ -82,6 +82,8 @@ class Directory:
         self._pods: dict[str, _Home] = {}
         self._expected: dict[str, None] = {}
         self._nodes: dict[str, str] = {}
+        self._own: dict[str, frozenset[str]] = {}
+        """By node, what it has beside the addresses by which others know it: another node may have the same."""
         self._services: dict[tuple[str, str, int], str] = {}
         self._node_ports: dict[_NodePort, str] = {}
         self._of_service: dict[str, tuple[list[_Front], list[_NodePort]]] = {}
@@ -106,7 +108,7 @@ class Directory:
 
     def expect(self, node: str, pods: Iterable[str], own: Iterable[str] = ()) -> None:
         """Take addresses that are of no range of the cluster's: its Pods have been given some, the node has others."""
-        self._nodes.update(dict.fromkeys(own, node))
+        self._own[node] = frozenset(own)
         self._expected.update(dict.fromkeys(address for address in pods if address not in self._pods))
         while len(self._expected) > _MOST_EXPECTED:
             del self._expected[next(iter(self._expected))]
@@ -161,8 +163,8 @@ class Directory:
             return False
         if pod is not None:
             return pod.node == flow.node
-        node = self._nodes.get(flow.caller)
-        if node is not None:
+        node = self._node(flow.caller, flow.node)
+        if node:
             return node == flow.node
         return flow.node == self._first if self._first else True
 
@@ -170,15 +172,18 @@ class Directory:
         """Whether the address is one of the cluster's own whose owner has not been heard of: it may yet be."""
         return address not in self._pods and address not in self._nodes and self._is_inside(address)
 
-    def party(self, address: str) -> Party:
-        """Return whose an address is."""
+    def party(self, address: str, seen_by: str = "") -> Party:
+        """Return whose an address is; `seen_by` is the node that tells of it."""
         pod = self._pods.get(address)
         if pod is not None:
             return pod.party
-        node = self._nodes.get(address)
-        if node is not None:
+        node = self._node(address, seen_by)
+        if node:
             return Party("Node", "", node)
         return NOBODY if self._is_inside(address) else OUTSIDE
+
+    def _node(self, address: str, seen_by: str) -> str:
+        return self._nodes.get(address) or (seen_by if address in self._own.get(seen_by, ()) else "")
 
     def _is_inside(self, address: str) -> bool:
         if address in self._expected:
@@ -196,16 +201,18 @@ class Directory:
     def edge(self, flow: Flow) -> Edge:
         """Return what a flow counts for."""
         service = self.service(flow.called, flow.protocol, flow.port)
-        return Edge(self.party(flow.caller), self.party(flow.callee), service, flow.port, flow.protocol)
+        caller, callee = self.party(flow.caller, flow.node), self.party(flow.callee, flow.node)
+        return Edge(caller, callee, service, flow.port, flow.protocol)
 
     def blocked_edge(self, block: Block) -> Edge:
         """Return what a stopped attempt counts for: policies are asked when the Service is no longer visible."""
-        return Edge(self.party(block.caller), self.party(block.callee), "", block.port, block.protocol)
+        caller, callee = self.party(block.caller, block.node), self.party(block.callee, block.node)
+        return Edge(caller, callee, "", block.port, block.protocol)
 
     def refused_edge(self, refusal: Refusal) -> Edge:
         """Return what a call counts for that no endpoint was there for."""
         service = self.service(refusal.called, refusal.protocol, refusal.port)
-        return Edge(self.party(refusal.caller), NOBODY, service, refusal.port, refusal.protocol)
+        return Edge(self.party(refusal.caller, refusal.node), NOBODY, service, refusal.port, refusal.protocol)
 
 
 def _fronts(service: Service) -> Iterator[str]:

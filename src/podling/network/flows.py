@@ -42,26 +42,40 @@ _LOST_AGAIN: Final = 0.5
 """Seconds between two readings of the whole table, however many events are lost."""
 
 
+class Strays:
+    """Addresses of Pods outside the cluster's ranges, of all nodes: what one gives, another's flows lead to."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, None] = {}
+
+    def __contains__(self, address: str) -> bool:
+        return address in self._held
+
+    def add(self, addresses: Iterable[str]) -> None:
+        """Take addresses in; those longest known make room."""
+        for address in addresses:
+            self._held.pop(address, None)
+            self._held[address] = None
+        while len(self._held) > MOST_STRAYS:
+            del self._held[next(iter(self._held))]
+
+
 class FlowReader:
     """Reads one node's flows."""
 
-    def __init__(self, context: NetworkContext, pods: Iterable[Network], sink: FlowSink) -> None:
-        """`pods` are the whole cluster's ranges of Pod addresses, one of a family."""
+    def __init__(self, context: NetworkContext, pods: Iterable[Network], strays: Strays, sink: FlowSink) -> None:
+        """`pods` are the whole cluster's ranges of Pod addresses, one of a family; `strays` what Pods have beside."""
         self._context = context
         self._sink = sink
         self._ranges = {family_of(each).number: (int(each.netmask), int(each.network_address)) for each in pods}
-        self._strays: dict[str, None] = {}
+        self._strays = strays
         self._follower: Follower | None = None
         self._overrun = asyncio.Event()
 
     async def know(self, addresses: Iterable[str]) -> None:
         """Tell from now on of flows at addresses that a Pod has been given and that are of no range of ours."""
         given = [canonical(address) for address in addresses]
-        for address in given:
-            self._strays.pop(address, None)
-            self._strays[address] = None
-        while len(self._strays) > MOST_STRAYS:
-            del self._strays[next(iter(self._strays))]
+        self._strays.add(given)
         # Whoever wired the Pod may have given the node an address to call it by.
         own = await namespaces.inside_async(self._context.host.network_namespace, _own_addresses)
         self._sink.wired(self._context.node, given, own)
@@ -120,7 +134,7 @@ class FlowReader:
         mask, base = self._ranges.get(family, _NONE)
         if int.from_bytes(socket.inet_pton(family, address), "big") & mask == base:
             return True
-        return bool(self._strays) and address in self._strays
+        return address in self._strays
 
     def _flow(self, entry: Entry) -> Flow:
         asked, answering = entry.original, entry.reply

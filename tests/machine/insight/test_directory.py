@@ -192,7 +192,12 @@ def test_addresses_outside_the_ranges_are_the_clusters_once_pods_have_them() -> 
     known = dual()
     assert not known.awaits("172.29.0.5") and known.party("172.29.0.5") == OUTSIDE
     known.expect("n1", ["172.29.0.5", "10.244.0.2"], ["172.29.0.1"])
-    assert known.party("172.29.0.1") == Party("Node", "", "n1")
+    known.expect("n2", [], ["172.29.0.1"])
+    for node in ("n1", "n2"):  # a gateway of both, each to its own Pods
+        assert known.party("172.29.0.1", node) == Party("Node", "", node)
+        probe = flow(1, node=node, caller="172.29.0.1", callee="10.244.0.2")
+        assert known.counts(probe) and known.edge(probe).caller.name == node
+    assert known.party("172.29.0.1", "n3") == OUTSIDE
     assert known.awaits("172.29.0.5") and not known.awaits("10.244.0.2")
     assert known.party("172.29.0.5") == NOBODY
     assert known.place_pod(pod("c", "172.29.0.5"))
