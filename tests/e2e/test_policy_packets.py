@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
+import socket
+from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from podling.linux import namespaces
 from podling.linux.families import FAMILIES, Family, is_of
 from podling.linux.nf_tables import Tables
 from podling.network.policy.rules import PolicyRules, remove_tables
 from podling.reach.policy import Party
 from podling.reach.policy_index import PolicyIndex
-from tests.e2e.ends import KINDS, Ends
+from tests.e2e.ends import KINDS, PATIENCE, Ends
 from tests.e2e.test_podnetwork import Wired, held
 from tests.families import each_family
 from tests.machine.reach.test_policy import compiled, passes, policy_tree
@@ -153,28 +157,71 @@ def test_pings_pass_where_a_rule_names_no_ports(tmp_path: Path, family: Family) 
     ]
 
     async def scenario(wired: Wired) -> None:
-        index, pods = PolicyIndex(), {"p": "a", "q": "b"}
-        addresses = {}
-        for name, app in pods.items():
-            first, *further = await wired.pod(name)
-            addresses[name] = next(one for one in (first, *further) if is_of(family, one))
-            index.set_pod(("one", name), Party(first, name, "one", (("app", app),), (), "here", tuple(further)))
-        rules = PolicyRules(wired.instance, "here", index, None, family)
-        tables = Tables()
-        try:
-            tables.commit(rules.whole())
+        async with _two(wired, family) as (addresses, put):
             for made, expected in cases:
-                tree = {"podSelector": {"matchLabels": {"app": "b"}}, "policyTypes": ["Ingress"], **made}
-                index.set_policy(("one", "policy"), compiled(("one", "policy"), tree))
-                tables.commit(rules.change(index.take()))
+                put({"podSelector": {"matchLabels": {"app": "b"}}, "policyTypes": ["Ingress"], **made})
                 assert await _reached(wired, "p", addresses["q"]) is expected, made
-                assert await _reached(wired, "q", addresses["p"]) is ("Egress" not in tree["policyTypes"]), made
+                assert await _reached(wired, "q", addresses["p"]) is ("policyTypes" not in made), made
                 assert await _reached(wired, "q", addresses["q"]), made
-        finally:
-            tables.close()
-            remove_tables(wired.instance)
 
     held(tmp_path, scenario)
+
+
+@each_family
+def test_what_comes_in_pieces_is_judged_as_a_whole(tmp_path: Path, family: Family) -> None:
+    """Of a datagram larger than the link's packets only the first piece has ports: all pass, or none does."""
+
+    async def scenario(wired: Wired) -> None:
+        async with _two(wired, family) as (addresses, put):
+            put(
+                {
+                    "podSelector": {"matchLabels": {"app": "b"}},
+                    "ingress": [{"ports": [{"port": 80, "protocol": "UDP"}]}],
+                }
+            )
+            spaces = {name: str(wired.pins / name / "net") for name in addresses}
+
+            def heard(port: int) -> int:
+                with (
+                    namespaces.inside(spaces["q"], lambda: socket.socket(family.number, socket.SOCK_DGRAM)) as listener,
+                    namespaces.inside(spaces["p"], lambda: socket.socket(family.number, socket.SOCK_DGRAM)) as caller,
+                ):
+                    listener.bind(("", port))
+                    listener.settimeout(4 * PATIENCE)
+                    caller.sendto(bytes(9000), (addresses["q"], port))
+                    try:
+                        return len(listener.recv(10000))
+                    except TimeoutError:
+                        return 0
+
+            assert await asyncio.to_thread(lambda: any(heard(80) == 9000 for _ in range(3)))  # on a busy machine
+            assert await asyncio.to_thread(heard, 81) == 0
+
+    held(tmp_path, scenario)
+
+
+@contextlib.asynccontextmanager
+async def _two(wired: Wired, family: Family) -> AsyncIterator[tuple[dict[str, str], Callable[[dict[str, Any]], None]]]:
+    """Wire Pods p with app=a and q with app=b; yield their addresses of a family, and what puts a policy into force."""
+    index = PolicyIndex()
+    addresses = {}
+    for name, app in {"p": "a", "q": "b"}.items():
+        first, *further = await wired.pod(name)
+        addresses[name] = next(one for one in (first, *further) if is_of(family, one))
+        index.set_pod(("one", name), Party(first, name, "one", (("app", app),), (), "here", tuple(further)))
+    rules = PolicyRules(wired.instance, "here", index, None, family)
+    tables = Tables()
+
+    def put(made: dict[str, Any]) -> None:
+        index.set_policy(("one", "policy"), compiled(("one", "policy"), made))
+        tables.commit(rules.change(index.take()))
+
+    try:
+        tables.commit(rules.whole())
+        yield addresses, put
+    finally:
+        tables.close()
+        remove_tables(wired.instance)
 
 
 async def _reached(wired: Wired, name: str, address: str) -> bool:

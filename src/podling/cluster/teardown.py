@@ -36,9 +36,9 @@ async def _remove(data: DataDir) -> None:
         await remove_node(data, node)
     await teardown(data.path, data.instance)
     user_ranges.let_go(data.path)
+    await asyncio.to_thread(remove_tables, data.instance)  # nobody is isolated who has the addresses next
     await podnetwork.teardown(data.path, data.instance)
     await proxy.teardown(data.instance)  # it guards what a setting opens, which is put back by now
-    await asyncio.to_thread(remove_tables, data.instance)
 
 
 async def _remove_cni(folder: Path, namespace: str = "") -> None:
