@@ -18,6 +18,8 @@ from tests.streaming import NODE, POD_ADDRESS, Streaming
 from podling.api.errors import StatusError
 from podling.apiserver.identity.pki import Pki, client_context, server_context
 from podling.apiserver.kubelet_proxy import RemoteNodes
+from podling.apiserver.kubelet_proxy.targets import proxy_path
+from podling.apiserver.paths import resource_path
 from podling.kubelet.server import KubeletServer
 
 PODS = "/api/v1/namespaces/default/pods"
@@ -65,6 +67,8 @@ def test_a_pods_own_port_is_reached(tmp_path: Path, run: Any) -> None:
         path = f"{PODS}/web:{port}/proxy"
         async with session.get(path, allow_redirects=False) as moved:
             assert (moved.status, moved.headers["Location"]) == (301, path + "/")
+        async with session.get(f"{path}/x/proxy", allow_redirects=False) as answer:
+            assert (await answer.json())["path"] == "/x/proxy"
         secret = {"Authorization": "Bearer secret"}
         for data in (b"whole", _pieces()):
             async with session.post(f"{path}/a%20b?c=d", data=data, headers=secret) as answer:
@@ -118,6 +122,18 @@ def test_a_services_ready_endpoint_is_reached(tmp_path: Path, run: Any) -> None:
         await runner.cleanup()
 
     _with(tmp_path, body, run)
+
+
+@pytest.mark.parametrize(
+    "prefix", [f"{PODS}/proxy:80/proxy", "/api/v1/namespaces/proxy/pods/p/proxy", "/api/v1/nodes/proxy/proxy"]
+)
+def test_anything_may_be_named_proxy(prefix: str) -> None:
+    """Namespaces, Pods, nodes and what is asked of the backend: the names before are counted, not searched."""
+    path = resource_path(prefix)
+    assert path is not None
+    for rest in ("", "a/proxy", "proxy/", "a//b%2Fc"):
+        assert proxy_path(f"{prefix}/{rest}", path) == (prefix, rest)
+    assert proxy_path(prefix, path) == (prefix, None)
 
 
 PAGE = b"<html><title><a href='/t'></title><a href=\"/there\">go</a><!-- <a href='/c'> --><img src=/i/>"

@@ -100,17 +100,18 @@ class ConnectionProxy:
         raw_path, _, raw_query = request.raw_path.partition("?")
         path = resource_path(raw_path)
         assert path is not None
-        if raw_path.endswith("/proxy") and request.method in {"GET", "HEAD"}:
-            return _redirect(request, raw_path + "/" + ("?" + raw_query if raw_query else ""))
-        prefix, _, rest = raw_path.partition("/proxy/")
-        target = f"/{rest}" + ("?" + raw_query if raw_query else "")
+        prefix, rest = targets.proxy_path(raw_path, path)
+        query = "?" + raw_query if raw_query else ""
+        if rest is None and request.method in {"GET", "HEAD"}:
+            return _redirect(request, f"{prefix}/{query}")
+        target = f"/{rest or ''}{query}"
         if path.resource == "nodes":
             streams, authority = await self._nodes.connect(found.name), found.name
         else:
             scheme, address, port = self._backend(path, found)
             authority = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
             streams = await self._dial(scheme, address, port)
-        links = Links(f"{prefix}/proxy", authority, request.headers.get("Host", ""))
+        links = Links(prefix, authority, request.headers.get("Host", ""))
         return await self._pass(request, streams, target, authority, links)
 
     def _backend(self, path: ResourcePath, found: Encoded) -> tuple[str, str, int]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from podling.api.types.core_v1 import Pod
+    from podling.apiserver.paths import ResourcePath
 
 
 def host_of(pod: Pod) -> str:
@@ -126,6 +127,16 @@ def scheme_name_port(text: str) -> tuple[str, str, str]:
     if len(parts) == 3 and parts[0] in {"", "http", "https"}:
         return parts[0], parts[1], parts[2]
     raise bad_request(f'invalid request "{text}"')
+
+
+def proxy_path(raw: str, path: ResourcePath) -> tuple[str, str | None]:
+    """Split a proxy path, as it was sent, into what stands for the backend's root and what is asked of the backend.
+
+    `None` is asked where not even a slash follows. Names are skipped by their number: any may be `proxy`.
+    """
+    parts = raw.lstrip("/").split("/")
+    depth = (7 if path.namespace else 5) + path.watch
+    return "/" + "/".join(parts[:depth]), "/".join(parts[depth:]) if len(parts) > depth else None
 
 
 def is_global_unicast(address: str) -> bool:
