@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from podling.api.codec import from_tree
 from podling.api.pods import HostPort
@@ -192,6 +193,16 @@ def test_what_has_no_cluster_address_is_no_business_of_the_proxy(world):
     headless = world.web(clusterIP="None", clusterIPs=["None"])
     assert world.made(headless, world.cut(5)) == NOTHING
     assert world.made(world.web(type="ExternalName", clusterIP="", clusterIPs=[]), world.cut(5)) == NOTHING
+
+
+@pytest.mark.parametrize("label", ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"])
+def test_what_is_labelled_for_somebody_else_is_no_business_of_the_proxy(label):
+    """As upstream's proxy looks away: by the label alone, whatever its value, address or not."""
+    world = World(IPV4)
+    service = world.web()
+    labelled = replace(service, metadata=replace(service.metadata, labels={label: ""}))
+    assert world.made(service, world.cut(5)) != NOTHING
+    assert world.made(labelled, world.cut(5)) == NOTHING
 
 
 def test_one_endpoint_more_or_less_moves_at_most_one_other(world):

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from podling.network.proxy.chains import Chain, Facts
     from podling.reach.selection import Choice, Target
 
-_OTHERS_PROXY: Final = "service.kubernetes.io/service-proxy-name"
+_NOT_OURS: Final = frozenset({"service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"})
+"""Labels that take a Service away from this proxy, whatever their value."""
+
 _DEFAULT_AFFINITY: Final = 10800
 MOST_ELEMENTS: Final = 1 << 16
 """The bound of what one Service may come to, its ports times its addresses times its endpoints."""
@@ -107,7 +109,7 @@ def plan(
     spec = service.spec
     version = facts.family.version
     addresses = [packed(text) for text in spec.cluster_ips or (spec.cluster_ip,) if version_of(text) == version]
-    if spec.type == "ExternalName" or not addresses or _OTHERS_PROXY in service.metadata.labels:
+    if spec.type == "ExternalName" or not addresses or _NOT_OURS & service.metadata.labels.keys():
         return NOTHING
     made = _Making(service, node, facts)
     for address in addresses:
