@@ -48,6 +48,7 @@ def controllers() -> tuple[type[Controller], ...]:
     from podling.controllers.node_lifecycle import NodeLifecycle
     from podling.controllers.persistent_volumes import PersistentVolumes
     from podling.controllers.pod_garbage_collector import PodGarbageCollector
+    from podling.controllers.replicas import ReplicaSets, ReplicationControllers
     from podling.controllers.root_ca import RootCertificatePublisher
     from podling.controllers.service_accounts import ServiceAccounts
     from podling.controllers.taint_eviction import TaintEviction
@@ -62,6 +63,8 @@ def controllers() -> tuple[type[Controller], ...]:
         NodeLifecycle,
         TaintEviction,
         PodGarbageCollector,
+        ReplicationControllers,
+        ReplicaSets,
         Disruption,
         EndpointSlices,
         EndpointsController,

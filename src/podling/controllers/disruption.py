@@ -17,6 +17,7 @@ from podling.api.resources import POD_DISRUPTION_BUDGETS, PODS
 from podling.api.times import from_wire, to_wire
 from podling.client.cache import key_of, split_key
 from podling.controllers.disruption_budget import failed, plan, selector_of
+from podling.controllers.disruption_scales import Scales
 from podling.lifecycle.disruption import DISRUPTION_TARGET, condition
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Disruption:
         self._clock = context.clock
         self._budgets: Informer[PodDisruptionBudget] = context.informers.of(POD_DISRUPTION_BUDGETS)
         self._pods: Informer[Pod] = context.informers.of(PODS)
+        self._scales = Scales(context.informers)
         self._recorder = context.recorder("controllermanager")
         self._queue: WorkQueue[Key] = WorkQueue(context.clock)
 
@@ -85,6 +87,7 @@ class Disruption:
 
     async def _sync(self, key: Key) -> None:
         await self._pods.wait_synced()
+        await self._scales.wait_synced()
         kind, (namespace, name) = key[0], split_key(key[1])
         if kind == _POD:
             pod = self._pods.get(name, namespace)
@@ -103,7 +106,7 @@ class Disruption:
             self._recorder.event(budget, "Normal", "NoPods", "No matching pods found")
         now = self._clock.time()
         try:
-            found = plan(budget, pods, now)
+            found = plan(budget, pods, now, self._scales.of(pods))
         except ValueError as why:
             said = f"Failed to calculate the number of expected pods: {why}"
             self._recorder.event(budget, "Warning", "CalculateExpectedPodCountFailed", said)

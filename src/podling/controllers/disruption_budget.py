@@ -10,7 +10,8 @@ Owns upstream's arithmetic for PodDisruptionBudgets: who is healthy, how many mu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -20,9 +21,10 @@ from podling.api.shares import scaled
 from podling.api.times import from_wire, to_wire
 from podling.api.types.meta_v1 import Condition
 from podling.api.types.policy_v1 import PodDisruptionBudgetStatus
+from podling.controllers.claims import controller_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from podling.api.selectors import Selector
     from podling.api.types.core_v1 import Pod
@@ -52,9 +54,25 @@ def selector_of(budget: PodDisruptionBudget) -> Selector:
     return NOTHING if selector.empty else selector
 
 
-def plan(budget: PodDisruptionBudget, pods: Sequence[Pod], now: float) -> BudgetPlan:
-    """Reckon a budget's status from its Pods; `ValueError` says why it cannot be."""
-    expected, desired, unmanaged = _expected(budget, pods)
+class Scale(NamedTuple):
+    """How many Pods a controller wants."""
+
+    uid: str
+    """Of the controller whose number it is: of a ReplicaSet's Pods, that of the Deployment above."""
+    replicas: int
+
+
+_NO_SCALES: Final[Mapping[str, Scale]] = MappingProxyType({})
+
+
+def plan(
+    budget: PodDisruptionBudget, pods: Sequence[Pod], now: float, scales: Mapping[str, Scale] = _NO_SCALES
+) -> BudgetPlan:
+    """Reckon a budget's status from its Pods; `ValueError` says why it cannot be.
+
+    `scales` are known by the uid of the controller that a Pod names.
+    """
+    expected, desired, unmanaged = _expected(budget, pods, scales)
     disrupted: dict[str, str] = {}
     late: list[Pod] = []
     again: float | None = None
@@ -122,26 +140,33 @@ def _conditions(
     return tuple(fresh if c.type == CONDITION else c for c in budget.status.conditions)
 
 
-def _expected(budget: PodDisruptionBudget, pods: Sequence[Pod]) -> tuple[int, int, bool]:
+def _expected(budget: PodDisruptionBudget, pods: Sequence[Pod], scales: Mapping[str, Scale]) -> tuple[int, int, bool]:
     """Return how many Pods there should be, how many of them healthy, and whether some have no controller."""
     spec = budget.spec
     if spec.max_unavailable is not None:
-        scale, unmanaged = _scale(pods)
+        scale, unmanaged = _scale(pods, scales)
         return scale, max(scale - scaled(spec.max_unavailable, scale, up=True), 0), unmanaged
     if isinstance(spec.min_available, int):
         return len(pods), spec.min_available, False
     if spec.min_available is not None:
-        scale, unmanaged = _scale(pods)
+        scale, unmanaged = _scale(pods, scales)
         return scale, scaled(spec.min_available, scale, up=True), unmanaged
     return 0, 0, False
 
 
-def _scale(pods: Sequence[Pod]) -> tuple[int, bool]:
-    """Return how many Pods their controllers want. No kind that controls Pods and has a scale is known here yet."""
+def _scale(pods: Sequence[Pod], scales: Mapping[str, Scale]) -> tuple[int, bool]:
+    """Return how many Pods their controllers want together, each of which counts once."""
+    wanted: dict[str, int] = {}
+    unmanaged = False
     for pod in pods:
-        if any(owner.controller for owner in pod.metadata.owner_references):
+        reference = controller_of(pod)
+        if reference is None:
+            unmanaged = True
+        elif reference.uid not in scales:
             raise ValueError(f'found no controllers for pod "{pod.metadata.name}"')
-    return 0, bool(pods)
+        else:
+            wanted[scales[reference.uid].uid] = scales[reference.uid].replicas
+    return sum(wanted.values()), unmanaged
 
 
 def _is_healthy(pod: Pod) -> bool:
