@@ -11,6 +11,8 @@ from podling.apiserver.record import User
 from podling.client.client import ApiClient
 from podling.client.events import EventRecorder
 from podling.client.informer import Informers
+from podling.client.presence import Presence
+from podling.kubelet.body import Body
 from podling.kubelet.kubelet import Kubelet
 from podling.kubelet.machine import Machine
 from podling.kubelet.settings import Settings
@@ -83,16 +85,11 @@ class OneNode:
         self.supervisor.component("events", recorder.run)
         self.kubelet = Kubelet(
             "node",
-            client,
-            Informers(client, clock, chance, self.supervisor),
-            self.runtime,
-            NoNetwork(),
-            Machine(capacity=GIVEN),
+            Presence(client, Informers(client, clock, chance, self.supervisor), recorder),
+            Body(Machine(capacity=GIVEN), self.runtime, NoNetwork(), wire=self.runtime),
             clock,
             self.supervisor,
-            recorder,
             self.settings,
-            wire=self.runtime,
         )
         await self.kubelet.start()
         await clock.settle()

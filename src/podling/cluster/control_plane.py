@@ -14,6 +14,7 @@ from podling.apiserver.server import SERVICE_RANGE, ApiServer
 from podling.client.client import ApiClient
 from podling.client.events import EventRecorder
 from podling.client.informer import Informers
+from podling.client.presence import Presence
 from podling.controllers.node_folders import NodeFolders
 from podling.scheduler.scheduler import Scheduler
 
@@ -120,6 +121,12 @@ class ControlPlane:
         made = EventRecorder(client, self._clock, component, host)
         (supervisor or self._supervisor).component(f"events {component} {host}".strip(), made.run)
         return made
+
+    def presence(self, user: User, component: str, host: str = "", supervisor: Supervisor | None = None) -> Presence:
+        """Return how a component of this process is in the cluster as `user`."""
+        client = self.client(user)
+        recorder = self.recorder(client, component, host, supervisor)
+        return Presence(client, self.informers(user, supervisor), recorder)
 
     async def close(self) -> None:
         await self.server.close()

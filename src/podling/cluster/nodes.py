@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from podling.cluster import simulated_addresses
 from podling.cluster.control_plane import node_user
+from podling.kubelet.body import Body
 from podling.kubelet.kubelet import Kubelet
 from podling.kubelet.machine import Machine
 from podling.kubelet.settings import Settings
@@ -26,12 +27,8 @@ if TYPE_CHECKING:
     from podling.aio.chance import Chance
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
-    from podling.client.seams import PodNetwork
     from podling.cluster.control_plane import ControlPlane
     from podling.kubelet.letting_go import LettingGo
-    from podling.kubelet.probes.wire import Wire
-    from podling.kubelet.resources import NodeCgroups
-    from podling.kubelet.stats import Stats
     from podling.lifecycle.traffic import Traffic
     from podling.runtime.protocol import Runtime
     from podling.runtime.sim.runtime import SimRuntime
@@ -68,43 +65,19 @@ class NoWiring:
 def make_kubelet(
     name: str,
     plane: ControlPlane,
-    runtime: Runtime,
-    network: PodNetwork,
-    machine: Machine,
+    body: Body,
     clock: Clock,
     supervisor: Supervisor,
     settings: Settings,
-    *,
-    wire: Wire,
-    stats: Stats | None = None,
-    cgroups: NodeCgroups | None = None,
     letting_go: LettingGo | None = None,
 ) -> Kubelet:
     """Return the kubelet of node `name`, calling as that node."""
-    user = node_user(name)
-    client = plane.client(user)
-    recorder = plane.recorder(client, "kubelet", name, supervisor)
-    informers = plane.informers(user, supervisor)
+    presence = plane.presence(node_user(name), "kubelet", name, supervisor)
     if settings.root is not None:
         plane.folders.enter(name, DiskFolders(settings.root.parent / "volumes", clock))
     else:
         plane.folders.enter(name, SimulatedFolders())
-    return Kubelet(
-        name,
-        client,
-        informers,
-        runtime,
-        network,
-        machine,
-        clock,
-        supervisor,
-        recorder,
-        settings,
-        wire=wire,
-        stats=stats,
-        cgroups=cgroups,
-        letting_go=letting_go,
-    )
+    return Kubelet(name, presence, body, clock, supervisor, settings, letting_go)
 
 
 def read_settings(path: Path | None, settings: Settings) -> Settings:
@@ -149,8 +122,6 @@ def make_simulated(
         pod_cidrs=simulated_addresses.pods(number, families),
         capacity={**SIMULATED_CAPACITY, **settings.capacity},
     )
-    machine = Machine(capacity=given.capacity)
-    kubelet = make_kubelet(
-        name or f"node-{number}", plane, runtime, NoWiring(), machine, clock, supervisor, given, wire=runtime
-    )
+    body = Body(Machine(capacity=given.capacity), runtime, NoWiring(), wire=runtime)
+    kubelet = make_kubelet(name or f"node-{number}", plane, body, clock, supervisor, given)
     return kubelet, runtime

@@ -19,6 +19,7 @@ from podling.cluster.control_plane import ADMIN
 from podling.cluster.failure import StartFailed
 from podling.cluster.membership import retire
 from podling.cluster.nodes import ComposedNode, make_kubelet
+from podling.kubelet.body import Body
 from podling.kubelet.letting_go import LettingGo
 from podling.kubelet.machine import read_machine, share_of
 from podling.kubelet.probes.wire import HostWire
@@ -255,20 +256,10 @@ class RealNodes:
         pods = await networks.start(
             context, plane, node.plugins or node.network, node.closing, flows, self._dns, self._enforcers, self._strays
         )
-        kubelet = make_kubelet(
-            node.name,
-            plane,
-            runtime,
-            pods,
-            machine,
-            self._clock,
-            self._supervisor,
-            settings,
-            wire=HostWire(node.host, self._clock),
-            stats=MachineStats(runtime, settings, runtime.layout.images, cgroups, machine.memory, shared=count > 1),
-            cgroups=cgroups,
-            letting_go=LettingGo(node.name, context.informers, self._clock),
-        )
+        stats = MachineStats(runtime, settings, runtime.layout.images, cgroups, machine.memory, shared=count > 1)
+        body = Body(machine, runtime, pods, HostWire(node.host, self._clock), stats, cgroups)
+        letting_go = LettingGo(node.name, context.informers, self._clock)
+        kubelet = make_kubelet(node.name, plane, body, self._clock, self._supervisor, settings, letting_go)
         return ComposedNode(kubelet, runtime, node.host.listen(node.addresses[0], KUBELET_PORT))
 
     async def close(self) -> None:

@@ -20,14 +20,13 @@ if TYPE_CHECKING:
     from podling.aio.supervisor import Supervisor
     from podling.api.types.core_v1 import Pod
     from podling.client.events import EventRecorder
+    from podling.kubelet.body import Body
     from podling.kubelet.config import PodConfig
     from podling.kubelet.node import NodeAgent
-    from podling.kubelet.resources import NodeCgroups
     from podling.kubelet.settings import Settings
     from podling.kubelet.stats import Stats
     from podling.kubelet.volumes import Volumes
     from podling.kubelet.workers import PodWorkers
-    from podling.runtime.protocol import Runtime
 
 _WEIGH_PERIOD: Final = 60.0
 _WEIGH_AFTER: Final = 0.1
@@ -38,7 +37,7 @@ class Housekeeping:
 
     def __init__(
         self,
-        runtime: Runtime,
+        body: Body,
         workers: PodWorkers,
         config: PodConfig,
         volumes: Volumes,
@@ -47,12 +46,10 @@ class Housekeeping:
         clock: Clock,
         supervisor: Supervisor,
         settings: Settings,
-        *,
-        stats: Stats | None,
-        cgroups: NodeCgroups | None,
     ) -> None:
-        self.stats: Stats = stats or SimulatedStats(runtime, lambda: node.capacity, lambda: node.limits)
-        self._cgroups = cgroups
+        simulated = SimulatedStats(body.runtime, lambda: node.capacity, lambda: node.limits)
+        self.stats: Stats = body.stats or simulated
+        self._cgroups = body.cgroups
         self._workers = workers
         self._node = node
         self._volumes = volumes
@@ -60,7 +57,7 @@ class Housekeeping:
         self._supervisor = supervisor
         self._weighing = False
         self._garbage = GarbageCollector(
-            runtime, self.stats, workers, config, volumes, node, clock, settings.garbage, _logs(settings)
+            body.runtime, self.stats, workers, config, volumes, node, clock, settings.garbage, _logs(settings)
         )
         self._evictor = Evictor(
             self.stats, workers, node, recorder, clock, settings.eviction, self._garbage.reclaim, self._clean_up

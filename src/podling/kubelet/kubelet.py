@@ -20,11 +20,14 @@ from podling.kubelet.environment import EnvironmentBuilder
 from podling.kubelet.hooks import Hooks
 from podling.kubelet.housekeeping import Housekeeping
 from podling.kubelet.images import ImageEnsurer
+from podling.kubelet.instances import Instances
 from podling.kubelet.logrotation import LogRotation
 from podling.kubelet.node import NodeAgent
 from podling.kubelet.objects import References
 from podling.kubelet.probes.checks import Checks
 from podling.kubelet.recovery import Recovery
+from podling.kubelet.resizing import Resizer
+from podling.kubelet.sandboxes import Sandboxes
 from podling.kubelet.services import ServiceVariables
 from podling.kubelet.static import StaticPods
 from podling.kubelet.status import StatusWriter
@@ -43,20 +46,14 @@ if TYPE_CHECKING:
 
     from podling.aio.clock import Clock
     from podling.aio.supervisor import Supervisor
-    from podling.api.types.core_v1 import Node, Pod
-    from podling.client.client import Client
-    from podling.client.events import EventRecorder
+    from podling.api.types.core_v1 import Pod
     from podling.client.informer import Informers
-    from podling.client.seams import PodNetwork
+    from podling.client.presence import Presence
+    from podling.kubelet.body import Body
     from podling.kubelet.letting_go import LettingGo
-    from podling.kubelet.machine import Machine
-    from podling.kubelet.probes.wire import Wire
-    from podling.kubelet.resources import NodeCgroups
     from podling.kubelet.settings import Settings
-    from podling.kubelet.stats import Stats
     from podling.kubelet.volumes import Volumes
     from podling.lifecycle.facts import Rejection
-    from podling.runtime.protocol import Runtime
 
 _PAUSE = 1.0
 
@@ -67,98 +64,86 @@ class Kubelet:
     def __init__(
         self,
         node_name: str,
-        client: Client,
-        informers: Informers,
-        runtime: Runtime,
-        network: PodNetwork,
-        machine: Machine,
+        presence: Presence,
+        body: Body,
         clock: Clock,
         supervisor: Supervisor,
-        recorder: EventRecorder,
         settings: Settings,
-        *,
-        wire: Wire,
-        stats: Stats | None = None,
-        cgroups: NodeCgroups | None = None,
         letting_go: LettingGo | None = None,
     ) -> None:
-        """`wire` is how probes and hooks reach the ports of containers.
-
-        `stats` and `cgroups` are a real node's; without them what its containers use is what the runtime says.
-        """
+        """`presence` is how it is in the cluster, as `system:node:NAME`; `body` is what its node is made of."""
         self.name = node_name
-        self.runtime = runtime
+        self.runtime = body.runtime
         self.settings = settings
-        self._client = client
+        self._client = presence.client
         self._clock = clock
         self._supervisor = supervisor
-        self.node = NodeAgent(node_name, client, runtime, machine, clock, recorder, settings)
+        informers = presence.informers
         self._pods = informers.of(PODS, Selection(fields=f"spec.nodeName={node_name}"))
         self._nodes = informers.of(NODES, Selection(fields=f"metadata.name={node_name}"))
-        self.node.heard = lambda: self._nodes.get(node_name)
         self._services = ServiceVariables(informers.of(SERVICES))
-        events, status = PodEvents(recorder), StatusWriter(client, clock, supervisor)
-        references = References(client)
-        changes = VolumeChanges(informers, self._volumes_changed) if settings.root is not None else None
-        payloads = Payloads(client, references, clock, settings.addresses, lambda: self.node.allocatable, changes)
-        claims = ClaimVolumes(client, self._newest_node)
-        volumes: Volumes = SimulatedVolumes(payloads, claims)
-        if settings.root is not None:
-            volumes = DiskVolumes(
-                settings.root, payloads, clock, lambda: _memory_of(self.node), claims, secrets_in_memory=True
-            )
-        environment = EnvironmentBuilder(
-            references, settings.addresses, lambda: self.node.allocatable, self._services.variables
-        )
-        effects = Effects(
-            runtime,
-            network,
-            volumes,
-            ImageEnsurer(runtime.images, references, events, clock, settings.home),
-            references,
-            ContainerBuilder(settings, environment, machine.memory, machine.resolv),
-            status,
-            events,
-            Hooks(runtime, wire, clock, supervisor, events),
-            clock,
-            settings,
-        )
+        self.node = NodeAgent(node_name, presence, body, clock, settings)
+        self.node.heard = lambda: self._nodes.get(node_name)
         self.workers = PodWorkers(self._worker, clock, supervisor)
         self._config = PodConfig(self._pods, self.workers)
+        references = References(presence.client)
+        volumes = self._make_volumes(informers, references)
         self.housekeeping = Housekeeping(
-            runtime,
-            self.workers,
-            self._config,
-            volumes,
-            self.node,
-            recorder,
-            clock,
-            supervisor,
-            settings,
-            stats=stats,
-            cgroups=cgroups,
+            body, self.workers, self._config, volumes, self.node, presence.recorder, clock, supervisor, settings
         )
         self._admission = Admission(
-            self._newest_node,
+            lambda: self.node.newest,
             self.workers.pods,
             lambda: self.housekeeping.conditions,
             settings.allowed_unsafe_sysctls,
         )
+        events, status = PodEvents(presence.recorder), StatusWriter(presence.client, clock, supervisor)
         self._shop = Workshop(
-            effects,
+            self._make_effects(body, references, volumes, status, events),
             status,
             events,
-            Checks(runtime, wire, clock),
+            Checks(body.runtime, body.wire, clock),
             clock,
             supervisor,
             settings.policy,
-            NodeFacts(tuple(settings.addresses), runtime.name),
+            NodeFacts(tuple(settings.addresses), body.runtime.name),
             self._admission.resize,
             self._appeal,
             letting_go,
             settings.volume_period if settings.root is not None else None,
         )
-        self._recovery = Recovery(runtime, network, volumes, self._config, self.workers, settings.root)
+        self._recovery = Recovery(body.runtime, body.network, volumes, self._config, self.workers, settings.root)
+
+    def _make_volumes(self, informers: Informers, references: References) -> Volumes:
+        settings, client, clock = self.settings, self._client, self._clock
+        changes = VolumeChanges(informers, self._volumes_changed) if settings.root is not None else None
+        payloads = Payloads(client, references, clock, settings.addresses, lambda: self.node.allocatable, changes)
+        claims = ClaimVolumes(client, lambda: self.node.newest)
+        if settings.root is None:
+            return SimulatedVolumes(payloads, claims)
+        return DiskVolumes(
+            settings.root, payloads, clock, lambda: _memory_of(self.node), claims, secrets_in_memory=True
+        )
+
+    def _make_effects(
+        self, body: Body, references: References, volumes: Volumes, status: StatusWriter, events: PodEvents
+    ) -> Effects:
+        runtime, settings, clock = body.runtime, self.settings, self._clock
+        environment = EnvironmentBuilder(
+            references, settings.addresses, lambda: self.node.allocatable, self._services.variables
+        )
+        builder = ContainerBuilder(settings, environment, body.machine.memory, body.machine.resolv)
+        hooks = Hooks(runtime, body.wire, clock, self._supervisor, events)
+        return Effects(
+            Sandboxes(runtime, body.network, references, builder, events, settings),
+            Instances(runtime, builder, hooks, events, clock),
+            Resizer(runtime, settings),
+            volumes,
+            ImageEnsurer(runtime.images, references, events, clock, settings.home),
+            status,
+            events,
+            settings,
+        )
 
     async def start(self) -> None:
         """Find what survived, register the node, take up its Pods; returns when the node is told to be Ready."""
@@ -196,12 +181,6 @@ class Kubelet:
         worker = self.workers.get(uid)
         if worker is not None:
             worker.volumes_changed()
-
-    def _newest_node(self) -> Node:
-        """Return the Node as last heard of: labels and taints are others' to change, and Pods come because of them."""
-        heard, known = self._nodes.get(self.name), self.node.node
-        newer = heard is not None and int(heard.metadata.resource_version) > int(known.metadata.resource_version or 0)
-        return heard if heard is not None and newer else known
 
     async def _appeal(self, pod: Pod, rejection: Rejection) -> Rejection | None:
         """Judge a Pod that was refused for the Node's labels once more, by the Node that the API has.

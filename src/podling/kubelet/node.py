@@ -44,11 +44,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from podling.aio.clock import Clock
-    from podling.client.client import Client
-    from podling.client.events import EventRecorder
-    from podling.kubelet.machine import Machine
+    from podling.client.presence import Presence
+    from podling.kubelet.body import Body
     from podling.kubelet.settings import Settings
-    from podling.runtime.protocol import Runtime
 
 log = logging.getLogger("podling.kubelet.node")
 
@@ -99,19 +97,17 @@ class NodeAgent:
     def __init__(
         self,
         name: str,
-        client: Client,
-        runtime: Runtime,
-        machine: Machine,
+        presence: Presence,
+        body: Body,
         clock: Clock,
-        recorder: EventRecorder,
         settings: Settings,
     ) -> None:
         self.name = name
-        self._client = client
-        self._runtime = runtime
-        self._machine = machine
+        self._client = presence.client
+        self._recorder = presence.recorder
+        self._runtime = body.runtime
+        self._machine = body.machine
         self._clock = clock
-        self._recorder = recorder
         self._settings = settings
         self._node: Node | None = None
         self._reported = 0.0
@@ -128,6 +124,13 @@ class NodeAgent:
     def node(self) -> Node:
         """The Node as last known to the API, or as it will be registered."""
         return self._node if self._node is not None else self._fresh((), self._clock.time())
+
+    @property
+    def newest(self) -> Node:
+        """The Node as last heard of: labels and taints are others' to change, and Pods come because of them."""
+        heard, known = self.heard(), self.node
+        newer = heard is not None and int(heard.metadata.resource_version) > int(known.metadata.resource_version or 0)
+        return heard if heard is not None and newer else known
 
     @property
     def allocatable(self) -> Mapping[str, str]:
@@ -200,7 +203,7 @@ class NodeAgent:
         """Write the status if it changed, or if the last report is too old."""
         assert self._node is not None
         now = self._clock.time()
-        before = self._newest(self._node)
+        before = self.newest
         try:
             images = await self._images()
             self.problem = ""
@@ -218,11 +221,6 @@ class NodeAgent:
             )
         self._reported = now
         self._say_changes(wanted)
-
-    def _newest(self, known: Node) -> Node:
-        heard = self.heard()
-        newer = heard is not None and int(heard.metadata.resource_version) > int(known.metadata.resource_version or 0)
-        return heard if heard is not None and newer else known
 
     async def keep_lease(self) -> None:
         """Renew the node's lease, for ever."""

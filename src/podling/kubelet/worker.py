@@ -23,9 +23,9 @@ import msgspec
 from podling.api.errors import StatusError
 from podling.api.pods import TERMINAL_PHASES
 from podling.client.seams import WiringFailed
-from podling.kubelet.effects import StepFailure
 from podling.kubelet.observation import container_facts, sandbox_facts, termination_message
 from podling.kubelet.probes.prober import Prober
+from podling.kubelet.steps import StepFailure
 from podling.lifecycle import actions as act
 from podling.lifecycle.conditions import OWNED, PASSING
 from podling.lifecycle.disruption import DISRUPTION_TARGET
@@ -212,7 +212,7 @@ class PodWorker:
             released=self._released,
             busy={key: deadline for key, (_, deadline) in self._busy.items()},
             failures=self._failures,
-            pre_stopped=tuple(c.id for c in facts if self._shop.effects.hooks.has_stopped(c.id)),
+            pre_stopped=tuple(c.id for c in facts if self._shop.effects.instances.has_pre_stopped(c.id)),
         )
         self._probe(view)
         refusal = self._shop.resize(pod) if is_pending(view) else None
@@ -234,8 +234,7 @@ class PodWorker:
         for instance in view.containers:
             container = container_named(view.pod, instance.name)
             if instance.is_dead:
-                self._shop.effects.hooks.end_post_start(instance.id)
-                self._shop.effects.hooks.forget(instance.id)
+                self._shop.effects.instances.died(instance.id)
             if not instance.is_running or container is None or view.is_starting(instance):
                 continue
             told = self._told_of(view.pod, instance.id)
@@ -257,7 +256,7 @@ class PodWorker:
         is_new = sandbox.id not in self._addresses and "sandbox" not in self._busy
         if is_new and sandbox.state is SandboxState.READY and not self._vanished:
             try:
-                self._addresses[sandbox.id] = await self._shop.effects.wire(self.pod, sandbox, adopted=True)
+                self._addresses[sandbox.id] = await self._shop.effects.sandboxes.wire(self.pod, sandbox, adopted=True)
             except (RuntimeFailure, WiringFailed, OSError) as failure:
                 self._shop.events.sandbox_failed(self.pod, str(failure))
 
@@ -368,12 +367,12 @@ class PodWorker:
                         _REFRESH_PAUSE if overtaken else self._volume_period
                     )
             case act.RunSandbox():
-                sandbox, addresses = await effects.run_sandbox(pod, action)
+                sandbox, addresses = await effects.sandboxes.run(pod, action)
                 self._addresses[sandbox] = addresses
             case act.EnsureImage():
                 self._images[action.container] = (action.attempt, await effects.ensure_image(pod, action))
             case act.CreateContainer():
-                await effects.create_container(
+                await effects.instances.create(
                     pod,
                     action,
                     image=self._images[action.container][1],
@@ -382,21 +381,21 @@ class PodWorker:
                     target=self._target(action.container),
                 )
             case act.StartContainer():
-                await effects.start_container(pod, action, self._address())
+                await effects.instances.start(pod, action, self._address())
             case act.KillContainer():
-                await effects.kill_container(pod, action, self._address())
+                await effects.instances.kill(pod, action, self._address())
             case act.ResizeContainer():
-                await effects.resize_container(pod, action)
+                await effects.resizer.container(pod, action)
             case act.ResizePod():
-                await effects.resize_pod(pod, action)
+                await effects.resizer.pod(pod, action)
             case act.RunPreStop():
-                await effects.pre_stop(pod, action, self._address())
+                await effects.instances.pre_stop(pod, action, self._address())
             case act.RemoveContainer():
-                await effects.remove_container(action)
+                await effects.instances.remove(action)
             case act.StopSandbox():
-                await effects.stop_sandbox(pod, action)
+                await effects.sandboxes.stop(pod, action)
             case act.RemoveSandbox():
-                await effects.remove_sandbox(action)
+                await effects.sandboxes.remove(action)
                 self._addresses.pop(action.id, None)
             case act.DeleteFromApi():
                 await effects.release(pod)
