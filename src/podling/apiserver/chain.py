@@ -1,7 +1,8 @@
 """The one chain that every call enters, over HTTP and in this process: user, authorize, admit, store.
 
-Owns the order: path and verb, authorization, then the handler or one of the extensions (discovery, OpenAPI, reviews).
-Every refusal leaves as `StatusError`; a defect of ours leaves as a 500 Status and is logged with its trace.
+Owns the order: path and verb, authorization, then the handler or one of the extensions (discovery, OpenAPI, reviews),
+and the index of their paths. Every refusal leaves as `StatusError`; a defect of ours leaves as a 500 Status and is
+logged with its trace.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from podling.api.errors import StatusError, internal, no_such_path, too_large
 from podling.apiserver.identity.rbac import refusal
+from podling.apiserver.messages import Response
 from podling.apiserver.paths import ResourcePath, Routes, Target, resource_path, verb_of
 from podling.apiserver.record import Attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from podling.apiserver.handler import Handler
-    from podling.apiserver.messages import Request, Response
+    from podling.apiserver.messages import Request
     from podling.apiserver.record import Authorizer, User
 
 log = logging.getLogger("podling.apiserver")
@@ -30,6 +34,10 @@ class Extension(Protocol):
     """Serves paths that are not about stored objects; `None` for those that are not its own."""
 
     async def serve(self, request: Request, path: ResourcePath | None) -> Response | None: ...
+
+    def paths(self) -> Iterable[str]:
+        """Return what the server's index lists of these paths."""
+        ...
 
 
 class Chain:
@@ -88,11 +96,18 @@ class Chain:
             raise refusal(attributes, decision.reason)
 
     async def _extended(self, request: Request, path: ResourcePath | None) -> Response:
+        if request.path in {"/", "/index.html"} and request.method in {"GET", "HEAD"}:
+            return Response(200, self._index())
         for extension in self.extensions:
             response = await extension.serve(request, path)
             if response is not None:
                 return response
         raise no_such_path()
+
+    def _index(self) -> bytes:
+        """Return what `/` answers: the paths that are not about objects, in upstream's form."""
+        listed = sorted({path for extension in self.extensions for path in extension.paths()})
+        return msgspec.json.encode({"paths": listed})
 
 
 def attributes_of(request: Request, path: ResourcePath | None) -> Attributes:

@@ -115,6 +115,14 @@ class Discovery:
                 self._made[path, version] = made
         return made
 
+    def paths(self) -> Iterable[str]:
+        """Yield the paths of the groups and their versions."""
+        yield from ("/api", "/apis")
+        yield from (f"/api/{version}" for version in self._versions(""))
+        for group in self._groups():
+            yield f"/apis/{group}"
+            yield from (f"/apis/{group}/{version}" for version in self._versions(group))
+
     def _make(self, path: str, version: str) -> Document | None:
         parts = path.split("/")[1:]
         match parts:

@@ -44,17 +44,23 @@ class DiscoveryExtension:
     async def serve(self, request: Request, path: ResourcePath | None) -> Response | None:
         if path is not None or not request.path.startswith("/api") or request.method not in {"GET", "HEAD"}:
             return None
-        if self._discovery is None:
-            from podling.apiserver.discovery import Discovery
-
-            self._discovery = Discovery(self._records, RESOURCES, self._address)
-        document = self._discovery.answer(request.path, request.accept)
+        document = self._made().answer(request.path, request.accept)
         if document is None:
             return None
         headers = {"ETag": document.etag, "Vary": "Accept"}
         if request.headers.get("if-none-match") == document.etag:
             return Response(304, b"", document.content_type, headers=headers)
         return Response(200, document.body, document.content_type, headers=headers)
+
+    def paths(self) -> Iterable[str]:
+        return self._made().paths()
+
+    def _made(self) -> Discovery:
+        if self._discovery is None:
+            from podling.apiserver.discovery import Discovery
+
+            self._discovery = Discovery(self._records, RESOURCES, self._address)
+        return self._discovery
 
 
 class OpenApiExtension:
@@ -89,6 +95,9 @@ class OpenApiExtension:
                 return Response(200, compressed, document.content_type, headers=headers)
         return Response(200, document.body, document.content_type, headers=headers)
 
+    def paths(self) -> Iterable[str]:
+        return "/openapi/v2", "/openapi/v3"
+
 
 class IssuerExtension:
     """What anybody needs who would verify ServiceAccount tokens by herself."""
@@ -107,6 +116,9 @@ class IssuerExtension:
                 return Response(200, self._issuer.jwks(), "application/jwk-set+json", headers=headers)
             case _:
                 return None
+
+    def paths(self) -> Iterable[str]:
+        return "/.well-known/openid-configuration", "/openid/v1/jwks"
 
 
 class ReviewsExtension:
@@ -133,6 +145,9 @@ class ReviewsExtension:
         judge_strictness(validation, read.sentences(problems.unknown), warnings)
         tree = self._reviews.create(resource, read.tree, request.user, now=self._clock.time(), namespace=path.namespace)
         return Response(201, msgspec.json.encode(tree), warnings=warnings)
+
+    def paths(self) -> Iterable[str]:
+        return ()
 
 
 class TokenSubresource:

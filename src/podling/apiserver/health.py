@@ -16,7 +16,7 @@ from podling.apiserver.messages import Request, Response
 from podling.apiserver.paths import truth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from podling.apiserver.metrics import Metrics
     from podling.apiserver.paths import ResourcePath
@@ -72,6 +72,12 @@ class Health:
             case (("livez" | "readyz" | "healthz"), _):
                 return self._one(first, "/".join(rest))
         return None
+
+    def paths(self) -> Iterable[str]:
+        yield from ("/metrics", "/version")
+        for kind in ("healthz", "livez", "readyz"):
+            yield f"/{kind}"
+            yield from (f"/{kind}/{name}" for name in self._checks(kind))
 
     def _checks(self, kind: str) -> dict[str, Callable[[], str]]:
         return {**self.live, **self.ready} if kind == "readyz" else self.live

@@ -76,6 +76,23 @@ def test_refusals_are_statuses(run):
     run(main())
 
 
+def test_the_index_lists_paths_that_answer(run):
+    """`/` names what is not about objects, in upstream's form; each path that it names is there."""
+
+    async def main():
+        async with listening() as (_, _, session):
+            async with session.get("/") as answer:
+                assert answer.status == 200
+                paths = (await answer.json())["paths"]
+            assert {"/api", "/api/v1", "/apis/policy", "/apis/policy/v1", "/livez/ping", "/openapi/v3"} <= set(paths)
+            assert paths == sorted(set(paths))
+            for path in paths:
+                async with session.get(path) as answer:
+                    assert (answer.status, path) == (200, path)
+
+    run(main())
+
+
 def test_nobody_sees_health_and_version_alone(run):
     """A caller without credentials reads health and version, and nothing else."""
 
@@ -88,7 +105,7 @@ def test_nobody_sees_health_and_version_alone(run):
                         assert (answer.status, await answer.text()) == (200, "ok")
                 async with nobody.get("/version") as answer:
                     assert (await answer.json())["minor"] == "37"
-                for path in (PODS, "/metrics", "/api"):
+                for path in (PODS, "/metrics", "/api", "/"):
                     async with nobody.get(path) as answer:
                         assert answer.status == 403
             async with session.get("/readyz?verbose") as answer:
