@@ -104,7 +104,8 @@ def _leftovers(instance: str, ranges: Sequence[Network]) -> list[str]:
     return found
 
 
-PING = "busybox ping -c 1 -W 2"
+PING = "busybox ping -c 3 -i 0.2 -W 1"
+"""Several: a link that was made this moment may take no packet yet."""
 
 
 def test_pods_reach_each_other_and_the_node(tmp_path: Path) -> None:
