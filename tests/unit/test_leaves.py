@@ -15,7 +15,8 @@ from podling.api.resources import NETWORK_POLICIES, PODS, SERVICES
 from podling.api.schema import LIST, MAP, STRUCT, Schema
 from podling.apiserver.gaps import UNENFORCED
 from podling.apiserver.kinds.pod_gates import ALPHA
-from tests.e2e.policies import CASES as CASES_OF_POLICIES
+from podling.linux.families import IPV4
+from tests.e2e.policies import cases as cases_of_policies
 from tests.e2e.test_given import GIVEN
 from tests.leaves import SEEN
 
@@ -140,7 +141,7 @@ def test_every_named_test_is_there_and_names_its_leaf(kind: str) -> None:
 
 def test_policies_are_tried_with_every_field() -> None:
     """The table of policies that are tried on two nodes sets each leaf of a NetworkPolicy's specification."""
-    tried = [{"spec": spec} for specs in CASES_OF_POLICIES.values() for spec in specs]
+    tried = [{"spec": spec} for specs in cases_of_policies(IPV4).values() for spec in specs]
     missing = []
     for leaf in leaves("NetworkPolicy"):
         steps = leaf.removesuffix("{}").split(".")
