@@ -273,7 +273,10 @@ def test_an_eviction_that_nobody_carried_out_is_forgotten(run):
         ({"minAvailable": 1, "maxUnavailable": 1}, "minAvailable and maxUnavailable cannot be both set"),
         ({"minAvailable": -1}, "spec.minAvailable: Invalid value: -1: must be greater than or equal to 0"),
         ({"maxUnavailable": "120%"}, 'spec.maxUnavailable: Invalid value: "120%": must not be greater than 100%'),
-        ({"maxUnavailable": "half"}, 'spec.maxUnavailable: Invalid value: "half": a valid percent string must be'),
+        (
+            {"maxUnavailable": "half"},
+            "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex",
+        ),
         ({"unhealthyPodEvictionPolicy": "No"}, 'supported values: "AlwaysAllow", "IfHealthyBudget"'),
     ],
 )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
-from podling.api.validation import meta
-from podling.api.validation.field import SPEC, STATUS, invalid, not_supported
+from podling.api.validation import formats, meta
+from podling.api.validation.field import SPEC, STATUS, invalid, invalid_each, not_supported
 
 if TYPE_CHECKING:
     from podling.api.errors import Cause
     from podling.api.types.policy_v1 import PodDisruptionBudget
     from podling.api.validation.field import Path
 
-_PERCENT: Final = re.compile(r"[0-9]+%\Z", re.ASCII)
 _POLICIES: Final = ("AlwaysAllow", "IfHealthyBudget")
 _WHOLE: Final = 100
 
@@ -58,11 +56,7 @@ def _check_share(value: int | str | None, path: Path, causes: list[Cause]) -> No
         if value < 0:
             causes.append(invalid(path, value, "must be greater than or equal to 0"))
     elif value is not None:
-        if not _PERCENT.match(value):
-            said = (
-                "a valid percent string must be a numeric value followed by an ending '%' "
-                "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')"
-            )
-            causes.append(invalid(path, value, said))
-        elif int(value[:-1]) > _WHOLE:
+        wrong = formats.percent(value)
+        invalid_each(path, value, wrong, causes)
+        if not wrong and int(value[:-1]) > _WHOLE:
             causes.append(invalid(path, value, "must not be greater than 100%"))

@@ -40,6 +40,7 @@ wildcard_dns_subdomain = _remembered(names.is_wildcard_dns1123_subdomain)
 label_value = _remembered(names.is_label_value)
 config_key = _remembered(names.is_config_map_key)
 environment_name = _remembered(names.is_relaxed_env_var_name)
+percent = _remembered(names.is_percent)
 port_name = _remembered(names.is_port_name)
 http_header_name = _remembered(names.is_http_header_name)
 
