@@ -15,8 +15,6 @@ _SUBDOMAIN: Final = rf"{_LABEL}(\.{_LABEL})*"
 _LABEL_1035: Final = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED: Final = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE: Final = "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?"
-_ENV_NAME: Final = "[-._a-zA-Z][-._a-zA-Z0-9]*"
-_C_IDENTIFIER: Final = "[A-Za-z_][A-Za-z0-9_]*"
 _CONFIG_KEY: Final = "[-._a-zA-Z0-9]+"
 _PERCENT: Final = "[0-9]+%"
 _HEADER: Final = "[-A-Za-z0-9]+"
@@ -44,16 +42,8 @@ _LABEL_VALUE_WORDS: Final = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
     "end with an alphanumeric character"
 )
-_ENV_WORDS: Final = (
-    "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', and must not "
-    "start with a digit"
-)
 _RELAXED_ENV_WORDS: Final = (
     "a valid environment variable name must consist only of printable ASCII characters other than '='"
-)
-_C_IDENTIFIER_WORDS: Final = (
-    "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters "
-    "or '_'"
 )
 _CONFIG_KEY_WORDS: Final = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
 _PERCENT_WORDS: Final = "a valid percent string must be a numeric string followed by an ending '%'"
@@ -167,20 +157,9 @@ def _label_value(value: str) -> tuple[str, ...]:
     return (*wrong, unlike(_LABEL_VALUE_WORDS, _LABEL_VALUE, "MyValue", "my_value", "12345"))
 
 
-def is_prefixed_qualified_name(value: str) -> list[str]:
-    """Judge a qualified name that must have a DNS prefix."""
-    wrong = list(_qualified_name(value))
-    return wrong if wrong or "/" in value else ["must include a prefix (e.g. 'example.com/key')"]
-
-
 def is_label_value(value: str) -> list[str]:
     """Judge the value of a label; it may be empty."""
     return list(_label_value(value))
-
-
-def is_port_number(port: int) -> list[str]:
-    """Judge a port: 1 to 65535."""
-    return [] if 1 <= port <= 65535 else [out_of_range(1, 65535)]
 
 
 def is_port_name(port: str) -> list[str]:
@@ -197,27 +176,12 @@ def is_port_name(port: str) -> list[str]:
     return wrong
 
 
-def is_env_var_name(value: str) -> list[str]:
-    """Judge the strict form of the name of an environment variable."""
-    wrong = []
-    if not re.fullmatch(_ENV_NAME, value):
-        wrong.append(unlike(_ENV_WORDS, _ENV_NAME, "my.env-name", "MY_ENV.NAME", "MyEnvName1"))
-    return wrong + _directory_signs(value)
-
-
 def is_relaxed_env_var_name(value: str) -> list[str]:
     """Judge the name of an environment variable as newer releases do: printable ASCII without `=`."""
     wrong = [f"environment variable name {NON_EMPTY}"] if not value else []
     if any(not " " <= char <= "~" or char == "=" for char in value):
         wrong.append(_RELAXED_ENV_WORDS)
     return wrong
-
-
-def is_c_identifier(value: str) -> list[str]:
-    """Judge an identifier as C knows them."""
-    if re.fullmatch(_C_IDENTIFIER, value):
-        return []
-    return [unlike(_C_IDENTIFIER_WORDS, _C_IDENTIFIER, "my_name", "MY_NAME", "MyName")]
 
 
 def is_config_map_key(value: str) -> list[str]:

@@ -19,7 +19,7 @@ from podling.api.times import to_wire, to_wire_micro
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MEDIA_TYPE: Final = "application/vnd.kubernetes.protobuf"
+
 _MAGIC: Final = b"k8s\x00"
 _DEEPEST: Final = 100
 _NO_FIELD: Final = ("-", "")

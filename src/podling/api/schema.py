@@ -106,10 +106,6 @@ class Schema:
             return self.fields.get(key)
         return self.item if self.kind == MAP else None
 
-    @property
-    def is_container(self) -> bool:
-        return self.kind in {STRUCT, LIST, MAP}
-
     def __repr__(self) -> str:
         return f"<Schema {self.name or self.kind}>"
 

@@ -51,7 +51,7 @@ def plan(
     owned = [held for held in existing if owner_uid(held) == service.metadata.uid]
     strangers = [held for held in existing if owner_uid(held) != service.metadata.uid]
     found = endpoints.find(service, pods, nodes)
-    divided = slices.divide(found.endpoints, owned, endpoints.families(service), most)
+    divided = slices.divide(found, owned, endpoints.families(service), most)
     labels = labels_of(service)
     noted = {ANNOTATION: triggered} if triggered else {}
     update = [_changed(held, ports, inside, labels, noted) for held, ports, inside in divided.update]

@@ -126,9 +126,6 @@ class Ledger:
         for flow in gone:
             del self._alive[flow]
 
-    def is_alive(self, flow: Flow) -> bool:
-        return flow in self._alive
-
     def drop(self, edge: Edge) -> None:
         """Forget an edge whose `Call` nobody may keep."""
         self._tallies.pop(edge, None)

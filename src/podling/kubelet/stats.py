@@ -35,11 +35,6 @@ class FileSystem:
 class Stats(Protocol):
     """The use of one node."""
 
-    @property
-    def dedicated_images(self) -> bool:
-        """Whether images and writable layers lie on another file system than Pods' volumes and logs."""
-        ...
-
     async def node(self) -> Mapping[Signal, Observation]:
         """Return every signal that can be seen here; cheap enough for every ten seconds."""
         ...
@@ -68,8 +63,6 @@ class Summing(Protocol):
 
 class SimulatedStats:
     """The use of a simulated node: what the scripts of its containers say, against a capacity that was given."""
-
-    dedicated_images = False
 
     def __init__(
         self, runtime: Runtime, capacity: Callable[[], Mapping[str, str]], limits: Callable[[], Mapping[str, str]]

@@ -46,10 +46,6 @@ class MachineStats:
         self._memory = memory
         self._shared = shared
 
-    @property
-    def dedicated_images(self) -> bool:
-        return _device(self._root) != _device(self._images)
-
     async def node(self) -> Mapping[Signal, Observation]:
         seen: dict[Signal, Observation] = {}
         pods = self._cgroups.working_set()

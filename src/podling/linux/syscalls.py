@@ -11,7 +11,6 @@ import os
 from typing import Final
 
 CLONE_NEWNS: Final = 0x00020000
-CLONE_FS: Final = 0x00000200
 CLONE_NEWUTS: Final = 0x04000000
 CLONE_NEWIPC: Final = 0x08000000
 CLONE_NEWPID: Final = 0x20000000
@@ -23,7 +22,6 @@ MS_NODEV: Final = 0x4
 MS_NOEXEC: Final = 0x8
 MS_REMOUNT: Final = 0x20
 MS_BIND: Final = 0x1000
-MS_MOVE: Final = 0x2000
 MS_REC: Final = 0x4000
 MS_PRIVATE: Final = 1 << 18
 MS_SLAVE: Final = 1 << 19

@@ -107,14 +107,6 @@ def preempt(
     return NoPreemption(tally(diagnosis.nodes, reasons), is_hopeless=True)
 
 
-def outlook(pod: PendingPod, snapshot: Snapshot, diagnosis: Diagnosis, profile: Profile) -> str:
-    """Return `preemption: …` as upstream words it; nothing where preemption would make room, or there are no Nodes."""
-    if not diagnosis.nodes:
-        return ""
-    found = preempt(pod, snapshot, diagnosis, profile)
-    return "" if isinstance(found, Preemption) else f"preemption: {found.message}"
-
-
 def _is_under_way(pod: PendingPod, snapshot: Snapshot, diagnosis: Diagnosis, nominated: str) -> bool:
     """Whether those who made room on the nominated Node are still leaving it: then nobody else has to go."""
     node = snapshot.by_name.get(nominated) if nominated else None

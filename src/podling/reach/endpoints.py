@@ -55,14 +55,6 @@ class PortSet(Struct, frozen=True):
     ports: tuple[EndpointPort, ...]
 
 
-class Found(Struct, frozen=True):
-    """The endpoints of one Service, by port set."""
-
-    endpoints: Mapping[PortSet, Sequence[Endpoint]]
-    without_node: Sequence[str] = ()
-    """Pods left out because their Node is not known (yet): to be asked again."""
-
-
 def is_headless(service: Service) -> bool:
     return service.spec.cluster_ip == "None"
 
@@ -166,15 +158,14 @@ def hints(service: Service, node: str | None, zone: str | None) -> EndpointHints
             return None
 
 
-def find(service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node]) -> Found:
-    """Return the endpoints of `service` among the `pods` that its selector matches.
+def find(service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node]) -> Mapping[PortSet, Sequence[Endpoint]]:
+    """Return the endpoints of `service` among the `pods` that its selector matches, by port set.
 
-    As upstream: a Pod whose Node is unknown is left out, and named, so that the caller asks again; a Service that
-    publishes unready Pods has it all the same.
+    As upstream: a Pod whose Node is unknown is left out, until that is heard of; a Service that publishes unready Pods
+    has it all the same.
     """
     chosen = [pod for pod in pods if is_member(pod)]
     found: dict[PortSet, list[Endpoint]] = {}
-    missing: list[str] = []
     offered: dict[str, tuple[EndpointPort, ...]] = {}
     named = any(isinstance(port.target_port, str) for port in service.spec.ports)
     for family in families(service):
@@ -183,8 +174,6 @@ def find(service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node]) -> Fo
             node = nodes.get(pod.spec.node_name)
             name = pod.metadata.name
             if node is None and not service.spec.publish_not_ready_addresses:
-                if name not in missing:
-                    missing.append(name)
                 continue
             made = endpoint(pod, service, node, family)
             if made is None:
@@ -196,4 +185,4 @@ def find(service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node]) -> Fo
                 offered[name] = ports(service, pod)
             same = found.setdefault(PortSet(family, offered[name]), [])
             same.append(made)
-    return Found(found, missing)
+    return found

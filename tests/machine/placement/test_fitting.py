@@ -5,7 +5,7 @@ from placed import node_of, pod_of
 from podling.placement.fitting import Chosen, Unschedulable, decide
 from podling.placement.nodes import NodeInfo, Snapshot
 from podling.placement.pods import PendingPod
-from podling.placement.preemption import outlook
+from podling.placement.preemption import NoPreemption, preempt
 from podling.placement.profile import DEFAULT
 
 
@@ -13,7 +13,8 @@ def _message(pod: PendingPod, *nodes: NodeInfo) -> str:
     snapshot = Snapshot(nodes)
     decision = decide(pod, snapshot, DEFAULT)
     assert isinstance(decision, Unschedulable)
-    return decision.diagnosis.message(outlook(pod, snapshot, decision.diagnosis, DEFAULT))
+    found = preempt(pod, snapshot, decision.diagnosis, DEFAULT) if nodes else None
+    return decision.diagnosis.message(f"preemption: {found.message}" if isinstance(found, NoPreemption) else "")
 
 
 def test_the_emptiest_node_wins_and_ties_are_told() -> None:

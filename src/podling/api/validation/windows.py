@@ -20,7 +20,6 @@ _DOMAIN_NAME = re.compile(r'[^\\/:*?"<>|.][^\\/:*?"<>|]{0,14}')
 _DNS_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 _DNS_DOMAIN = re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*")
 _ODD_CHARACTERS = re.compile(r'["/\\:;|=,+*?<>@\[\]]')
-_ALL_OR_NONE = "If pod contains any hostProcess containers then all containers must be HostProcess containers"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 

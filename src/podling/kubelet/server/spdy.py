@@ -26,7 +26,6 @@ MAX_DATA = 32 * 1024
 """Bytes put into one data frame."""
 
 _FIN = 0x01
-_UNIDIRECTIONAL = 0x02
 PROTOCOL_ERROR, INVALID_STREAM, REFUSED_STREAM, CANCEL, INTERNAL_ERROR = 1, 2, 3, 5, 6
 
 _NAMES = [
@@ -129,7 +128,6 @@ class SynStream:
     stream: int
     headers: Mapping[str, str]
     fin: bool = False
-    unidirectional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +264,7 @@ class SpdyCodec:
         if bool(stream & 1) == self._client or stream <= self._last_peer_stream:
             raise SpdyError(f"the peer may not open stream {stream}")
         self._last_peer_stream = stream
-        return SynStream(stream, headers, bool(flags & _FIN), bool(flags & _UNIDIRECTIONAL))
+        return SynStream(stream, headers, bool(flags & _FIN))
 
     def _headers(self, block: bytes) -> Mapping[str, str]:
         try:
@@ -321,10 +319,6 @@ def rst_stream(stream: int, code: int = CANCEL) -> bytes:
 
 def ping(number: int) -> bytes:
     return _frame(_Kind.PING, 0, struct.pack(">I", number))
-
-
-def go_away(last_stream: int) -> bytes:
-    return _frame(_Kind.GOAWAY, 0, struct.pack(">II", last_stream, 0))
 
 
 def _frame(kind: int, flags: int, body: bytes) -> bytes:
