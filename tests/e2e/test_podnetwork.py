@@ -126,6 +126,18 @@ def test_pods_reach_each_other_and_the_node(tmp_path: Path) -> None:
     held(tmp_path, scenario)
 
 
+def test_links_take_packets_when_they_are_attached(tmp_path: Path) -> None:
+    """Not some milliseconds later: what is answered to a Pod's first packet comes to it."""
+
+    async def scenario(wired: Wired) -> None:
+        for number in range(30):
+            await wired.pod(f"p{number}")
+            link = wired.network._link(f"p{number}")
+            assert Path(f"/sys/class/net/{link}/operstate").read_text().strip() == "up"
+
+    held(tmp_path, scenario)
+
+
 @needs_ipv6
 def test_a_pod_has_one_place_in_both_ranges(tmp_path: Path) -> None:
     """Its addresses end alike; both are the only ones on its link, which has no address of its own choosing."""

@@ -47,6 +47,9 @@ _ROOT: Final = 0xFFFFFFFF
 _FIRST_QDISC: Final = 1 << 16
 _OVER_ETHERNET: Final = 1
 _IFF_UP: Final = 1
+_OPERATES: Final = b"\6"
+_LINKS_CHANGE: Final = 1
+"""The group that is told of links."""
 _ONLINK: Final = 4
 _UNREACHABLE: Final = 7
 _PERMANENT: Final = 0x80
@@ -209,6 +212,26 @@ class Netlink:
     def set_up(self, index: int) -> None:
         """Set a link up."""
         self._ask(_NEWLINK, 0, _LINK.pack(socket.AF_UNSPEC, 0, index, _IFF_UP, _IFF_UP), f"set link {index} up")
+
+    def wait_up(self, index: int) -> None:
+        """Return when a link takes packets: the end of a veth that was set up before its other one drops them first.
+
+        The kernel sees to it in its own time, milliseconds as a rule; a newer one when it is asked about the link. One
+        that has no other end to wait for keeps nobody for longer than a second.
+        """
+        if self._takes_packets(index):
+            return
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as changes:
+            changes.bind((0, _LINKS_CHANGE))
+            changes.settimeout(1.0)
+            with contextlib.suppress(TimeoutError):
+                while not self._takes_packets(index):
+                    changes.recv(1 << 16)
+
+    def _takes_packets(self, index: int) -> bool:
+        asked = _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0)
+        ((_, body),) = self._ask(_GETLINK, 0, asked, f"look at link {index}")
+        return dict(attributes(body[_LINK.size :])).get(16) == _OPERATES
 
     def shape(self, index: int, rate: int) -> None:
         """Let no more than `rate` bits per second leave a link: a token bucket in place of the link's queue."""

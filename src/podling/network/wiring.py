@@ -41,7 +41,7 @@ def set_uplink_ipv6(netlink: Netlink, *, on: bool) -> None:
 def ensure_veth(
     netlink: Netlink, link: str, netns: str, mtu: int, configure: Callable[[], bool], *, ipv6: bool = False
 ) -> int:
-    """Return the index of `link`, whose other end is in the namespace pinned at `netns`; it is up.
+    """Return the index of `link`, whose other end is in the namespace pinned at `netns`; it takes packets.
 
     `configure` is called in there: it sets the other end up, or says that there is none.
     """
@@ -67,6 +67,7 @@ def ensure_veth(
         set_ipv6(link, on=ipv6)
         netlink.set_up(index)
         namespaces.inside(netns, configure)
+        netlink.wait_up(index)
     except BaseException:
         netlink.delete_link(link)
         raise
