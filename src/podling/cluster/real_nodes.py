@@ -34,7 +34,8 @@ from podling.network.behind import PodsBehind
 from podling.network.cni import CniPodNetwork
 from podling.network.cni_config import BadConfiguration
 from podling.network.flows import Strays
-from podling.network.podnetwork import Place, RangeHeld, RoutedPodNetwork
+from podling.network.pod_ranges import RangeHeld
+from podling.network.podnetwork import Place, RoutedPodNetwork
 from podling.network.ranges import PREFERRED, NoRange
 from podling.network.service_ranges import ServicesHeld, reserve
 from podling.reach.policy import dns_party

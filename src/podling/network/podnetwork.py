@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -23,10 +22,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from podling.lifecycle.traffic import UNBOUNDED
 from podling.linux import files, namespaces
-from podling.linux.families import IPV4, IPV6, family_of
-from podling.linux.netlink import ADVERTISED, PROTOCOL, Netlink
+from podling.linux.families import family_of
+from podling.linux.netlink import PROTOCOL, Netlink
 from podling.linux.nf_tables import Batch, Tables, TableWatch
-from podling.network import nodelink, sources, sysctls
+from podling.network import nodelink, pod_ranges, sources, sysctls, uplinks
 from podling.network.addresses import OWN, Addresses
 from podling.network.links import (
     link_name,
@@ -35,8 +34,7 @@ from podling.network.links import (
     node_link_prefix,
     table_name,
 )
-from podling.network.ranges import DEFAULT, NodeRange, choose, is_part, overlap, part_of
-from podling.network.service_ranges import reserved
+from podling.network.ranges import DEFAULT, NodeRange, part_of
 from podling.network.wiring import wire_pod
 
 if TYPE_CHECKING:
@@ -50,12 +48,6 @@ _Result = TypeVar("_Result")
 log = logging.getLogger("podling.network")
 
 _RUN: Final = Path("/run/podling")
-_RESERVED: Final = 0x7FFFFFF0
-"""Metric of the route that reserves the range and answers for addresses that no Pod has."""
-
-
-class RangeHeld(Exception):  # an outcome that the command words for its user
-    """The first node has the instance's whole range, as an older Podling gave it, and its Pods' addresses need it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +130,12 @@ class RoutedPodNetwork:
     async def start(self) -> None:
         """Choose and reserve the range, switch forwarding on, and lay down the rules."""
         if self._place is None:
-            await asyncio.to_thread(self._choose)
+            several = bool(self._further)
+            await asyncio.to_thread(pod_ranges.choose_ranges, self._addresses, self._preferred, self._run_root, several)
         else:
-            await self._there(self._follow_place)
-        await self._there(self._reserve)
+            given = self._place.ranges
+            await self._there(lambda: pod_ranges.take_ranges(self._addresses, given))
+        await self._there(self._settle)
         self._tables = Tables(self._namespace)
         async with self._lock:
             await self._there(self._lay_down)
@@ -212,72 +206,12 @@ class RoutedPodNetwork:
         assert self._tables is not None, "the Pod network is not started"
         self._tables.commit(batch)
 
-    def _choose(self) -> None:
-        """Take the instance's ranges, unless it has such that still are nobody else's, and the first node's parts."""
-        with files.locked(self._run_root / "ranges.lock"), Netlink() as netlink:
-            known = {each.family: each for each in self._addresses.ranges}
-            reserved_too = reserved(self._run_root)
-            ranges: list[NodeRange] = []
-            for preferred in self._preferred:
-                family = family_of(preferred)
-                held = known.get(family)
-                others = [
-                    route.destination
-                    for route in netlink.routes(family)
-                    if not (held and route.protocol == PROTOCOL and is_part(route.destination, held.cluster))
-                ]
-                others += reserved_too
-                if held is None or any(overlap(held.cluster, other) for other in others if other.prefixlen):
-                    mine = choose(others, preferred)
-                    held = NodeRange(mine, part_of(mine, 0))
-                ranges.append(held)
-            if known and ranges[0] == known.get(ranges[0].family) and ranges[0].own == ranges[0].cluster:
-                ranges[0] = self._narrowed(ranges[0])
-            for given_up in set(known.values()) - set(ranges):
-                if ranges[0].cluster != given_up.cluster:
-                    _withdraw(netlink, given_up, self._addresses)
-            self._addresses.set_ranges(ranges)
-            for each in ranges:
-                netlink.add_route(each.cluster, unreachable=True, metric=_RESERVED)
-
-    def _follow_place(self) -> None:
-        assert self._place is not None
-        with Netlink() as netlink:
-            for given_up in set(self._addresses.ranges) - set(self._place.ranges):
-                _withdraw(netlink, given_up, self._addresses)
-        self._addresses.set_ranges(self._place.ranges)
-
-    def _narrowed(self, whole: NodeRange) -> NodeRange:
-        """Leave the first node, which an older Podling gave the whole range, its part of it."""
-        part = part_of(whole.cluster, 0)
-        if self._addresses.narrow(part):
-            return NodeRange(whole.cluster, part)
-        if self._further:
-            raise RangeHeld(f"Pods of the first node have addresses all over {whole.cluster}")
-        return whole
-
-    def _reserve(self) -> None:
+    def _settle(self) -> None:
         """Give the node its addresses, let it forward, and learn its MTU."""
-        with Netlink() as netlink:
-            routes = netlink.routes(IPV4)
-            links = {link.index: link for link in netlink.links()}
-            told = {route.interface for route in netlink.routes(IPV6) if route.protocol == ADVERTISED}
-            for each in self.ranges:
-                if self._place is not None:
-                    netlink.add_route(each.own, unreachable=True, metric=_RESERVED)
-                netlink.add_address(socket.if_nametoindex("lo"), each.gateway)
-        uplinks = [route for route in routes if route.destination.prefixlen == 0 and route.interface in links]
-        if uplinks:
-            best = min(uplinks, key=lambda route: route.metric)
-            self._mtu = links[best.interface].mtu
-        self._set_sysctl("net.ipv4.ip_forward", "1")
-        if any(each.family is IPV6 for each in self.ranges):
-            # A router believes no other router, unless told to: the machine keeps the ways that it learned from one.
-            for interface in told & links.keys():
-                name = f"net/ipv6/conf/{links[interface].name}/accept_ra"
-                if namespaces.read_sysctl(name) == "1":
-                    self._set_sysctl(name, "2")
-            self._set_sysctl("net.ipv6.conf.all.forwarding", "1")
+        pod_ranges.settle(self.ranges, parted=self._place is not None)
+        self._mtu = uplinks.mtu(self._mtu)
+        for name, value in uplinks.forwarding(each.family for each in self.ranges):
+            self._set_sysctl(name, value)
 
     async def set_sysctl(self, name: str, value: str) -> None:
         """Set what the node's network needs, and remember what it was: the last instance to go puts it back."""
@@ -338,7 +272,7 @@ class RoutedPodNetwork:
         """Return the addresses of one of `OWN`, the same ones whenever asked, which the node then answers on."""
         async with self._lock:
             addresses = self._addresses.allocate(name)
-            await self._there(lambda: _add_to_loopback(addresses))
+            await self._there(lambda: pod_ranges.add_to_loopback(addresses))
         return addresses
 
     async def close(self) -> None:
@@ -346,23 +280,6 @@ class RoutedPodNetwork:
         if self._tables is not None:
             self._tables.close()
             self._tables = None
-
-
-def _add_to_loopback(addresses: Sequence[Address]) -> None:
-    with Netlink() as netlink:
-        for address in addresses:
-            netlink.add_address(socket.if_nametoindex("lo"), address)
-
-
-def _withdraw(netlink: Netlink, node: NodeRange, addresses: Addresses) -> None:
-    """Take away what a range of the node's has put up in its namespace: routes, and the node's own addresses."""
-    for route in netlink.routes(node.family):
-        if route.protocol == PROTOCOL and is_part(route.destination, node.cluster):
-            netlink.delete_route(route.destination, metric=route.metric)
-    held = addresses.held()
-    own = [address for name in OWN for address in held.get(name, ()) if address in node.own]
-    for address in (node.gateway, *own):
-        netlink.delete_address(socket.if_nametoindex("lo"), address)
 
 
 async def teardown(data: Path, instance: str, *, run_root: Path = _RUN) -> None:
@@ -377,7 +294,7 @@ async def teardown(data: Path, instance: str, *, run_root: Path = _RUN) -> None:
                     netlink.delete_link(link.name)
             _delete_table(table_name(instance))  # before what it keeps from others' Pods is theirs
             for each in addresses.ranges:
-                _withdraw(netlink, each, addresses)
+                pod_ranges.withdraw(netlink, each, addresses)
             if not any(route.protocol == PROTOCOL for route in netlink.routes()):
                 # The last instance on the machine puts back what the first one found.
                 for name, value in addresses.sysctls.items():
