@@ -13,7 +13,8 @@ from podling.api.pods import host_ports
 from podling.api.selectors import from_labels
 from podling.api.validation.addresses import canonical, family
 from podling.reach.endpoints import addresses, families, is_headless, is_ready
-from podling.reach.policy import Party, compile_policy, judge, party_of
+from podling.reach.policy import Party, judge, party_of
+from podling.reach.policy_reading import compile_policy
 from podling.reach.selection import choose, is_externally_local, is_internally_local
 from podling.reach.shortcomings import absence, unreadiness
 from podling.reach.snapshot import Unknown, called_at, faces

@@ -1,37 +1,31 @@
 """What NetworkPolicies make of two ends of a call: whether it passes, and which policy and rule say so.
 
-Owns the reading of a policy (`compile_policy`) and the judgement (`judge`). A policy that selects a Pod for a direction
-isolates it there, in both address families: what no rule of such policies lets through is refused; policies only ever
-add. Both ends are asked, the caller about egress and the called about ingress. Knows neither kernel nor cluster: what
-follows a cluster's changes is `policy_index`. Invariants: a Pod always reaches itself; a node and the Pods on it always
-reach each other; Pods on the host's network are no Pods here, they are their node; what cannot be read selects nobody
-and opens nothing; a block of one family says nothing of the other's addresses.
+Owns what a policy, once read (`policy_reading`), and the ends of a call are, and the judgement (`judge`). A policy that
+selects a Pod for a direction isolates it there, in both address families: what no rule of such policies lets through is
+refused; policies only ever add. Both ends are asked, the caller about egress and the called about ingress. Knows no
+kernel and no cluster: what follows a cluster's changes is `policy_index`. Invariants: a Pod always reaches itself; a
+node and the Pods on it always reach each other; Pods on the host's network are no Pods here, they are their node; a
+block of one family says nothing of the other's addresses.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from podling.api.pods import is_terminal
-from podling.api.selectors import EVERYTHING, NOTHING, Selector, from_label_selector
-from podling.api.validation.addresses import family, parse, parse_network
+from podling.api.validation.addresses import family, parse
 from podling.reach.endpoints import addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from podling.api.selectors import Selector
     from podling.api.types.core_v1 import Pod
-    from podling.api.types.meta_v1 import LabelSelector
-    from podling.api.types.networking_v1 import IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort
 
 PolicyKey = tuple[str, str]
 """Namespace and name."""
-
-PROTOCOLS: Final = ("TCP", "UDP", "SCTP")
-"""What has ports."""
 
 
 class Direction(StrEnum):
@@ -238,11 +232,6 @@ def judge(
     return Verdict(decide(Direction.EGRESS, source, destination), decide(Direction.INGRESS, destination, source))
 
 
-# --- reading ----------------------------------------------------------------------------------------------------------
-
-_LAST_PORT: Final = 65535
-
-
 def party_of(pod: Pod, given: Sequence[str] = ()) -> Party | None:
     """Return a Pod as an end of calls; `None` while it has no address, once it is over, and on the host's network.
 
@@ -269,102 +258,3 @@ def dns_party(held: tuple[str, ...], node: str) -> Party:
     first, *further = held
     ports = (("UDP", "dns", 53), ("TCP", "dns-tcp", 53))
     return Party(first, "kube-dns", "kube-system", (("k8s-app", "kube-dns"),), ports, node, tuple(further))
-
-
-def compile_policy(policy: NetworkPolicy) -> Policy:
-    """Read a policy once, so that judging it is cheap."""
-    spec, namespace = policy.spec, policy.metadata.namespace
-    types = spec.policy_types or (("Ingress", "Egress") if spec.egress else ("Ingress",))
-    selector = EVERYTHING if spec.pod_selector is None else _selector(spec.pod_selector)
-    return Policy(
-        (namespace, policy.metadata.name),
-        selector,
-        tuple(_rule(r.from_, r.ports, namespace) for r in spec.ingress) if "Ingress" in types else None,
-        tuple(_rule(r.to, r.ports, namespace) for r in spec.egress) if "Egress" in types else None,
-    )
-
-
-def _selector(given: LabelSelector) -> Selector:
-    try:
-        return from_label_selector(given)
-    except ValueError:
-        return NOTHING
-
-
-def _rule(peers: Sequence[NetworkPolicyPeer], ports: Sequence[NetworkPolicyPort], namespace: str) -> Rule:
-    numbers = []
-    named: dict[tuple[str, str], None] = {}
-    for port in ports:
-        protocol = port.protocol or "TCP"
-        if protocol not in PROTOCOLS:
-            continue
-        if port.port is None:
-            numbers.append(PortRange(protocol, 0, _LAST_PORT))
-        elif isinstance(port.port, str):
-            named[protocol, port.port] = None
-        elif 0 < port.port <= (last := port.end_port or port.port) <= _LAST_PORT:
-            numbers.append(PortRange(protocol, port.port, last))
-    selectors = [_peer_selector(peer, namespace) for peer in peers if peer.ip_block is None]
-    ranges = [part for peer in peers if peer.ip_block is not None for part in _block(peer.ip_block)]
-    return Rule(
-        not peers, tuple(dict.fromkeys(selectors)), _joined(ranges), not ports, _joined_ports(numbers), tuple(named)
-    )
-
-
-def _peer_selector(peer: NetworkPolicyPeer, namespace: str) -> PeerSelector:
-    pods = EVERYTHING if peer.pod_selector is None else _selector(peer.pod_selector)
-    if peer.namespace_selector is None:
-        return PeerSelector(NOTHING if peer.pod_selector is None else pods, namespace)
-    return PeerSelector(pods, namespaces=_selector(peer.namespace_selector))
-
-
-@lru_cache(maxsize=4096)
-def _range(text: str) -> Range | None:
-    found = parse_network(text)
-    if found is None:
-        return None
-    network = found[1]
-    return Range(network.version, int(network.network_address), int(network.broadcast_address))
-
-
-def _block(block: IPBlock) -> Iterable[Range]:
-    """Yield what is left of a block without its exceptions."""
-    whole = _range(block.cidr)
-    if whole is None:
-        return
-    holes = sorted(
-        (hole.first, hole.last)
-        for hole in map(_range, block.except_)
-        if hole is not None and hole.version == whole.version
-    )
-    first = whole.first
-    for begin, end in holes:
-        if begin > first:
-            yield Range(whole.version, first, min(begin - 1, whole.last))
-        first = max(first, end + 1)
-        if first > whole.last:
-            return
-    yield Range(whole.version, first, whole.last)
-
-
-def _joined(ranges: Iterable[Range]) -> tuple[Range, ...]:
-    """Return the same addresses in ranges that neither overlap nor touch."""
-    merged: list[Range] = []
-    for part in sorted(ranges, key=lambda r: (r.version, r.first, r.last)):
-        last = merged[-1] if merged else None
-        if last is not None and last.version == part.version and part.first <= last.last + 1:
-            merged[-1] = Range(last.version, last.first, max(last.last, part.last))
-        else:
-            merged.append(part)
-    return tuple(merged)
-
-
-def _joined_ports(ranges: Iterable[PortRange]) -> tuple[PortRange, ...]:
-    merged: list[PortRange] = []
-    for part in sorted(ranges, key=lambda r: (r.protocol, r.first, r.last)):
-        last = merged[-1] if merged else None
-        if last is not None and last.protocol == part.protocol and part.first <= last.last + 1:
-            merged[-1] = PortRange(last.protocol, last.first, max(last.last, part.last))
-        else:
-            merged.append(part)
-    return tuple(merged)

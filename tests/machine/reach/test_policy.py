@@ -15,8 +15,9 @@ from podling.api import defaults
 from podling.api.resources import NETWORK_POLICIES
 from podling.api.types.core_v1 import Pod
 from podling.api.types.networking_v1 import NetworkPolicy
-from podling.reach.policy import Direction, Party, Policy, compile_policy, judge, party_of
+from podling.reach.policy import Direction, Party, Policy, judge, party_of
 from podling.reach.policy_index import Changes, Isolation, PolicyIndex
+from podling.reach.policy_reading import compile_policy
 
 # --- a plain reading of the documentation, on plain trees -------------------------------------------------------------
 

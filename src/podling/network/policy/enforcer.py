@@ -18,8 +18,9 @@ from podling.client.seams import WiringFailed
 from podling.network.policy.blocked import BlockedPackets
 from podling.network.policy.rules import PolicyRules
 from podling.network.policy.tables import PolicyTables
-from podling.reach.policy import compile_policy, party_of
+from podling.reach.policy import party_of
 from podling.reach.policy_index import PolicyIndex
+from podling.reach.policy_reading import compile_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
