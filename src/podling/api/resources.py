@@ -123,6 +123,7 @@ REPLICATION_CONTROLLERS: Resource[core_v1.ReplicationController] = _core(
     "replicationcontrollers", "ReplicationController", "rc", categories=("all",)
 )
 REPLICA_SETS: Resource[apps_v1.ReplicaSet] = _of("apps", "replicasets", "ReplicaSet", "rs", categories=("all",))
+DEPLOYMENTS: Resource[apps_v1.Deployment] = _of("apps", "deployments", "Deployment", "deploy", categories=("all",))
 EVENTS_V1: Resource[events_v1.Event] = _of("events.k8s.io", "events", "Event", "ev")
 ENDPOINT_SLICES: Resource[discovery_v1.EndpointSlice] = _of("discovery.k8s.io", "endpointslices", "EndpointSlice")
 LEASES: Resource[coordination_v1.Lease] = _of("coordination.k8s.io", "leases", "Lease")
@@ -185,6 +186,7 @@ STORED: tuple[Resource[Any], ...] = (
     PERSISTENT_VOLUME_CLAIMS,
     REPLICATION_CONTROLLERS,
     REPLICA_SETS,
+    DEPLOYMENTS,
     ENDPOINT_SLICES,
     LEASES,
     PRIORITY_CLASSES,

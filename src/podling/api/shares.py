@@ -12,8 +12,3 @@ def scaled(value: int | str, total: int, *, up: bool) -> int:
         return value
     hundredths = int(value.removesuffix("%")) * total
     return -(-hundredths // 100) if up else hundredths // 100
-
-
-def percent(value: int | str) -> int:
-    """Return the number, whatever it is of: 25 of `25` and of `25%`."""
-    return value if isinstance(value, int) else int(value.removesuffix("%"))

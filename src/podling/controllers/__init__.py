@@ -36,6 +36,7 @@ class Controller(Protocol):
 def controllers() -> tuple[type[Controller], ...]:
     """Return every controller, in the order in which they are started."""
     from podling.controllers.account_tokens import AccountTokens
+    from podling.controllers.deployments import Deployments
     from podling.controllers.disruption import Disruption
     from podling.controllers.endpoint_slice_mirroring import EndpointSliceMirroring
     from podling.controllers.endpoint_slices import EndpointSlices
@@ -65,6 +66,7 @@ def controllers() -> tuple[type[Controller], ...]:
         PodGarbageCollector,
         ReplicationControllers,
         ReplicaSets,
+        Deployments,
         Disruption,
         EndpointSlices,
         EndpointsController,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from podling.api.resources import (
+    DEPLOYMENTS,
     NETWORK_POLICIES,
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
@@ -26,6 +27,7 @@ RESOURCES = {
         PODS,
         REPLICATION_CONTROLLERS,
         REPLICA_SETS,
+        DEPLOYMENTS,
         SERVICES,
         STORAGE_CLASSES,
     )

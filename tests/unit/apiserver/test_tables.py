@@ -57,6 +57,13 @@ ROWS: list[tuple[Resource[Any], dict[str, Any], dict[str, Any]]] = [
          "Selector": "a in (x,y)"},
     ),
     (
+        resources.DEPLOYMENTS,
+        {"spec": {"replicas": 3, "selector": {"matchLabels": {"a": "1"}}, "template": {"spec": {"containers": [{"name": "c", "image": "i"}]}}},
+         "status": {"readyReplicas": 2, "updatedReplicas": 1}},
+        {"Name": "x", "Ready": "2/3", "Up-to-date": 1, "Available": 0, "Age": "60m", "Containers": "c", "Images": "i",
+         "Selector": "a=1"},
+    ),
+    (
         resources.REPLICATION_CONTROLLERS,
         {"spec": {"replicas": 3, "selector": {"b": "2", "a": "1"}, "template": {"spec": {"containers": [{"name": "c", "image": "i"}]}}}},
         {"Name": "x", "Desired": 3, "Current": 0, "Ready": 0, "Age": "60m", "Containers": "c", "Images": "i",

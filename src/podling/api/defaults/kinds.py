@@ -11,7 +11,7 @@ from podling.api.defaults.pod import apply_pod, apply_pod_template
 from podling.api.defaults.quantities import canonicalize
 from podling.api.defaults.service import apply_service
 from podling.api.defaults.volumes import apply_claim_spec, apply_source
-from podling.api.defaults.workloads import apply_replica_set, apply_replication_controller
+from podling.api.defaults.workloads import apply_deployment, apply_replica_set, apply_replication_controller
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -202,6 +202,7 @@ BY_KIND: dict[tuple[str, str], Callable[[_Tree], None]] = {
     ("", "PersistentVolumeClaim"): _claim,
     ("", "ReplicationController"): apply_replication_controller,
     ("apps", "ReplicaSet"): apply_replica_set,
+    ("apps", "Deployment"): apply_deployment,
     ("storage.k8s.io", "StorageClass"): _storage_class,
     ("storage.k8s.io", "CSIDriver"): _csi_driver,
     ("storage.k8s.io", "CSIStorageCapacity"): _csi_storage_capacity,

@@ -29,6 +29,27 @@ def apply_replication_controller(tree: _Tree) -> None:
         metadata["labels"] = dict(labels)
 
 
+def apply_deployment(tree: _Tree) -> None:
+    """Let a quarter of the Pods be more or fewer than wanted, keep ten revisions, and give up after ten minutes."""
+    spec = _spec(tree)
+    strategy = spec.get("strategy")
+    if strategy is None:
+        strategy = spec["strategy"] = {}
+    if not strategy.get("type"):
+        strategy["type"] = "RollingUpdate"
+    if strategy["type"] == "RollingUpdate":
+        rolling: _Tree | None = strategy.get("rollingUpdate")
+        if rolling is None:
+            rolling = strategy["rollingUpdate"] = {}
+        for name in ("maxUnavailable", "maxSurge"):
+            if rolling.get(name) is None:
+                rolling[name] = "25%"
+    if spec.get("revisionHistoryLimit") is None:
+        spec["revisionHistoryLimit"] = 10
+    if spec.get("progressDeadlineSeconds") is None:
+        spec["progressDeadlineSeconds"] = 600
+
+
 def _spec(tree: _Tree) -> _Tree:
     """Fill in what all of them have: one replica, and the template."""
     spec: _Tree | None = tree.get("spec")

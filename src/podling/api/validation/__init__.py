@@ -66,6 +66,7 @@ _RULES: dict[tuple[str, str], _Rules] = {
     ("", "PersistentVolume"): _named("persistent", "volume", "check_volume_status_update"),
     ("", "PersistentVolumeClaim"): _named("persistent", "claim", "check_claim_status_update"),
     ("", "ReplicationController"): _named("replicas", "controller", "check_controller_status_update"),
+    ("apps", "Deployment"): _Rules("deployment", status_update="check_status_update"),
     ("apps", "ReplicaSet"): _named("replicas", "set", "check_set_status_update"),
     ("storage.k8s.io", "StorageClass"): _Rules("storage_class"),
     ("storage.k8s.io", "CSIDriver"): _named("csi", "driver"),
@@ -95,7 +96,7 @@ _ELSEWHERE = {
 
 _ADVISED = {
     **dict.fromkeys(("Pod", "PodTemplate", "Service", "Node", "ServiceAccount", "ReplicationController"), ""),
-    **dict.fromkeys(("ReplicaSet",), "apps"),
+    **dict.fromkeys(("Deployment", "ReplicaSet"), "apps"),
     **dict.fromkeys(("NetworkPolicy", "Ingress"), "networking.k8s.io"),
 }
 """Kinds whose writers are warned, and their group."""

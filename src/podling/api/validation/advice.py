@@ -16,11 +16,11 @@ from podling.api.validation.pod_advice import for_pod, for_template
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from podling.api.types.apps_v1 import ReplicaSet
+    from podling.api.types.apps_v1 import Deployment, ReplicaSet
     from podling.api.types.core_v1 import Node, PodTemplate, ReplicationController, Service, ServiceAccount
     from podling.api.types.networking_v1 import Ingress, NetworkPolicy
 
-    _Workload = ReplicaSet | ReplicationController
+    _Workload = Deployment | ReplicaSet | ReplicationController
 
 _HINTS = "service.kubernetes.io/topology-aware-hints"
 _TOPOLOGY_MODE = "service.kubernetes.io/topology-mode"
@@ -131,6 +131,7 @@ BY_KIND: dict[str, Callable[[Any, Any], list[str]]] = {
     "ServiceAccount": for_service_account,
     "NetworkPolicy": for_network_policy,
     "Ingress": for_ingress,
+    "Deployment": for_workload,
     "ReplicaSet": for_workload,
     "ReplicationController": for_workload,
 }

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from podling.api.validation import formats, meta
-from podling.api.validation.field import SPEC, STATUS, invalid, invalid_each, not_supported
+from podling.api.validation import meta
+from podling.api.validation.field import SPEC, STATUS, invalid, not_supported
+from podling.api.validation.shares import check_part, check_share
 
 if TYPE_CHECKING:
     from podling.api.errors import Cause
     from podling.api.types.policy_v1 import PodDisruptionBudget
-    from podling.api.validation.field import Path
 
 _POLICIES: Final = ("AlwaysAllow", "IfHealthyBudget")
-_WHOLE: Final = 100
 
 
 def check_create(budget: PodDisruptionBudget, causes: list[Cause]) -> None:
@@ -43,20 +42,10 @@ def _check_spec(budget: PodDisruptionBudget, causes: list[Cause]) -> None:
     spec = budget.spec
     if spec.min_available is not None and spec.max_unavailable is not None:
         causes.append(invalid(SPEC, spec, "minAvailable and maxUnavailable cannot be both set"))
-    _check_share(spec.min_available, SPEC / "minAvailable", causes)
-    _check_share(spec.max_unavailable, SPEC / "maxUnavailable", causes)
+    for name, value in (("minAvailable", spec.min_available), ("maxUnavailable", spec.max_unavailable)):
+        check_share(value, SPEC / name, causes)
+        check_part(value, SPEC / name, causes)
     meta.check_selector(spec.selector, SPEC / "selector", causes)
     policy = spec.unhealthy_pod_eviction_policy
     if policy is not None and policy not in _POLICIES:
         causes.append(not_supported(SPEC / "unhealthyPodEvictionPolicy", policy, _POLICIES))
-
-
-def _check_share(value: int | str | None, path: Path, causes: list[Cause]) -> None:
-    if isinstance(value, int):
-        if value < 0:
-            causes.append(invalid(path, value, "must be greater than or equal to 0"))
-    elif value is not None:
-        wrong = formats.percent(value)
-        invalid_each(path, value, wrong, causes)
-        if not wrong and int(value[:-1]) > _WHOLE:
-            causes.append(invalid(path, value, "must not be greater than 100%"))

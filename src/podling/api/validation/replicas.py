@@ -86,6 +86,7 @@ def _check_status(status: ReplicaSetStatus | ReplicationControllerStatus | None,
         "readyReplicas": status.ready_replicas,
         "availableReplicas": status.available_replicas,
         "observedGeneration": status.observed_generation,
+        "terminatingReplicas": getattr(status, "terminating_replicas", None),  # a ReplicaSet's alone
     }
     check_not_negative(STATUS, counts, causes)
     check_at_most(STATUS, counts, _PARTS, "replicas", "cannot be greater than status.replicas", causes)

@@ -18,7 +18,7 @@ from podling.apiserver.kinds.secrets import SecretStrategy
 from podling.apiserver.kinds.services import ServiceStrategy
 from podling.apiserver.kinds.storage import ClaimStrategy, VolumeStrategy
 from podling.apiserver.kinds.strategy import Plain
-from podling.apiserver.kinds.workloads import WorkloadStrategy
+from podling.apiserver.kinds.workloads import DeploymentStrategy, WorkloadStrategy
 from podling.apiserver.record import Record
 
 if TYPE_CHECKING:
@@ -164,6 +164,13 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
             WorkloadStrategy({"replicas": 0}),
             subresources=("scale", "status"),
             fields=_REPLICAS,
+            scaled_by=lambda found: from_label_selector(found.spec.selector),
+        ),
+        Record(
+            r.DEPLOYMENTS,
+            "/registry/deployments/",
+            DeploymentStrategy({}),
+            subresources=("scale", "status"),
             scaled_by=lambda found: from_label_selector(found.spec.selector),
         ),
         Record(r.ENDPOINT_SLICES, "/registry/endpointslices/", Plain(generation=True)),

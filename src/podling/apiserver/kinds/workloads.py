@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from podling.apiserver.kinds.pod_gates import drop_alpha
-from podling.apiserver.kinds.strategy import Plain
+from podling.apiserver.kinds.strategy import Plain, keep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,25 @@ class WorkloadStrategy(Plain):
     def prepare_update(self, tree: dict[str, Any], old: dict[str, Any], context: Context) -> None:
         drop_alpha(_template(tree), _template(old), context.warnings, "spec.template.spec")
         super().prepare_update(tree, old, context)
+
+
+class DeploymentStrategy(WorkloadStrategy):
+    """A Deployment's annotations count as a change, as they go to its ReplicaSets.
+
+    Who writes the status writes annotations too (the revision is one), but no labels.
+    """
+
+    def prepare_update(self, tree: dict[str, Any], old: dict[str, Any], context: Context) -> None:
+        super().prepare_update(tree, old, context)
+        metadata, before = tree["metadata"], old["metadata"]
+        if (metadata.get("annotations") or {}) != (before.get("annotations") or {}):
+            metadata["generation"] = before.get("generation", 0) + 1
+
+    def prepare_subresource(
+        self, subresource: str, tree: dict[str, Any], old: dict[str, Any], context: Context
+    ) -> None:
+        super().prepare_subresource(subresource, tree, old, context)
+        keep(tree["metadata"], old["metadata"], "labels")
 
 
 def _template(tree: dict[str, Any]) -> dict[str, Any]:

@@ -47,6 +47,7 @@ LAYOUTS: Final[Mapping[tuple[str, str], Layout]] = {
         (resources.SERVICE_CIDRS, network.SERVICE_CIDRS),
         (resources.RUNTIME_CLASSES, plain.RUNTIME_CLASSES),
         (resources.REPLICATION_CONTROLLERS, sets.REPLICATION_CONTROLLERS),
+        (resources.DEPLOYMENTS, sets.DEPLOYMENTS),
         (resources.REPLICA_SETS, sets.REPLICA_SETS),
         (resources.PERSISTENT_VOLUMES, storage.PERSISTENT_VOLUMES),
         (resources.PERSISTENT_VOLUME_CLAIMS, storage.PERSISTENT_VOLUME_CLAIMS),

@@ -8,7 +8,7 @@ from podling.api.selectors import from_label_selector
 from podling.apiserver.tables.columns import AGE, NAME, NONE, Column, Layout, age
 
 if TYPE_CHECKING:
-    from podling.api.types.apps_v1 import ReplicaSet
+    from podling.api.types.apps_v1 import Deployment, ReplicaSet
     from podling.api.types.core_v1 import PodTemplateSpec, ReplicationController
     from podling.api.types.meta_v1 import LabelSelector
 
@@ -105,4 +105,44 @@ REPLICATION_CONTROLLERS: Final = Layout(
         ),
     ),
     _replication_controller,
+)
+
+
+def _deployment(found: Deployment, now: float) -> list[Any]:
+    status = found.status
+    return [
+        found.metadata.name,
+        f"{status.ready_replicas or 0}/{found.spec.replicas or 0}",
+        status.updated_replicas or 0,
+        status.available_replicas or 0,
+        age(found.metadata.creation_timestamp, now),
+        *template_cells(found.spec.template),
+        selector_cell(found.spec.selector),
+    ]
+
+
+DEPLOYMENTS: Final = Layout(
+    (
+        NAME,
+        Column("Ready", "Number of the pod with ready state"),
+        count(
+            "Up-to-date",
+            "Total number of non-terminating pods targeted by this deployment that have the desired template spec.",
+        ),
+        count(
+            "Available",
+            "Total number of available non-terminating pods (ready for at least minReadySeconds) targeted by this "
+            "deployment.",
+        ),
+        AGE,
+        CONTAINERS,
+        IMAGES,
+        Column(
+            "Selector",
+            "Label selector for pods. Existing ReplicaSets whose pods are selected by this will be the ones affected "
+            "by this deployment. It must match the pod template's labels.",
+            1,
+        ),
+    ),
+    _deployment,
 )
