@@ -47,6 +47,7 @@ _ROOT: Final = 0xFFFFFFFF
 _FIRST_QDISC: Final = 1 << 16
 _OVER_ETHERNET: Final = 1
 _IFF_UP: Final = 1
+_IFF_NOARP: Final = 0x80
 _OPERATES: Final = b"\6"
 _LINKS_CHANGE: Final = 1
 """The group that is told of links."""
@@ -209,9 +210,10 @@ class Netlink:
         )
         self._ask(_NEWLINK, _CREATE | _EXCL, payload, f"create veth {name}")
 
-    def set_up(self, index: int) -> None:
-        """Set a link up."""
-        self._ask(_NEWLINK, 0, _LINK.pack(socket.AF_UNSPEC, 0, index, _IFF_UP, _IFF_UP), f"set link {index} up")
+    def set_up(self, index: int, *, asks: bool = True) -> None:
+        """Set a link up; one that `asks` nobody knows the neighbours it is told of, and hears no ARP."""
+        flags = _IFF_UP if asks else _IFF_UP | _IFF_NOARP
+        self._ask(_NEWLINK, 0, _LINK.pack(socket.AF_UNSPEC, 0, index, flags, flags), f"set link {index} up")
 
     def wait_up(self, index: int) -> None:
         """Return when a link takes packets: the end of a veth that was set up before its other one drops them first.

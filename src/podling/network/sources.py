@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _LINKS: Final = {family: NamedSet(f"links{family.suffix}", ("link", family.field)) for family in FAMILIES}
 """Which address comes from which link, where a range does not tell."""
 _NAME_BYTES: Final = 16
+_BEFORE_FRAGMENTS: Final = -450
+"""The kernel puts fragments together at -400, whichever links they came by: each is judged before."""
 _ACCEPT: Final = nf.verdict(nf.Verdict(nf.ACCEPT))
 _DROP: Final = nf.verdict(nf.Verdict(nf.DROP))
 
@@ -51,7 +53,7 @@ class Surroundings:
 def lay_down(batch: Batch, around: Surroundings) -> None:
     """Replace the table by one without Pods."""
     batch.replace_table()
-    batch.add_chain("source", "filter", "prerouting", -310)
+    batch.add_chain("source", "filter", "prerouting", _BEFORE_FRAGMENTS)
     batch.add_chain("outside", "nat", "postrouting", 100)
     present = {each.family: each for each in around.ranges}
     for family in FAMILIES:

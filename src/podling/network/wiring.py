@@ -1,7 +1,8 @@
 """A veth from a node to whoever is behind it, and the wiring of a Pod over one: links, addresses, routes, neighbours.
 
 Owns the netlink calls. Blocking, and in the network namespace of the thread that calls: the node's. Invariants: called
-again everything here mends what is missing and changes nothing else; a link is whole or not there.
+again everything here mends what is missing and changes nothing else; a link is whole or not there; the near end learns
+no neighbour, so that whoever is behind it cannot fill the node's table of them.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def ensure_veth(
         index = 0
     if index:
         set_ipv6(link, on=ipv6)  # it may be of a time when the cluster had other families
-        netlink.set_up(index)
+        netlink.set_up(index, asks=False)
         return index
     descriptor = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -65,7 +66,7 @@ def ensure_veth(
     try:
         index = socket.if_nametoindex(link)
         set_ipv6(link, on=ipv6)
-        netlink.set_up(index)
+        netlink.set_up(index, asks=False)
         namespaces.inside(netns, configure)
         netlink.wait_up(index)
     except BaseException:
