@@ -239,7 +239,8 @@ def party_of(pod: Pod, given: Sequence[str] = ()) -> Party | None:
     """
     if pod.spec.host_network or is_terminal(pod):
         return None
-    known = [str(address) for address in map(parse, given or addresses(pod)) if address is not None]
+    read = (str(address) for address in map(parse, given or addresses(pod)) if address is not None)
+    known = tuple(dict.fromkeys(read))
     if not known:
         return None
     ports = tuple(
@@ -250,7 +251,7 @@ def party_of(pod: Pod, given: Sequence[str] = ()) -> Party | None:
     )
     meta = pod.metadata
     labels = tuple(sorted(meta.labels.items()))
-    return Party(known[0], meta.name, meta.namespace, labels, ports, pod.spec.node_name, tuple(known[1:]))
+    return Party(known[0], meta.name, meta.namespace, labels, ports, pod.spec.node_name, known[1:])
 
 
 def dns_party(held: tuple[str, ...], node: str) -> Party:

@@ -347,7 +347,7 @@ def test_who_is_no_party() -> None:
 
     assert party_of(pod()) == Party("10.0.0.1", "p", "one", (("a", "2"), ("b", "1")), (("TCP", "web", 80),), "n")
     assert party_of(pod(ip=""), ("10.0.0.9",)) == party_of(pod(ip="10.0.0.9"))
-    both = party_of(pod(), ("10.0.0.1", "FD00::1"))
+    both = party_of(pod(), ("10.0.0.1", "FD00::1", "::ffff:10.0.0.1", "nowhere"))
     assert both is not None
     assert (both.address, both.addresses) == ("10.0.0.1", ("10.0.0.1", "fd00::1"))
     for other in (pod(hostNetwork=True), pod(ip=""), pod(ip="nowhere"), pod("Succeeded"), pod("Failed")):
