@@ -1,8 +1,9 @@
-"""Draw docs/lifecycle.md from the machines that the code runs, so that page and code cannot disagree.
+"""Draw pages from what they speak of, so that neither can say what the other does not.
 
     python tools/generate_docs.py [--check]
 
-`--check` writes nothing and fails if the page is not what the code says.
+docs/lifecycle.md is drawn from the machines that the code runs, docs/conformance.md from `tests/conformance.py`.
+`--check` writes nothing and fails if a page is not what its source says.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+
+from tests import conformance
 
 from podling.lifecycle.container import CONTAINER
 from podling.lifecycle.machine import IGNORED
@@ -21,7 +25,7 @@ from podling.lifecycle.stages import POD, SHOWN
 if TYPE_CHECKING:
     from podling.lifecycle.machine import Machine
 
-PAGE = Path(__file__).parents[1] / "docs" / "lifecycle.md"
+DOCS = Path(__file__).parents[1] / "docs"
 
 _INTRODUCTION = """\
 # A Pod's life
@@ -58,8 +62,8 @@ def _states() -> str:
     return "## The states\n\n" + "\n".join(lines) + "\n"
 
 
-def page() -> str:
-    """Return the whole page."""
+def lifecycle() -> str:
+    """Return the page about a Pod's life."""
     return "\n".join(
         [
             _INTRODUCTION,
@@ -70,14 +74,42 @@ def page() -> str:
     )
 
 
+_CASES = f"""\
+# Upstream's conformance suite
+
+Drawn by `make docs` from `tests/conformance.py`; do not edit. The suite's own programs and images are not part of this
+repository; what its cases ask of a cluster is, as tests that `make test` runs. Names are those of release
+{conformance.RELEASE}, without their tags in brackets; `tests/unit/test_conformance.py` holds that each test is there.
+The sections api-machinery, apps, architecture, auth and cli have not been gone through yet.
+"""
+
+
+def cases() -> str:
+    """Return the page about upstream's cases."""
+    made = [_CASES]
+    for section, shown in conformance.SHOWN.items():
+        missing = conformance.NOT_SHOWN.get(section, {})
+        made.append(f"## {section}: {len(shown)} of {len(shown) + len(missing)}\n")
+        made += ["| case | shown by |", "|---|---|"]
+        for name, tests in shown.items():
+            named = (tests,) if isinstance(tests, str) else tests
+            made.append(f"| {name.replace('*', chr(92) + '*')} | {', '.join(f'`{test}`' for test in named)} |")
+        made += [f"| {name} | *not yet: {why}* |" for name, why in missing.items()]
+        made.append("")
+    return "\n".join(made)
+
+
+PAGES = {"lifecycle.md": lifecycle, "conformance.md": cases}
+
+
 def main() -> int:
-    made = page()
-    if "--check" in sys.argv[1:]:
-        if not PAGE.exists() or PAGE.read_text() != made:
-            print(f"{PAGE.name} is not what the code says: run make docs", file=sys.stderr)
+    for name, drawn in PAGES.items():
+        page, made = DOCS / name, drawn()
+        if "--check" not in sys.argv[1:]:
+            page.write_text(made)
+        elif not page.exists() or page.read_text() != made:
+            print(f"{name} is not what the code says: run make docs", file=sys.stderr)
             return 1
-        return 0
-    PAGE.write_text(made)
     return 0
 
 

@@ -14,12 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import dns.message
+import dns.query
 import pytest
 import yaml
 
 from tests.agnhost import called, called_by_name, caller_pod, self_signed, server_pod
 from tests.conftest import missing_for_containers
-from tests.running import RunningCluster, eventually, free_port, started
+from tests.running import RunningCluster, eventually, free_port, pod_manifest, started
 
 pytestmark = pytest.mark.root
 
@@ -307,3 +309,90 @@ def test_endpoints_of_named_ports(cluster: RunningCluster) -> None:
     cluster.kubectl("delete", "service", "nobody")
     eventually(lambda: not slices("nobody"))
     eventually(lambda: cluster.kubectl("get", "endpoints", "nobody", check=False).returncode)
+
+
+def test_endpoints_of_pods_with_a_port_each(cluster: RunningCluster) -> None:
+    """Of two named ports a Pod has one and another the other: each counts for its own, comes with it and goes with it."""
+    ports = [{"name": f"portname{n}", "port": 79 + n, "targetPort": f"svc{n}"} for n in (1, 2)]
+    service(cluster, "each", *ports, selector={"each": "yes"})
+
+    def found() -> list[tuple[str, int, str]]:
+        return sorted(
+            (subset["ports"][0]["name"], subset["ports"][0]["port"], subset["addresses"][0]["targetRef"]["name"])
+            for subset in cluster.get("endpoints", "each").get("subsets", [])
+        )
+
+    for number in (1, 2):
+        port = {"name": f"svc{number}", "containerPort": 99 + number}
+        create(cluster, server_pod(f"each-{number}", {"each": "yes"}, ports=(port,)))
+        cluster.wait_ready(f"each-{number}")
+        eventually(lambda n=number: found() == [(f"portname{k}", 99 + k, f"each-{k}") for k in range(1, n + 1)])
+    cluster.kubectl("delete", "pod", "each-1", "--now")
+    eventually(lambda: found() == [("portname2", 101, "each-2")])
+    cluster.kubectl("delete", "pod", "each-2", "--now")
+    eventually(lambda: found() == [])
+
+
+def test_endpoints_of_many_services_are_there_soon(cluster: RunningCluster) -> None:
+    """Thirty Services one after the other: each has its Pods long before upstream's bound of 20 s for the half of them."""
+    meta = [{"name": f"many-{n}", "labels": {"many": "yes"}} for n in range(30)]
+    spec = {"selector": {"app": "servers"}, "ports": [{"port": 80, "targetPort": 8080}]}
+    create(cluster, *({"apiVersion": "v1", "kind": "Service", "metadata": it, "spec": spec} for it in meta))
+
+    def served() -> int:
+        items = cluster.get("endpoints", "-l", "many=yes")["items"]
+        return sum(len(subset["addresses"]) == 3 for it in items for subset in it.get("subsets", []))
+
+    eventually(lambda: served() == 30, seconds=20)
+
+
+def test_an_alias_is_told_as_it_changes(cluster: RunningCluster) -> None:
+    """The name in the answer follows externalName, and becomes an address when the Service gets one."""
+    create(
+        cluster,
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "alias"},
+            "spec": {"type": "ExternalName", "externalName": "foo.example.com"},
+        },
+    )
+    where = cluster.get("service", "-n", "kube-system", "kube-dns")["spec"]["clusterIP"]
+
+    def told(kind: str) -> list[str]:
+        query = dns.message.make_query("alias.default.svc.cluster.local", kind)
+        return [str(record) for answer in dns.query.udp(query, where, timeout=5).answer for record in answer]
+
+    eventually(lambda: told("CNAME") == ["foo.example.com."])
+    update(cluster, "alias", externalName="bar.example.com")
+    eventually(lambda: told("CNAME") == ["bar.example.com."])
+    made = update(cluster, "alias", type="ClusterIP", externalName=None, ports=[{"port": 80, "name": "http"}])
+    eventually(lambda: told("A") == [made["spec"]["clusterIP"]])
+    assert told("CNAME") == []
+
+
+def test_hooks_are_heard(cluster: RunningCluster) -> None:
+    """postStart and preStop, by HTTP and by a command that calls: another Pod's server hears each when its time has come."""
+    script = "mkdir /www; touch /www/heard; exec httpd -f -vv -p 8080 -h /www"
+    create(cluster, json.loads(pod_manifest("hears", "sh", "-c", script)))
+    cluster.wait_ready("hears")
+    address = cluster.get("pod", "hears")["status"]["podIP"]
+
+    def heard() -> int:
+        return cluster.kubectl("logs", "hears").stdout.count("url:/heard")
+
+    asks = {"httpGet": {"host": address, "port": 8080, "path": "/heard"}}
+    calls = {"exec": {"command": ["wget", "-qO-", f"http://{address}:8080/heard"]}}
+    before = 0
+    for number, action in enumerate((asks, calls)):
+        for hook, count in (("postStart", (1, 1)), ("preStop", (0, 1))):
+            name = f"hooks-{number}-{hook.lower()}"
+            made = json.loads(pod_manifest(name, "sh", "-c", "trap exit TERM; while :; do sleep 0.1; done"))
+            made["spec"]["containers"][0]["lifecycle"] = {hook: action}
+            made["spec"]["terminationGracePeriodSeconds"] = 30
+            create(cluster, made)
+            cluster.wait_ready(name)
+            eventually(lambda expected=before + count[0]: heard() == expected)
+            cluster.kubectl("delete", "pod", name)
+            eventually(lambda expected=before + count[1]: heard() == expected)
+            before += count[1]

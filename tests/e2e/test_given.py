@@ -6,6 +6,7 @@ lines that the log must hold.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -82,6 +83,14 @@ SHOW = "for f in /v/* /v/*/*; do [ -f $f ] && echo $(stat -L -c '%a %u %g' $f) $
 WRITE = "umask 0; echo content > /v/f && chmod {mode} /v/f && stat -c '%a %u' /v/f && cat /v/f; stat -c 'dir %a' /v"
 DIR, TMPFS = {"name": "v", "emptyDir": {}}, {"name": "v", "emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}}
 V = {"v": "/v"}
+AMOUNTS = (
+    ("name", "metadata.name"),
+    ("cl", "limits.cpu"),
+    ("cr", "requests.cpu"),
+    ("ml", "limits.memory"),
+    ("mr", "requests.memory"),
+)
+SHOWN_AMOUNTS = ("644 0 0 /v/cl 2", "644 0 0 /v/cr 1", "644 0 0 /v/ml 67108864", "644 0 0 /v/mr 33554432")
 IMAGE_VOLUME = {"name": "v", "image": {"reference": IMAGE, "pullPolicy": "IfNotPresent"}}
 
 # name, Pod, lines of its log (a line that ends in … is a beginning)
@@ -155,13 +164,25 @@ GIVEN = [
         {"secret": {"name": "hidden", "items": [{"key": "data-2", "path": "s-two"}]}},
         {"downwardAPI": downward(("name", "metadata.name"))}, {"secret": {"name": "absent", "optional": True}}, defaultMode=0o640)]),
         ("400 0 0 /v/c/one value-1", "640 0 0 /v/s-two value-2", "640 0 0 /v/name projected")),
+    ("downward-amounts", pod("downward-amounts", SHOW, mounts=V, container=SOME, volumes=[{"name": "v", "downwardAPI": downward(*AMOUNTS)}]),
+        ("644 0 0 /v/name downward-amounts", *SHOWN_AMOUNTS)),
+    ("projected-amounts", pod("projected-amounts", SHOW, mounts=V, container=SOME, volumes=[projected({"downwardAPI": downward(*AMOUNTS)})]),
+        ("644 0 0 /v/name projected-amounts", *SHOWN_AMOUNTS)),
+    ("projected-twice", pod("projected-twice", "for v in a b c d; do stat -L -c %a /$v/data-1; cat /$v/data-1; echo; done | sort | uniq -c",
+        mounts={name: f"/{name}" for name in "abcd"}, volumes=[
+            {**projected(source), "name": name} for names, source in (("ab", {"configMap": {"name": "conf"}}), ("cd", {"secret": {"name": "hidden"}}))
+            for name in names]), ("      4 644", "      4 value-1")),
+    ("projected-user", pod("projected-user", SHOW, mounts=V, securityContext={"runAsUser": 1000, "fsGroup": 1001}, volumes=[projected(
+        {"configMap": {"name": "conf"}}, {"configMap": {"name": "conf", "items": [{"key": "data-2", "path": "path/to"}]}},
+        {"secret": {"name": "hidden", "items": [{"key": "data-1", "path": "hidden"}]}}, defaultMode=0o440)]),
+        ("440 0 1001 /v/data-1 value-1", "440 0 1001 /v/path/to value-2", "440 0 1001 /v/hidden value-1")),
     ("token", pod("token", "cd /var/run/secrets/kubernetes.io/serviceaccount; cat namespace; echo; ls; head -1 ca.crt; cut -c1-2 token"),
         ("default", "ca.crt", "token", "-----BEGIN CERTIFICATE-----", "ey")),
     ("no-token", pod("no-token", "ls -d /var/run/secrets/kubernetes.io || echo none", automountServiceAccountToken=False), ("none",)),
     *[(f"empty-{who or 'root'}-{mode}-{'memory' if volume is TMPFS else 'disk'}",
        pod(f"empty-{who or 'root'}-{mode}-{'memory' if volume is TMPFS else 'disk'}", WRITE.format(mode=mode), mounts=V,
            volumes=[volume], securityContext={"runAsUser": who}), (f"{mode} {who}", "content", "dir 777"))
-      for who, mode, volume in ((0, 644, TMPFS), (1000, 666, TMPFS), (1000, 777, DIR), (0, 644, DIR))],
+      for who, mode, volume in itertools.product((0, 1000), (644, 666, 777), (TMPFS, DIR))],
     ("empty-group", pod("empty-group", "stat -c '%a %g' /v; echo x > /v/f; stat -c '%g' /v/f; id -G", mounts=V, volumes=[DIR],
         securityContext={"runAsUser": 1000, "fsGroup": 123}), ("2777 123", "123", "0 123")),
     ("memory", pod("memory", "grep ' /v ' /proc/mounts | cut -d' ' -f3; df -k /v | tail -1 | tr -s ' ' | cut -d' ' -f2", mounts=V, volumes=[TMPFS]),
@@ -174,6 +195,13 @@ GIVEN = [
         "env": [field("NAME", "metadata.name"), field("NOTE", "metadata.annotations['mysubpath']")], "volumeMounts": [
             {"name": "c", "mountPath": "/etc/one", "subPath": "data-1"}, {"name": "v", "mountPath": "/whole"},
             {"name": "v", "mountPath": "/s", "subPathExpr": "$(NOTE)/$(NAME)"}]}), ("value-1mine", "777")),
+    ("sub-paths", pod("sub-paths", "cat /etc/resolv.conf /n/s /n/d /n/p", volumes=[{**config_map(), "name": "c"}, {**secret(), "name": "s"},
+        {"name": "d", "downwardAPI": downward(("d/name", "metadata.name"))}, {"name": "p", "projected": {"sources": [{"secret": {"name": "hidden"}}]}}],
+        container={"volumeMounts": [{"name": name, "mountPath": path, "subPath": part} for name, path, part in (
+            ("c", "/etc/resolv.conf", "data-1"), ("s", "/n/s", "data-2"), ("d", "/n/d", "d/name"), ("p", "/n/p", "data-1"))]}),
+        ("value-1value-2sub-pathsvalue-1",)),
+    ("many-volumes", pod("many-volumes", "cat /v*/data-1 | grep -o value-1 | wc -l", mounts={f"v{n}": f"/v{n}" for n in range(50)},
+        volumes=[{**config_map(), "name": f"v{n}"} for n in range(50)]), ("50",)),
     ("user", pod("user", "id; touch /x || echo no", securityContext=USER), ("uid=1000 gid=2000…", "no")),
     ("nobody", pod("nobody", "id -u; id -g", container={"securityContext": {"runAsUser": 65534, "runAsGroup": 65533}}, securityContext=USER), ("65534", "65533")),
     ("groups", pod("groups", "id -G", securityContext={**USER, "supplementalGroups": [7, 8], "fsGroup": 9}), ("2000 7 8 9",)),
@@ -265,6 +293,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster
                 "binaryData": {"blob": "3q2+7w=="},
             },
             {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hidden"}, "stringData": CONFIG},
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": "hidden", "namespace": "kube-node-lease"},
+                "stringData": {"data-1": "of another namespace"},
+            },
             {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}},
             {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "linked"}, "spec": {"ports": [{"port": 81}]}},
             *(
@@ -458,9 +492,10 @@ FORBIDDEN = [
     ({"securityContext": {"sysctls": SYSCTLS}}, ('Invalid value: "foo-"', 'Invalid value: "bar.."')),
     ({"runtimeClassName": "absent"}, ('pod rejected: RuntimeClass "absent" not found',)),
 ]
+FORBIDDEN_NAMES = ("sysctls", "runtime-class")
 
 
-@pytest.mark.parametrize(("spec", "sentences"), FORBIDDEN, ids=["sysctls", "runtime-class"])
+@pytest.mark.parametrize(("spec", "sentences"), FORBIDDEN, ids=FORBIDDEN_NAMES)
 def test_the_api_refuses_what_no_node_could_give(cluster, spec, sentences):
     """Sysctls with bad names and RuntimeClasses that are missing are refused at once, in upstream's words."""
     refused = cluster.kubectl("create", "-f", "-", stdin=json.dumps(pod("forbidden", **spec)), check=False)

@@ -300,6 +300,27 @@ def test_a_new_taint_drives_out_whoever_does_not_tolerate_it(run):
     run(main())
 
 
+def test_a_taint_that_is_taken_back_drives_nobody_out(run):
+    """Before a Pod's tolerationSeconds are over; who had fewer of them has gone by then, to the second."""
+
+    async def main():
+        async with SimulatedCluster(nodes=1) as cluster:
+            rule = {"key": "team", "operator": "Equal", "value": "a", "effect": "NoExecute"}
+            for name, seconds in (("brief", 5), ("patient", 60)):
+                await cluster.apply(pod(name, tolerations=[{**rule, "tolerationSeconds": seconds}]))
+                await cluster.run_until(lambda name=name: is_ready(cluster, name))
+            taint = {"key": "team", "value": "a", "effect": "NoExecute"}
+            await cluster.client.patch(NODES, "node-0", {"spec": {"taints": [taint]}})
+            began = cluster.clock.monotonic()
+            gone = await cluster.run_until(lambda: cluster.get(PODS, "brief") is None, limit=60)
+            assert gone - began == 5
+            await cluster.client.patch(NODES, "node-0", {"spec": {"taints": None}})
+            await cluster.advance(300)
+            assert cluster.get(PODS, "patient").status.phase == "Running"
+
+    run(main())
+
+
 def test_an_api_server_away_for_a_minute_loses_no_node(run):
     """Whatever is concluded while nobody can be heard is mended by the next words of the kubelets."""
 

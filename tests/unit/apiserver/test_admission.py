@@ -83,7 +83,7 @@ def test_priority_follows_from_the_class(run):
 
 
 def test_runtime_classes_add_overhead_and_constraints(run):
-    """A Pod takes over overhead, node selector and tolerations of its RuntimeClass; a conflict refuses it."""
+    """A Pod takes over overhead, selector and tolerations of its RuntimeClass; a conflict or a class that went refuses it."""
 
     async def main():
         async with Served() as api:
@@ -103,6 +103,9 @@ def test_runtime_classes_add_overhead_and_constraints(run):
                 StatusError, match="pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
             ):
                 await api.post(PODS, pod("x", overhead={"cpu": "1"}))
+            await api.delete("/apis/node.k8s.io/v1/runtimeclasses/small")
+            with pytest.raises(StatusError, match='pod rejected: RuntimeClass "small" not found'):
+                await api.post(PODS, pod("x", runtimeClassName="small"))
 
     run(main())
 

@@ -74,6 +74,10 @@ def _encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
+KEY = (
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or "
+    "'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+)
 REFUSED: list[tuple[Any, dict, list[str]]] = [
     (
         resources.NAMESPACES,
@@ -145,6 +149,8 @@ REFUSED: list[tuple[Any, dict, list[str]]] = [
             'data[b]: Invalid value: "b": duplicate of key present in binaryData',
         ],
     ),
+    (resources.CONFIG_MAPS, {"data": {"": "x"}}, [f'data[]: Invalid value: "": {KEY}']),
+    (resources.SECRETS, {"data": {"": "AAAA"}}, [f'data[]: Invalid value: "": {KEY}']),
     (resources.CONFIG_MAPS, {"data": {"a": "x" * 1048577}}, [": Too long: may not be more than 1048576 bytes"]),
     (resources.SECRETS, {"data": {"a": "A" * 1398108}}, ["data: Too long: may not be more than 1048576 bytes"]),
     (

@@ -1,0 +1,313 @@
+"""Which test shows what a case of upstream's conformance suite asks for: by section, name → tests.
+
+Names are upstream's without its tags in brackets, of the sections that Podling's chapters are about; a test is
+`FOLDER/FILE.py::FUNCTION`, or `…::FUNCTION[CASE]` where the case is a row of a table. What counts is what a case asks of
+the cluster, not the images and helpers that it does it with. `NOT_SHOWN` has what no test goes through yet, and why.
+
+`docs/conformance.md` is drawn from this by `make docs`; `tests/unit/test_conformance.py` holds that each test is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+RELEASE = "1.33"
+"""The newest list of cases that was gone through."""
+
+_ACCESS = "clients/test_in_cluster.py::test_a_pod_reads_itself_and_may_do_no_more_than_its_role"
+_CASE = "e2e/test_conformance.py"
+_CHECKS = "unit/kubelet/test_probe_checks.py"
+_CONFINED = "e2e/test_security.py::test_a_container_may_do_this_and_not_that"
+_ENDPOINTS = "scenario/test_endpoints.py"
+_GIVEN = "e2e/test_given.py::test_a_pod_is_given_what_it_asks_for"
+_HOOKS = "scenario/test_pod_hooks.py"
+_ACTIONS = "unit/kubelet/test_hook_actions.py::test_an_http_hook_asks_as_it_is_told"
+_INIT = "e2e/test_given.py::test_init_containers_hold_the_others_up"
+_LIMITS = "unit/apiserver/test_limit_ranger.py"
+_LIVES = "scenario/test_pod_lives.py"
+_MESSAGE = "e2e/test_given.py::test_a_container_leaves_a_message"
+_PROBES = "scenario/test_probes.py"
+_SHARED = "e2e/test_given.py"
+_TAINTS = "scenario/test_lost_node.py"
+_VERBS = "clients/test_api_operations.py::test_a_kind_answers_to_every_verb"
+_VALID = "unit/api/validation/test_kinds.py"
+
+_ALLOCATABLE = f"{_SHARED}::test_nodes_give_all_they_have_where_nothing_is_asked"
+_FOLLOWS = f"{_SHARED}::test_volumes_follow_what_they_show"
+_LEADS_OUT = f"{_SHARED}::test_sub_paths_that_lead_out_are_refused"
+_NAMES = ("e2e/test_dns.py::test_records_of_what_runs", "e2e/test_dns.py::test_pods_find_each_other_by_name")
+_REACH = "e2e/test_two_nodes.py::test_who_reaches_whom"
+_TOGETHER = f"{_SHARED}::test_a_status_may_be_written_and_pods_deleted_together"
+_TYPES = f"{_CASE}::test_a_service_becomes_an_alias_and_back"
+_VICTIMS = "scenario/test_preemption.py::test_victims_leave_gracefully_and_then_the_pod_comes"
+_WEBSOCKET = "unit/kubelet/server/test_old_clients.py::test_every_version_over_websocket"
+
+Tests = tuple[str, ...] | str
+
+NETWORK: Mapping[str, Tests] = {
+    "DNS should provide /etc/hosts entries for the cluster": f"{_GIVEN}[hosts]",
+    "DNS should provide DNS for ExternalName services": (_NAMES[0], f"{_CASE}::test_an_alias_is_told_as_it_changes"),
+    "DNS should provide DNS for pods for Hostname": _NAMES,
+    "DNS should provide DNS for pods for Subdomain": _NAMES,
+    "DNS should provide DNS for services": _NAMES,
+    "DNS should provide DNS for the cluster": _NAMES,
+    "DNS should resolve DNS of partial qualified names for services": _NAMES,
+    "DNS should support configurable pod DNS nameservers": f"{_GIVEN}[resolver]",
+    "EndpointSlice should create Endpoints and EndpointSlices for Pods matching a Service": f"{_CASE}::test_endpoints_of_named_ports",
+    "EndpointSlice should create and delete Endpoints and EndpointSlices for a Service with a selector specified": f"{_CASE}::test_endpoints_of_named_ports",
+    "EndpointSlice should have Endpoints and EndpointSlices pointing to API Server": (f"{_CASE}::test_the_api_servers_endpoints", _ACCESS),
+    "EndpointSlice should support creating EndpointSlice API operations": f"{_VERBS}[discovery.k8s.io/endpointslices]",
+    "EndpointSliceMirroring should mirror a custom Endpoints resource through create update and delete": (
+        f"{_ENDPOINTS}::test_hand_written_endpoints_are_mirrored", "clients/test_kubectl_services.py::test_hand_written_endpoints"),
+    "HostPort validates that there is no conflict between pods with same hostPort but different hostIP and protocol": f"{_CASE}::test_one_host_port_of_three_pods",
+    "Ingress API should support creating Ingress API operations": f"{_VERBS}[networking.k8s.io/ingresses]",
+    "IngressClass API should support creating IngressClass API operations": f"{_VERBS}[networking.k8s.io/ingressclasses]",
+    "Networking Granular Checks: Pods should function for intra-pod communication: http": _REACH,
+    "Networking Granular Checks: Pods should function for intra-pod communication: udp": _REACH,
+    "Networking Granular Checks: Pods should function for node-pod communication: http": _REACH,
+    "Networking Granular Checks: Pods should function for node-pod communication: udp": _REACH,
+    "Proxy version v1 A set of valid responses are returned for both pod and service Proxy": f"{_CASE}::test_every_method_comes_through",
+    "Proxy version v1 A set of valid responses are returned for both pod and service ProxyWithPath": f"{_CASE}::test_every_method_comes_through",
+    "Proxy version v1 should proxy through a service and a pod": f"{_CASE}::test_ports_are_reached_through_services_and_pods",
+    "Service endpoints latency should not be very high": f"{_CASE}::test_endpoints_of_many_services_are_there_soon",
+    "Services should be able to change the type from ClusterIP to ExternalName": _TYPES,
+    "Services should be able to change the type from ExternalName to ClusterIP": _TYPES,
+    "Services should be able to change the type from ExternalName to NodePort": _TYPES,
+    "Services should be able to change the type from NodePort to ExternalName": _TYPES,
+    "Services should be able to create a functioning NodePort service": ("e2e/test_services.py::test_a_service_is_reached_from_pods_and_from_the_node", _TYPES),
+    "Services should be able to switch session affinity for NodePort service": f"{_CASE}::test_affinity_comes_and_goes",
+    "Services should be able to switch session affinity for service with type clusterIP": f"{_CASE}::test_affinity_comes_and_goes",
+    "Services should complete a service status lifecycle": f"{_CASE}::test_the_status_of_a_service",
+    "Services should delete a collection of services": (f"{_CASE}::test_services_are_found_and_deleted_together", f"{_VERBS}[services]"),
+    "Services should find a service from listing all namespaces": f"{_CASE}::test_services_are_found_and_deleted_together",
+    "Services should have session affinity work for NodePort service": f"{_CASE}::test_affinity_comes_and_goes",
+    "Services should have session affinity work for service with type clusterIP": f"{_CASE}::test_affinity_comes_and_goes",
+    "Services should provide secure master service": (f"{_CASE}::test_services_are_found_and_deleted_together", _ACCESS),
+    "Services should serve a basic endpoint from pods": f"{_ENDPOINTS}::test_endpoints_follow_readiness_and_deletion",
+    "Services should serve endpoints on same port and different protocols": f"{_CASE}::test_one_port_of_two_protocols",
+    "Services should serve multiport endpoints from pods": f"{_CASE}::test_endpoints_of_pods_with_a_port_each",
+    "Services should test the lifecycle of an Endpoint": f"{_VERBS}[endpoints]",
+}  # fmt: skip
+
+NODE: Mapping[str, Tests] = {
+    "ConfigMap should be consumable via environment variable": f"{_GIVEN}[references]",
+    "ConfigMap should be consumable via the environment": f"{_GIVEN}[references]",
+    "ConfigMap should fail to create ConfigMap with empty key": f"{_VALID}::test_refusals",
+    "ConfigMap should run through a ConfigMap lifecycle": f"{_VERBS}[configmaps]",
+    "Container Lifecycle Hook when create a pod with lifecycle hook should execute poststart exec hook properly": f"{_CASE}::test_hooks_are_heard",
+    "Container Lifecycle Hook when create a pod with lifecycle hook should execute poststart http hook properly": (f"{_CASE}::test_hooks_are_heard", _ACTIONS),
+    "Container Lifecycle Hook when create a pod with lifecycle hook should execute prestop exec hook properly": f"{_CASE}::test_hooks_are_heard",
+    "Container Lifecycle Hook when create a pod with lifecycle hook should execute prestop http hook properly": (f"{_CASE}::test_hooks_are_heard", _ACTIONS),
+    "Container Runtime blackbox test on terminated container should report termination message as empty when pod succeeds and TerminationMessagePolicy FallbackToLogsOnError is set": f"{_MESSAGE}[no-need]",
+    "Container Runtime blackbox test on terminated container should report termination message from file when pod succeeds and TerminationMessagePolicy FallbackToLogsOnError is set": f"{_MESSAGE}[file-first]",
+    "Container Runtime blackbox test on terminated container should report termination message from log output if TerminationMessagePolicy FallbackToLogsOnError is set": f"{_MESSAGE}[log]",
+    "Container Runtime blackbox test on terminated container should report termination message if TerminationMessagePath is set as non-root user and at a non-default path": f"{_MESSAGE}[own-file]",
+    "Container Runtime blackbox test when starting a container that exits should run with the expected status": f"{_LIVES}::test_ends",
+    "Containers should be able to override the image's default arguments (container cmd)": f"{_GIVEN}[defaults]",
+    "Containers should be able to override the image's default command (container entrypoint)": f"{_GIVEN}[expansion]",
+    "Containers should be able to override the image's default command and arguments": f"{_GIVEN}[expansion]",
+    "Containers should use the image defaults if command and args are blank": f"{_GIVEN}[defaults]",
+    "Downward API should provide container's limits.cpu/memory and requests.cpu/memory as env vars": f"{_GIVEN}[amounts]",
+    "Downward API should provide default limits.cpu/memory from node allocatable": _ALLOCATABLE,
+    "Downward API should provide host IP as an env var": f"{_GIVEN}[fields]",
+    "Downward API should provide pod UID as env vars": f"{_GIVEN}[fields]",
+    "Downward API should provide pod name, namespace and IP address as env vars": f"{_GIVEN}[fields]",
+    "Ephemeral Containers should update the ephemeral containers in an existing pod": "unit/apiserver/test_pod_subresources.py::test_containers_are_added_to_debug_with",
+    "Ephemeral Containers will start an ephemeral container in an existing pod": "e2e/test_lifecycle.py::test_debug",
+    "InitContainer should invoke init containers on a RestartAlways pod": _INIT,
+    "InitContainer should invoke init containers on a RestartNever pod": _INIT,
+    "InitContainer should not start app containers and fail the pod if init containers fail on a RestartNever pod": _INIT,
+    "InitContainer should not start app containers if init containers fail on a RestartAlways pod": _INIT,
+    "Kubelet when scheduling a busybox command in a pod should print the output to logs": "clients/test_kubectl.py::test_logs_and_follow",
+    "Kubelet when scheduling a busybox command that always fails in a pod should be possible to delete": "scenario/test_pod_ends.py::test_a_pod_goes_from_every_phase",
+    "Kubelet when scheduling a busybox command that always fails in a pod should have an terminated reason": f"{_LIVES}::test_ends",
+    "Kubelet when scheduling a read only busybox container should not write to root filesystem": f"{_GIVEN}[read-only]",
+    "Kubelet when scheduling an agnhost Pod with hostAliases should write entries to /etc/hosts": f"{_GIVEN}[hosts]",
+    "KubeletManagedEtcHosts should test kubelet managed /etc/hosts file": (f"{_GIVEN}[hosts]", f"{_GIVEN}[host-network]", f"{_GIVEN}[own-hosts]"),
+    "Lease lease API should be available": f"{_VERBS}[coordination.k8s.io/leases]",
+    "NoExecuteTaintManager Multiple Pods evicts pods with minTolerationSeconds": f"{_TAINTS}::test_a_taint_that_is_taken_back_drives_nobody_out",
+    "NoExecuteTaintManager Single Pod removing taint cancels eviction": f"{_TAINTS}::test_a_taint_that_is_taken_back_drives_nobody_out",
+    "Node Lifecycle should run through the lifecycle of a node": f"{_VERBS}[nodes]",
+    "PodTemplates should delete a collection of pod templates": f"{_VERBS}[podtemplates]",
+    "PodTemplates should replace a pod template": f"{_VERBS}[podtemplates]",
+    "PodTemplates should run the lifecycle of PodTemplates": f"{_VERBS}[podtemplates]",
+    "Pods Extended Pods Set QOS Class should be set on Pods with matching resource requests and limits for memory and cpu": ("unit/apiserver/test_writes.py::test_a_created_pod_is_complete", "machine/lifecycle/test_rules.py::test_qos_class"),
+    "Pods should allow activeDeadlineSeconds to be updated": f"{_SHARED}::test_a_deadline_may_be_set_while_the_pod_runs",
+    "Pods should be submitted and removed": "clients/test_python_client.py::test_a_pods_life",
+    "Pods should be updated": (f"{_VERBS}[pods]", "clients/test_kubectl.py::test_label_annotate_and_patch"),
+    "Pods should contain environment variables for services": f"{_GIVEN}[linked]",
+    "Pods should delete a collection of pods": _TOGETHER,
+    "Pods should get a host IP": f"{_GIVEN}[fields]",
+    "Pods should patch a pod status": _TOGETHER,
+    "Pods should run through the lifecycle of Pods and PodStatus": (_TOGETHER, f"{_VERBS}[pods]"),
+    "Pods should support remote command execution over websockets": _WEBSOCKET,
+    "Pods should support retrieving logs from the container over websockets": "unit/kubelet/server/test_kubectl.py::test_logs_over_websocket",
+    "PreStop should call prestop when killing a pod": f"{_CASE}::test_hooks_are_heard",
+    "Probing container should *not* be restarted with a /healthz http liveness probe": (f"{_PROBES}::test_readiness_follows_the_probe", f"{_CHECKS}::test_which_statuses_are_good"),
+    "Probing container should *not* be restarted with a GRPC liveness probe": f"{_CHECKS}::test_grpc_health",
+    'Probing container should *not* be restarted with a exec "cat /tmp/health" liveness probe': "e2e/test_lifecycle.py::test_liveness_restarts",
+    "Probing container should *not* be restarted with a tcp:8080 liveness probe": "e2e/test_lifecycle.py::test_a_startup_probe_gates_readiness",
+    "Probing container should be restarted with a /healthz http liveness probe": f"{_PROBES}::test_liveness_restarts",
+    "Probing container should be restarted with a GRPC liveness probe": (f"{_PROBES}::test_a_probe_that_hangs_fails_at_its_timeout", f"{_CHECKS}::test_grpc_health"),
+    'Probing container should be restarted with a exec "cat /tmp/health" liveness probe': "e2e/test_lifecycle.py::test_liveness_restarts",
+    "Probing container should have monotonically increasing restart count": f"{_LIVES}::test_the_row_of_restarts",
+    "Probing container with readiness probe should not be ready before initial delay and never restart": f"{_PROBES}::test_readiness_follows_the_probe",
+    "Probing container with readiness probe that fails should never be ready and never restart": f"{_PROBES}::test_readiness_follows_the_probe",
+    "RuntimeClass should reject a Pod requesting a deleted RuntimeClass": "unit/apiserver/test_admission.py::test_runtime_classes_add_overhead_and_constraints",
+    "RuntimeClass should reject a Pod requesting a non-existent RuntimeClass": f"{_SHARED}::test_the_api_refuses_what_no_node_could_give[runtime-class]",
+    "RuntimeClass should schedule a Pod requesting a RuntimeClass and initialize its Overhead": f"{_SHARED}::test_overhead_is_part_of_what_a_pod_gets",
+    "RuntimeClass should schedule a Pod requesting a RuntimeClass without PodOverhead": f"{_GIVEN}[class]",
+    "RuntimeClass should support RuntimeClasses API operations": f"{_VERBS}[node.k8s.io/runtimeclasses]",
+    "Secrets should be consumable from pods in env vars": f"{_GIVEN}[references]",
+    "Secrets should be consumable via the environment": f"{_GIVEN}[references]",
+    "Secrets should fail to create secret due to empty secret key": f"{_VALID}::test_refusals",
+    "Secrets should patch a secret": f"{_VERBS}[secrets]",
+    "Security Context When creating a container with runAsUser should run the container with uid 65534": f"{_GIVEN}[nobody]",
+    "Security Context When creating a pod with privileged should run the container as unprivileged when false": f"{_GIVEN}[usual]",
+    "Security Context When creating a pod with readOnlyRootFilesystem should run the container with writable rootfs when readOnlyRootFilesystem=false": f"{_GIVEN}[writable]",
+    "Security Context should support container.SecurityContext.RunAsUser And container.SecurityContext.RunAsGroup": f"{_GIVEN}[nobody]",
+    "Security Context should support pod.Spec.SecurityContext.RunAsUser And pod.Spec.SecurityContext.RunAsGroup": f"{_GIVEN}[user]",
+    "Security Context when creating containers with AllowPrivilegeEscalation should not allow privilege escalation when false": (f"{_GIVEN}[no-escalation]", f"{_CONFINED}[set-uid-refused]"),
+    "Sysctls should reject invalid sysctls": f"{_SHARED}::test_the_api_refuses_what_no_node_could_give[sysctls]",
+    "Sysctls should support sysctls": f"{_GIVEN}[sysctl]",
+    "Variable Expansion should allow composing env vars into new env vars": f"{_GIVEN}[expansion]",
+    "Variable Expansion should allow substituting values in a container's args": f"{_GIVEN}[expansion]",
+    "Variable Expansion should allow substituting values in a container's command": f"{_GIVEN}[expansion]",
+    "Variable Expansion should allow substituting values in a volume subpath": f"{_GIVEN}[sub-path]",
+    "Variable Expansion should fail substituting values in a volume subpath with absolute path": f"{_LEADS_OUT}[absolute]",
+    "Variable Expansion should fail substituting values in a volume subpath with backticks": f"{_LEADS_OUT}[backsteps]",
+    "Variable Expansion should succeed in writing subpaths in container": f"{_GIVEN}[sub-path]",
+    "Variable Expansion should verify that a failing subpath expansion can be modified during the lifecycle of a container": f"{_SHARED}::test_a_sub_path_that_failed_may_come_right",
+}  # fmt: skip
+
+SCHEDULING: Mapping[str, Tests] = {
+    "LimitRange should create a LimitRange with defaults and ensure pod has those defaults applied.": (f"{_LIMITS}::test_containers_get_the_defaults_of_their_namespace", f"{_LIMITS}::test_pods_out_of_bounds"),
+    "LimitRange should list, patch and delete a LimitRange by collection": f"{_VERBS}[limitranges]",
+    "SchedulerPredicates validates resource limits of pods that are allowed to run": "unit/scheduler/test_scheduler.py::test_many_pods_are_all_placed_within_capacity",
+    "SchedulerPredicates validates that NodeSelector is respected if matching": f"{_LIVES}::test_waits_for_a_node_that_fits",
+    "SchedulerPredicates validates that NodeSelector is respected if not matching": f"{_LIVES}::test_waits_for_a_node_that_fits",
+    "SchedulerPredicates validates that there exists conflict between pods with same hostPort and protocol but one using 0.0.0.0 hostIP": "machine/placement/test_filters.py::test_ports",
+    "SchedulerPreemption PriorityClass endpoints verify PriorityClass endpoints can be operated with different HTTP methods": (f"{_VERBS}[scheduling.k8s.io/priorityclasses]", f"{_VALID}::test_changes_that_are_refused"),
+    "SchedulerPreemption validates basic preemption works": _VICTIMS,
+    "SchedulerPreemption validates lower priority pod preemption by critical pod": (_VICTIMS, "unit/apiserver/test_admission.py::test_priority_follows_from_the_class"),
+    "SchedulerPreemption validates pod disruption condition is added to the preempted pod": _VICTIMS,
+}  # fmt: skip
+
+_EMPTY = {
+    f"EmptyDir volumes should support ({who},0{mode},{'tmpfs' if where == 'memory' else 'default'})": f"{_GIVEN}[empty-{case}-{where}]"
+    for who, mode, where, case in (
+        ("root", 644, "memory", "root-644"), ("root", 644, "disk", "root-644"), ("non-root", 666, "memory", "1000-666"),
+        ("non-root", 777, "disk", "1000-777"), ("non-root", 644, "disk", "1000-644"), ("non-root", 644, "memory", "1000-644"),
+        ("non-root", 666, "disk", "1000-666"), ("non-root", 777, "memory", "1000-777"), ("root", 666, "disk", "root-666"),
+        ("root", 666, "memory", "root-666"), ("root", 777, "disk", "root-777"), ("root", 777, "memory", "root-777"),
+    )
+}  # fmt: skip
+_AMOUNTS = {
+    f"{kind} should provide {what}": tests
+    for kind, case in (("Downward API volume", "downward-amounts"), ("Projected downwardAPI", "projected-amounts"))
+    for what, tests in {
+        **dict.fromkeys(
+            (f"container's {resource} {of}" for resource in ("cpu", "memory") for of in ("limit", "request")),
+            f"{_GIVEN}[{case}]",
+        ),
+        **{
+            f"node allocatable ({resource}) as default {resource} limit if the limit is not set": _ALLOCATABLE
+            for resource in ("cpu", "memory")
+        },
+        "podname only": f"{_GIVEN}[{case}]",
+    }.items()
+}
+STORAGE: Mapping[str, Tests] = {
+    "CSIInlineVolumes should run through the lifecycle of a CSIDriver": f"{_VERBS}[storage.k8s.io/csidrivers]",
+    "CSINodes CSI Conformance should run through the lifecycle of a csinode": f"{_VERBS}[storage.k8s.io/csinodes]",
+    "CSIStorageCapacity should support CSIStorageCapacities API operations": f"{_VERBS}[storage.k8s.io/csistoragecapacities]",
+    "ConfigMap binary data should be reflected in volume": f"{_GIVEN}[config-map-binary]",
+    "ConfigMap optional updates should be reflected in volume": _FOLLOWS,
+    "ConfigMap should be consumable from pods in volume": f"{_GIVEN}[config-map]",
+    "ConfigMap should be consumable from pods in volume as non-root": f"{_GIVEN}[config-map-items]",
+    "ConfigMap should be consumable from pods in volume with defaultMode set": f"{_GIVEN}[config-map-mode]",
+    "ConfigMap should be consumable from pods in volume with mappings": f"{_GIVEN}[config-map-items]",
+    "ConfigMap should be consumable from pods in volume with mappings and Item mode set": f"{_GIVEN}[config-map-items]",
+    "ConfigMap should be consumable from pods in volume with mappings as non-root": f"{_GIVEN}[config-map-items]",
+    "ConfigMap should be consumable in multiple volumes in the same pod": f"{_GIVEN}[many-volumes]",
+    "ConfigMap should be immutable if `immutable` field is set": f"{_VALID}::test_changes_that_are_refused",
+    "ConfigMap updates should be reflected in volume": _FOLLOWS,
+    "Downward API volume should set DefaultMode on files": f"{_GIVEN}[downward]",
+    "Downward API volume should set mode on item file": f"{_GIVEN}[downward-modes]",
+    "Downward API volume should update annotations on modification": _FOLLOWS,
+    "Downward API volume should update labels on modification": _FOLLOWS,
+    **_AMOUNTS,
+    "EmptyDir volumes pod should support shared volumes between containers": f"{_GIVEN}[shared]",
+    **_EMPTY,
+    "EmptyDir volumes volume on default medium should have the correct mode": f"{_GIVEN}[empty-root-644-disk]",
+    "EmptyDir volumes volume on tmpfs should have the correct mode": f"{_GIVEN}[empty-root-644-memory]",
+    "EmptyDir wrapper volumes should not cause race condition when used for configmaps": f"{_GIVEN}[many-volumes]",
+    "EmptyDir wrapper volumes should not conflict": f"{_GIVEN}[in-memory]",
+    "PersistentVolumes CSI Conformance should apply changes to a pv/pvc status": (f"{_VERBS}[persistentvolumes]", f"{_VERBS}[persistentvolumeclaims]"),
+    "PersistentVolumes CSI Conformance should run through the lifecycle of a PV and a PVC": (f"{_VERBS}[persistentvolumes]", f"{_VERBS}[persistentvolumeclaims]"),
+    "Projected combined should project all components that make up the projection API": f"{_GIVEN}[projected-all]",
+    "Projected configMap optional updates should be reflected in volume": _FOLLOWS,
+    "Projected configMap should be consumable from pods in volume": f"{_GIVEN}[projected-twice]",
+    "Projected configMap should be consumable from pods in volume as non-root": f"{_GIVEN}[projected-user]",
+    "Projected configMap should be consumable from pods in volume with mappings as non-root": f"{_GIVEN}[projected-user]",
+    "Projected configMap should be consumable in multiple volumes in the same pod": f"{_GIVEN}[projected-twice]",
+    "Projected configMap should be consumable from pods in volume with defaultMode set": f"{_GIVEN}[projected-all]",
+    "Projected configMap should be consumable from pods in volume with mappings": f"{_GIVEN}[projected]",
+    "Projected configMap should be consumable from pods in volume with mappings and Item mode set": f"{_GIVEN}[projected]",
+    "Projected configMap updates should be reflected in volume": _FOLLOWS,
+    "Projected downwardAPI should set DefaultMode on files": f"{_GIVEN}[projected]",
+    "Projected downwardAPI should set mode on item file": f"{_GIVEN}[projected-all]",
+    "Projected downwardAPI should update annotations on modification": _FOLLOWS,
+    "Projected downwardAPI should update labels on modification": _FOLLOWS,
+    "Projected secret optional updates should be reflected in volume": _FOLLOWS,
+    "Projected secret should be consumable from pods in volume": f"{_GIVEN}[projected-twice]",
+    "Projected secret should be consumable from pods in volume as non-root with defaultMode and fsGroup set": f"{_GIVEN}[projected-user]",
+    "Projected secret should be consumable in multiple volumes in a pod": f"{_GIVEN}[projected-twice]",
+    "Projected secret should be consumable from pods in volume with defaultMode set": f"{_GIVEN}[projected]",
+    "Projected secret should be consumable from pods in volume with mappings": f"{_GIVEN}[projected]",
+    "Projected secret should be consumable from pods in volume with mappings and Item Mode set": f"{_GIVEN}[projected-all]",
+    "Secrets optional updates should be reflected in volume": _FOLLOWS,
+    "Secrets should be able to mount in a volume regardless of a different secret existing with same name in different namespace": f"{_GIVEN}[twice]",
+    "Secrets should be consumable from pods in volume": f"{_GIVEN}[twice]",
+    "Secrets should be consumable from pods in volume as non-root with defaultMode and fsGroup set": f"{_GIVEN}[secret-group]",
+    "Secrets should be consumable from pods in volume with defaultMode set": f"{_GIVEN}[secret-mode]",
+    "Secrets should be consumable from pods in volume with mappings": f"{_GIVEN}[secret-items]",
+    "Secrets should be consumable from pods in volume with mappings and Item Mode set": f"{_GIVEN}[secret-items]",
+    "Secrets should be consumable in multiple volumes in a pod": f"{_GIVEN}[twice]",
+    "Secrets should be immutable if `immutable` field is set": f"{_VALID}::test_changes_that_are_refused",
+    "StorageClasses CSI Conformance should run through the lifecycle of a StorageClass": f"{_VERBS}[storage.k8s.io/storageclasses]",
+    "Subpath Atomic writer volumes should support subpaths with configmap pod": f"{_GIVEN}[sub-path]",
+    "Subpath Atomic writer volumes should support subpaths with configmap pod with mountPath of existing file": f"{_GIVEN}[sub-paths]",
+    "Subpath Atomic writer volumes should support subpaths with downward pod": f"{_GIVEN}[sub-paths]",
+    "Subpath Atomic writer volumes should support subpaths with projected pod": f"{_GIVEN}[sub-paths]",
+    "Subpath Atomic writer volumes should support subpaths with secret pod": f"{_GIVEN}[sub-paths]",
+    "VolumeAttachment Conformance should apply changes to a volumeattachment status": f"{_VERBS}[storage.k8s.io/volumeattachments]",
+    "VolumeAttachment Conformance should run through the lifecycle of a VolumeAttachment": f"{_VERBS}[storage.k8s.io/volumeattachments]",
+}  # fmt: skip
+
+INSTRUMENTATION: Mapping[str, Tests] = {
+    "Events API should delete a collection of events": f"{_VERBS}[events.k8s.io/events]",
+    "Events API should ensure that an event can be fetched, patched, deleted, and listed": (f"{_VERBS}[events.k8s.io/events]", "unit/apiserver/test_events.py::test_only_the_series_of_an_event_changes"),
+    "Events should delete a collection of events": f"{_VERBS}[events]",
+    "Events should manage the lifecycle of an event": (f"{_VERBS}[events]", "unit/apiserver/test_events.py::test_a_series_goes_on"),
+}  # fmt: skip
+
+SHOWN: Mapping[str, Mapping[str, Tests]] = {
+    "sig-network": NETWORK,
+    "sig-node": NODE,
+    "sig-scheduling": SCHEDULING,
+    "sig-storage": STORAGE,
+    "sig-instrumentation": INSTRUMENTATION,
+}
+
+NOT_SHOWN: Mapping[str, Mapping[str, str]] = {
+    "sig-scheduling": {
+        "SchedulerPreemption PreemptionExecutionPath runs ReplicaSets to verify preemption running path": (
+            "preemption is shown with Pods alone"
+        ),
+    },
+    "sig-storage": {
+        "CSIInlineVolumes should support CSIVolumeSource in Pod API": "the API has it; no driver serves such volumes",
+    },
+}
+"""What no test goes through yet."""
