@@ -12,7 +12,7 @@ import pytest
 
 from podling.aio.chance import Chance
 from podling.linux import namespaces
-from podling.linux.conntrack import TCP, UDP, Conntrack, Entry, Follower
+from podling.linux.conntrack import TCP, UDP, Conntrack, Entry, Follower, sources
 from podling.linux.families import IPV4, IPV6
 from podling.linux.local import LocalHost
 from tests.families import needs_ipv6
@@ -100,6 +100,57 @@ def test_connections_are_followed_from_their_first_packet_to_their_end(namespace
             table.close()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("address", LOOPBACK)
+def test_a_sieve_is_shown_who_calls_and_who_answers(namespace: str, address: str) -> None:
+    """Of the table and of events, both are found in the message as they are in the entry; what it lets pass is read."""
+    family = IPV6 if ":" in address else IPV4
+    packed = socket.inet_pton(family.number, address)
+    shown: list[tuple[bytes, bytes] | None] = []
+    passes = False
+
+    def sieve(message: bytes) -> bool:
+        shown.append(sources(message))
+        return passes
+
+    def send() -> None:
+        with socket.socket(family.number, socket.SOCK_DGRAM) as own:
+            own.sendto(b"x", (address, 4444))
+
+    async def scenario() -> None:
+        nonlocal passes
+        seen: list[tuple[str, Entry]] = []
+        follower = Follower(namespace, lambda what, entry: seen.append((what, entry)), lambda: None, sieve=sieve)
+        try:
+            for passes in (False, True):
+                shown.clear()
+                await asyncio.to_thread(_refused, namespace, address)
+                async with asyncio.timeout(5):
+                    while len(shown) < 2:
+                        await asyncio.sleep(0.01)
+                assert shown == [(packed, packed)] * 2
+                assert [what for what, _ in seen] == (["new", "destroy"] if passes else [])
+        finally:
+            follower.close()
+
+    asyncio.run(scenario())
+    namespaces.inside(namespace, send)
+    passes = False
+    table = Conntrack(namespace)
+    try:
+        assert [entry for entry in table.entries() if entry.original.source == address]
+        shown.clear()
+        assert list(table.entries(sieve)) == []
+        assert (packed, packed) in shown
+    finally:
+        table.close()
+
+
+def test_what_is_no_connection_has_no_ends() -> None:
+    """Cut short or otherwise made, a message is left to who parses it."""
+    for message in (b"", b"\2\0\0\0", bytes(40), b"\2\0\0\0" + b"\x34\0\1\x80\x14\0\1\x80\x08\0\1\0\x7f\0\0\1"):
+        assert sources(message) is None
 
 
 @pytest.mark.parametrize("address", LOOPBACK)

@@ -16,7 +16,7 @@ from podling.api.validation.addresses import canonical
 from podling.client.flows import Flow, Outcome
 from podling.lifecycle.traffic import UNBOUNDED
 from podling.linux import namespaces
-from podling.linux.conntrack import Conntrack, Entry, Follower
+from podling.linux.conntrack import Conntrack, Entry, Follower, sources
 from podling.linux.families import FAMILIES, family_of
 from podling.linux.netlink import Netlink
 from podling.network.protocols import PROTOCOL_NAMES
@@ -46,16 +46,16 @@ class Strays:
     """Addresses of Pods outside the cluster's ranges, of all nodes: what one gives, another's flows lead to."""
 
     def __init__(self) -> None:
-        self._held: dict[str, None] = {}
+        self._held: dict[bytes, None] = {}
 
-    def __contains__(self, address: str) -> bool:
-        return address in self._held
+    def __contains__(self, packed: bytes) -> bool:
+        return packed in self._held
 
     def add(self, addresses: Iterable[str]) -> None:
         """Take addresses in; those longest known make room."""
-        for address in addresses:
-            self._held.pop(address, None)
-            self._held[address] = None
+        for packed in map(_packed, addresses):
+            self._held.pop(packed, None)
+            self._held[packed] = None
         while len(self._held) > MOST_STRAYS:
             del self._held[next(iter(self._held))]
 
@@ -67,7 +67,7 @@ class FlowReader:
         """`pods` are the whole cluster's ranges of Pod addresses, one of a family; `strays` what Pods have beside."""
         self._context = context
         self._sink = sink
-        self._ranges = {family_of(each).number: (int(each.netmask), int(each.network_address)) for each in pods}
+        self._ranges = {family_of(each).size: (int(each.netmask), int(each.network_address)) for each in pods}
         self._strays = strays
         self._follower: Follower | None = None
         self._overrun = asyncio.Event()
@@ -85,7 +85,9 @@ class FlowReader:
         context = self._context
         for name, value in SETTINGS.items():
             await context.pods.set_sysctl(name, value)
-        self._follower = Follower(context.host.network_namespace, self._changed, self._overrun.set, "new", "destroy")
+        self._follower = Follower(
+            context.host.network_namespace, self._changed, self._overrun.set, "new", "destroy", sieve=self._may_concern
+        )
         await self._tell_alive(since=False)
         context.supervisor.component(f"flows {context.node}", self._mend)
 
@@ -106,7 +108,7 @@ class FlowReader:
         def read() -> list[Entry]:
             table = Conntrack(self._context.host.network_namespace)
             try:
-                return [entry for entry in table.entries() if self._concerns(entry)]
+                return [entry for entry in table.entries(self._may_concern) if self._concerns(entry)]
             finally:
                 table.close()
 
@@ -124,17 +126,18 @@ class FlowReader:
             outcome = Outcome(entry.answered, refused, entry.sent, entry.received)
             self._sink.ended(self._flow(entry), entry.started, outcome)
 
-    def _concerns(self, entry: Entry) -> bool:
-        return entry.original.protocol in PROTOCOL_NAMES and (
-            self._inside(entry.original.source) or self._inside(entry.reply.source)
-        )
+    def _may_concern(self, message: bytes) -> bool:
+        """Sort out connections at whose ends is none of ours, before more of them is read: most of a machine's."""
+        found = sources(message)
+        return found is None or any(map(self._is_ours, found))
 
-    def _inside(self, address: str) -> bool:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        mask, base = self._ranges.get(family, _NONE)
-        if int.from_bytes(socket.inet_pton(family, address), "big") & mask == base:
-            return True
-        return address in self._strays
+    def _concerns(self, entry: Entry) -> bool:
+        ends = (entry.original.source, entry.reply.source)
+        return entry.original.protocol in PROTOCOL_NAMES and any(map(self._is_ours, map(_packed, ends)))
+
+    def _is_ours(self, packed: bytes) -> bool:
+        mask, base = self._ranges.get(len(packed), _NONE)
+        return int.from_bytes(packed, "big") & mask == base or packed in self._strays
 
     def _flow(self, entry: Entry) -> Flow:
         asked, answering = entry.original, entry.reply
@@ -154,6 +157,10 @@ class FlowReader:
 def _own_addresses() -> Sequence[str]:
     with Netlink() as netlink:
         return sorted(str(address) for family in FAMILIES for address in netlink.addresses(family))
+
+
+def _packed(address: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
 
 
 class HeardPodNetwork:
