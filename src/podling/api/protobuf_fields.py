@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 
 from podling.api.protobuf_pods import PODS
 from podling.api.protobuf_storage import STORAGE
+from podling.api.protobuf_workloads import WORKLOADS
 
 Message: TypeAlias = Mapping[int, tuple[str, str]]
 
@@ -38,9 +39,12 @@ KINDS: Final[Mapping[tuple[str, str], str]] = {
     ("", "PersistentVolume"): "PersistentVolume",
     ("", "PersistentVolumeClaim"): "PersistentVolumeClaim",
     ("", "Pod"): "Pod",
+    ("", "ReplicationController"): "ReplicationController",
     ("", "Secret"): "Secret",
     ("", "Service"): "Service",
     ("", "ServiceAccount"): "ServiceAccount",
+    ("apps", "Deployment"): "Deployment",
+    ("apps", "ReplicaSet"): "ReplicaSet",
     ("authentication.k8s.io", "SelfSubjectReview"): "SelfSubjectReview",
     ("authentication.k8s.io", "TokenRequest"): "TokenRequest",
     ("authentication.k8s.io", "TokenReview"): "TokenReview",
@@ -48,6 +52,7 @@ KINDS: Final[Mapping[tuple[str, str], str]] = {
     ("authorization.k8s.io", "SelfSubjectAccessReview"): "SelfSubjectAccessReview",
     ("authorization.k8s.io", "SelfSubjectRulesReview"): "SelfSubjectRulesReview",
     ("authorization.k8s.io", "SubjectAccessReview"): "SubjectAccessReview",
+    ("autoscaling", "Scale"): "Scale",
     ("coordination.k8s.io", "Lease"): "Lease",
     ("discovery.k8s.io", "EndpointSlice"): "EndpointSlice",
     ("events.k8s.io", "Event"): "EventOfEvents",
@@ -328,5 +333,6 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "ExtraValue": {1: ("", "[text]")},
     **PODS,
     **STORAGE,
+    **WORKLOADS,
 }
 """Message → its fields. A field named "" stands for the whole message, or inline within it."""

@@ -19,7 +19,7 @@ RECORDED = json.loads((Path(__file__).parent / "protobuf_bodies.json").read_text
 
 @pytest.mark.parametrize("body", [pytest.param(it, id=f"{n}-{it['tree']['kind']}") for n, it in enumerate(RECORDED)])
 def test_what_kubectl_sent(body: dict[str, Any]) -> None:
-    """Bodies recorded from kubectl 1.33 read as the object that it read from, or prints as, JSON.
+    """Bodies recorded from kubectl 1.32 and 1.33 read as the object that it read from, or prints as, JSON.
 
     The Pod has every field that this kubectl knows.
     """
@@ -96,3 +96,31 @@ def test_storage_kinds() -> None:
     body = field(2, b"a/b") + field(7, b"Immediate")
     tree = decode_body(envelope("storage.k8s.io/v1", "StorageClass", body), TYPE).tree
     assert (tree["provisioner"], tree["volumeBindingMode"]) == ("a/b", "Immediate")
+
+
+def test_workload_kinds() -> None:
+    """What typed clients send: shares by number and in percent, a size of zero told from none, a Scale."""
+
+    def field(number: int, payload: bytes) -> bytes:
+        return bytes((number << 3 | 2, len(payload))) + payload
+
+    rolling = field(1, b"\x08\x00\x10\x00") + field(2, b"\x08\x01" + field(3, b"25%"))
+    strategy = field(4, field(1, b"RollingUpdate") + field(2, rolling))
+    selector = field(2, field(1, field(1, b"a") + field(2, b"b")))
+    spec = b"\x08\x00" + selector + field(3, field(2, b"")) + strategy + b"\x38\x01"
+    tree = decode_body(envelope("apps/v1", "Deployment", field(2, spec)), TYPE).tree
+    assert tree["spec"] == {
+        "replicas": 0,
+        "selector": {"matchLabels": {"a": "b"}},
+        "template": {"spec": {}},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
+        "paused": True,
+    }
+    spec = b"\x08\x02" + field(2, field(1, b"a") + field(2, b"b")) + b"\x20\x05"
+    tree = decode_body(envelope("v1", "ReplicationController", field(2, spec)), TYPE).tree
+    assert tree["spec"] == {"replicas": 2, "selector": {"a": "b"}, "minReadySeconds": 5}
+    status = field(3, b"\x08\x03\x38\x00")
+    tree = decode_body(envelope("apps/v1", "ReplicaSet", status), TYPE).tree
+    assert tree["status"] == {"replicas": 3, "terminatingReplicas": 0}
+    tree = decode_body(envelope("autoscaling/v1", "Scale", field(2, b"\x08\x07")), TYPE).tree
+    assert tree["spec"] == {"replicas": 7}
