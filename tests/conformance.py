@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-RELEASE = "1.33"
+RELEASE = "1.34"
 """The newest list of cases that was gone through."""
 
 _ACCESS = "clients/test_in_cluster.py::test_a_pod_reads_itself_and_may_do_no_more_than_its_role"
@@ -70,6 +70,8 @@ NETWORK: Mapping[str, Tests] = {
     "Proxy version v1 A set of valid responses are returned for both pod and service ProxyWithPath": f"{_CASE}::test_every_method_comes_through",
     "Proxy version v1 should proxy through a service and a pod": f"{_CASE}::test_ports_are_reached_through_services_and_pods",
     "Service endpoints latency should not be very high": f"{_CASE}::test_endpoints_of_many_services_are_there_soon",
+    "ServiceCIDR and IPAddress API should support IPAddress API operations": f"{_VERBS}[networking.k8s.io/ipaddresses]",
+    "ServiceCIDR and IPAddress API should support ServiceCIDR API operations": "unit/apiserver/test_service_ips.py::test_the_ranges_are_shown_and_cannot_be_changed",
     "Services should be able to change the type from ClusterIP to ExternalName": _TYPES,
     "Services should be able to change the type from ExternalName to ClusterIP": _TYPES,
     "Services should be able to change the type from ExternalName to NodePort": _TYPES,
@@ -110,6 +112,7 @@ NODE: Mapping[str, Tests] = {
     "Downward API should provide container's limits.cpu/memory and requests.cpu/memory as env vars": f"{_GIVEN}[amounts]",
     "Downward API should provide default limits.cpu/memory from node allocatable": _ALLOCATABLE,
     "Downward API should provide host IP as an env var": f"{_GIVEN}[fields]",
+    "Downward API should provide hostIPs as an env var": f"{_GIVEN}[fields]",
     "Downward API should provide pod UID as env vars": f"{_GIVEN}[fields]",
     "Downward API should provide pod name, namespace and IP address as env vars": f"{_GIVEN}[fields]",
     "Ephemeral Containers should update the ephemeral containers in an existing pod": "unit/apiserver/test_pod_subresources.py::test_containers_are_added_to_debug_with",

@@ -58,6 +58,7 @@ KINDS = [
     Kind("v1", "secrets", {"data": {"a": "Yg=="}}),
     Kind("v1", "serviceaccounts"),
     Kind("v1", "services", {"spec": {"ports": [{"port": 80}], "selector": {"selects": "nobody"}}}),
+    Kind("apps/v1", "deployments", {"spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}}),
     Kind("apps/v1", "replicasets", {"spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}}),
     Kind("coordination.k8s.io/v1", "leases", {"spec": {"holderIdentity": "me", "leaseDurationSeconds": 30, "renewTime": SECOND}}),
     Kind("discovery.k8s.io/v1", "endpointslices", {"addressType": "IPv4", "endpoints": [{"addresses": ["192.0.2.1"]}], "ports": []}),
@@ -67,6 +68,8 @@ KINDS = [
     Kind("networking.k8s.io/v1", "ingressclasses", {"spec": {"controller": "example.com/controller"}}),
     Kind("networking.k8s.io/v1", "ingresses", {"spec": {"defaultBackend": BACKEND,
         "rules": [{"host": "a.example", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": BACKEND}]}}]}}),
+    Kind("networking.k8s.io/v1", "ipaddresses", {"spec": {"parentRef": {"group": "mine", "resource": "things", "name": "one"}}},
+        names=("192.0.2.1", "255.255.255.255", "fe80::42:1dff:fe84:f9e2")),
     Kind("networking.k8s.io/v1", "networkpolicies", {"spec": {"podSelector": {"matchLabels": {"a": "b"}}}}),
     Kind("node.k8s.io/v1", "runtimeclasses", {"handler": "podling"}),
     Kind("policy/v1", "poddisruptionbudgets", {"spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}}}),
@@ -83,10 +86,9 @@ KINDS = [
 ]  # fmt: skip
 
 ELSEWHERE = {
-    ("networking.k8s.io/v1", "ipaddresses"): "unit/apiserver/test_service_ips.py",
     ("networking.k8s.io/v1", "servicecidrs"): "unit/apiserver/test_service_ips.py",
 }
-"""Kinds that the cluster itself owns the objects of, and where they are tried."""
+"""Kinds that the cluster alone makes the objects of, and where they are tried."""
 STATUS = {"metadata": {"annotations": {"status": "patched"}}}
 MERGE, STRATEGIC, JSON = (f"application/{kind}+json" for kind in ("merge-patch", "strategic-merge-patch", "json-patch"))
 
@@ -142,8 +144,9 @@ def test_a_kind_answers_to_every_verb(client, kind: Kind, name: str) -> None:
     def listed(**more: Any) -> list[Any]:
         return of.get(**where, **selected, **more).items
 
-    meta = {"generateName": "operations-", "labels": {"operations": name}}
-    made = [of.create({"metadata": meta, **kind.body}, **where) for _ in range(3)]
+    named = [{"name": it} for it in kind.names] if kind.names else [{"generateName": "operations-"}] * 3
+    labels = {"operations": name}
+    made = [of.create({"metadata": {**it, "labels": labels}, **kind.body}, **where) for it in named]
     first, one = made[0].metadata.name, made[-1].metadata.name
     assert of.get(one, **where).metadata.uid == made[-1].metadata.uid
     whole = of.get(**where, **selected)

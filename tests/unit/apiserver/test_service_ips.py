@@ -205,7 +205,7 @@ def test_what_is_no_address_is_refused(run, tree, said):
 
 @pytest.mark.parametrize("ranges", [RANGES, RANGES[:1]])
 def test_the_ranges_are_shown_and_cannot_be_changed(run, ranges):
-    """The ServiceCIDR of upstream's name is Ready; every write is refused with the reason, an administrator's too."""
+    """The ServiceCIDR of upstream's name is Ready; it may be labelled, and else no write of anybody's is let through."""
 
     async def main():
         async with Served(service_cidrs=ranges) as api:
@@ -228,6 +228,10 @@ def test_the_ranges_are_shown_and_cannot_be_changed(run, ranges):
                     "through the API"
                 )
             assert (await api.get(CIDRS))["items"] == [found]
+            noted = await api.patch(f"{CIDRS}/kubernetes", {"metadata": {"annotations": {"patched": "true"}}})
+            noted["metadata"]["labels"] = {"updated": "true"}
+            noted = await api.put(f"{CIDRS}/kubernetes", noted)
+            assert (noted["metadata"]["annotations"], noted["spec"]) == ({"patched": "true"}, found["spec"])
 
     run(main())
 

@@ -19,7 +19,7 @@ _WHY = "the ranges of Services are chosen when a cluster first starts, and canno
 
 
 class ServiceRanges:
-    """Refuses every write of a ServiceCIDR but the server's own."""
+    """Refuses every write of a ServiceCIDR that says another range, but the server's own; notes on it are anybody's."""
 
     def __init__(self, system: User) -> None:
         """`system` is as whom the server itself writes."""
@@ -27,5 +27,13 @@ class ServiceRanges:
 
     def admit(self, operation: Operation) -> None:
         resource = operation.record.resource
-        if resource is SERVICE_CIDRS and operation.context.user != self._system:
+        if resource is SERVICE_CIDRS and operation.context.user != self._system and not _is_a_note(operation):
             raise forbidden(resource.group, resource.plural, operation.name, _WHY)
+
+
+def _is_a_note(operation: Operation) -> bool:
+    """Whether labels, annotations and their like are all that a write changes."""
+    new, old = operation.tree, operation.old
+    return (
+        operation.verb == "UPDATE" and old is not None and all(new.get(it) == old.get(it) for it in ("spec", "status"))
+    )
