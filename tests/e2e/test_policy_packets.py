@@ -7,22 +7,24 @@ import contextlib
 import os
 import random
 import socket
-from collections.abc import AsyncIterator, Callable
-from ipaddress import ip_network
+import struct
+from collections.abc import AsyncIterator, Callable, Iterator
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from podling.linux import namespaces
-from podling.linux.families import FAMILIES, Family, is_of
+from podling.linux.families import FAMILIES, IPV6, Family, is_of
 from podling.linux.nf_tables import Tables
 from podling.network.policy.rules import PolicyRules, remove_tables
 from podling.reach.policy import Party
 from podling.reach.policy_index import PolicyIndex
+from tests.e2e import frames
 from tests.e2e.ends import KINDS, PATIENCE, Ends
 from tests.e2e.test_podnetwork import Wired, held
-from tests.families import each_family
+from tests.families import each_family, needs_ipv6
 from tests.machine.reach.test_policy import compiled, passes, policy_tree
 
 pytestmark = pytest.mark.root
@@ -198,6 +200,68 @@ def test_what_comes_in_pieces_is_judged_as_a_whole(tmp_path: Path, family: Famil
             assert await asyncio.to_thread(heard, 81) == 0
 
     held(tmp_path, scenario)
+
+
+@needs_ipv6
+def test_headers_between_hide_no_ports(tmp_path: Path) -> None:
+    """Options, routing headers, pieces within pieces, tunnels: the port that a rule allows passes, another never does."""
+    allowed = {"podSelector": {"matchLabels": {"app": "b"}}, "ingress": [{"ports": [{"port": 80, "protocol": "UDP"}]}]}
+
+    async def scenario(wired: Wired) -> None:
+        async with _two(wired, IPV6) as (addresses, put):
+            one, two = (ip_address(addresses[name]) for name in ("p", "q"))
+            there = wired.pins / "q"
+            with (
+                contextlib.closing(frames.RawPod(wired.pins / "p", wired.network._link("p"))) as pod,
+                frames.listener(there, IPV6, 80) as open_,
+                frames.listener(there, IPV6, 81) as shut,
+            ):
+                put(allowed)
+                for at, port, expected in ((open_, 80, b"x"), (shut, 81, None)):
+                    for kind, body in _chained(frames.datagram(one, two, port, b"x")):
+                        sent = frames.packet(one, two, kind, body)
+                        assert frames.heard(at, lambda sent=sent: pod.send(sent)) == expected, (kind, body)
+                within = frames.packet(one, two, frames.UDP, frames.datagram(one, two, 81, b"tunnelled"))
+                for made, expected in ((allowed, set()), ({**allowed, "ingress": [{}]}, set(_TUNNELS))):
+                    put(made)
+                    with namespaces.inside(str(there / "net"), _everything) as came:
+                        for kind in _TUNNELS:
+                            pod.send(frames.packet(one, two, kind, within))
+                        assert _tunnelled(came) == expected
+
+    held(tmp_path, scenario)
+
+
+_TUNNELS = (4, 41, 47, 50, 59, 135, 136, 253)
+"""Protocols by which packets are carried in others, and some of no meaning."""
+
+
+def _chained(inner: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield a datagram behind other headers: what kind the first is, and all of them."""
+    fill, last = b"\x01\x04\0\0\0\0", bytes([frames.UDP, 0])
+    for options in (0, 60):
+        yield options, last + fill + inner
+    for routing in (0, 2):
+        yield 43, last + bytes([routing, 0, 0, 0, 0, 0]) + inner
+    yield 60, (bytes([60, 0]) + fill) * 8 + last + fill + inner
+    yield frames.FRAGMENT, struct.pack(">BBHI", frames.UDP, 0, 0, 7) + inner
+
+
+def _everything() -> socket.socket:
+    made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    made.settimeout(PATIENCE)
+    return made
+
+
+def _tunnelled(came: socket.socket) -> set[int]:
+    """Return by which protocols the inner packet came."""
+    found = set()
+    with contextlib.suppress(TimeoutError):
+        while True:
+            frame = came.recv(1 << 16)
+            if b"tunnelled" in frame and frame[20] in _TUNNELS:  # not the errors that answer
+                found.add(frame[20])
+    return found
 
 
 @contextlib.asynccontextmanager
