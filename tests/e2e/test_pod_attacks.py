@@ -39,8 +39,8 @@ def test_no_pod_sends_as_another(tmp_path: Path, family: Family) -> None:
         one, _, three = [of_family(family, await wired.pod(name)) for name in ("one", "two", "three")]
         whole = packet(one, three, frames.UDP, datagram(one, three, PORT, b"hello"))
         with raw(wired, "one", "two") as (own, other), listener(wired.pins / "three", family, PORT) as server:
-            assert heard(server, lambda: own.send(whole)) == b"hello"
-            assert heard(server, lambda: other.send(whole)) is None
+            assert heard(server, lambda: own.send(whole), b"hello")
+            assert heard(server, lambda: other.send(whole), None)
 
     held(tmp_path, scenario)
 
@@ -61,9 +61,9 @@ def test_no_pod_puts_a_piece_into_anothers_datagram(tmp_path: Path, family: Fami
                     own.send(first)
 
                 expected = b"f" * 8 + b"evil" * 4 if sender is own else None
-                assert heard(server, both) == expected
+                assert heard(server, both, expected)
             first, last = pieces(one, three, frames.UDP, body, 72, 16)
-            assert heard(server, lambda: (other.send(first), own.send(last))) is None
+            assert heard(server, lambda: (other.send(first), own.send(last)), None)
 
     held(tmp_path, scenario)
 
@@ -126,8 +126,8 @@ def test_a_pod_reaches_no_address_of_the_machines_links(tmp_path: Path) -> None:
             of_links = [address for address in netlink.addresses(IPV6) if address.is_link_local]
         with raw(wired, "one") as (pod,), listener(None, IPV6, PORT) as machine:
             called = lambda there: pod.send(packet(own, there, frames.UDP, datagram(own, there, PORT, b"x")))  # noqa: E731
-            assert heard(machine, lambda: called(node)) == b"x"
+            assert heard(machine, lambda: called(node), b"x")
             for there in (*of_links, *map(ip_address, ("fe80::1", "::1", "::ffff:127.0.0.1", "ff01::1"))):
-                assert heard(machine, lambda there=there: called(there)) is None, there
+                assert heard(machine, lambda there=there: called(there), None), there
 
     held(tmp_path, scenario)
