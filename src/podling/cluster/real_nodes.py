@@ -142,7 +142,10 @@ class RealNodes:
         """Return the families that Pods and Services have addresses of."""
         wanted, has_ipv6 = self._options.ip_family, has_family(IPV6)
         if wanted == "dual" and not has_ipv6:
-            raise StartFailed("this machine has no IPv6, which --ip-family dual asks for", "use --ip-family ipv4")
+            raise StartFailed(
+                "this machine has no IPv6, which --ip-family dual asks for",
+                "use --ip-family ipv4, or see sysctl net.ipv6.conf.all.disable_ipv6 and net.ipv6.conf.lo.disable_ipv6",
+            )
         return FAMILIES if has_ipv6 and wanted != "ipv4" else (IPV4,)
 
     async def _prepare_cni(self, configuration: Path) -> None:

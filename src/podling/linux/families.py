@@ -78,10 +78,11 @@ def is_of(family: Family, text: str) -> bool:
 
 
 def has_family(family: Family) -> bool:
-    """Whether the machine speaks a family: its kernel has it, and nobody has switched it off."""
+    """Whether the machine speaks a family: its kernel has it, and nobody has switched it off, not on the loopback."""
     if family is IPV4:
         return True
+    settings = (Path(f"/proc/sys/net/ipv6/conf/{link}/disable_ipv6") for link in ("all", "lo"))
     try:
-        return Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").read_text().strip() == "0"
+        return all(setting.read_text().strip() == "0" for setting in settings)
     except OSError:
         return False

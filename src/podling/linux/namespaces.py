@@ -178,11 +178,10 @@ def link_up(name: str) -> None:
 
 def write_sysctl(name: str, value: str) -> None:
     """Set a sysctl of the calling thread's namespaces; dots or slashes separate its parts."""
-    path = "/proc/sys/" + (name if "/" in name else name.replace(".", "/"))
-    if ".." in path:
+    if ".." in name:
         raise ValueError(f"sysctl {name!r} is not a name")
     try:
-        with open(path, "w", encoding="ascii") as file:  # noqa: PTH123
+        with open(_sysctl(name), "w", encoding="ascii") as file:  # noqa: PTH123
             file.write(value)
     except OSError as error:
         raise ValueError(f"sysctl {name}: {error.strerror}") from error
@@ -191,6 +190,19 @@ def write_sysctl(name: str, value: str) -> None:
 def read_sysctl(name: str) -> str | None:
     """Return a sysctl's value, or nothing where the kernel has none of that name."""
     try:
-        return Path("/proc/sys/" + name.replace(".", "/")).read_text(encoding="ascii").strip()
+        return _sysctl(name).read_text(encoding="ascii").strip()
     except FileNotFoundError:
         return None
+
+
+def sysctl_folder(name: str) -> list[str]:
+    """Return what there is in a folder of sysctls, in order; nothing where the kernel has none of that name."""
+    try:
+        return sorted(entry.name for entry in _sysctl(name).iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def _sysctl(name: str) -> Path:
+    # With slashes, a dot is part of a name: that of a link, say.
+    return Path(f"/proc/sys/{name if '/' in name else name.replace('.', '/')}")

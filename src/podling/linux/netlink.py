@@ -66,8 +66,6 @@ _LEAST_BURST: Final = 2048
 """More than a packet of the usual size; a bucket that holds less passes nothing."""
 PROTOCOL: Final = 0x50
 """What routes of Podling's are marked with."""
-ADVERTISED: Final = 9
-"""What routes are marked with that a router told of."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,18 @@ import msgspec
 from podling.linux import files, namespaces
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _NAME: Final = "sysctls.json"
+_OF_LINKS: Final = {"net.ipv4.ip_forward": "net/ipv4/conf", "net.ipv6.conf.all.forwarding": "net/ipv6/conf"}
 
 
 def change(run_root: Path, name: str, value: str) -> None:
-    """Set one of the machine's settings, and remember what it was; one that the kernel has not is passed over."""
+    """Set one of the machine's settings, and remember what it was; one that the kernel has not is passed over.
+
+    With some the kernel sets others, too: what was found of those is put back behind it.
+    """
     with files.locked(run_root / "ranges.lock"):
         found = namespaces.read_sysctl(name)
         if found is None or found == value:
@@ -28,8 +33,18 @@ def change(run_root: Path, name: str, value: str) -> None:
         remembered = _read(run_root)
         if name not in remembered:
             remembered[name] = found
+            remembered |= {
+                also: it for also in _with(name) if (it := namespaces.read_sysctl(also)) not in (None, found)
+            }
             files.replace(run_root / _NAME, msgspec.json.encode(remembered))
         namespaces.write_sysctl(name, value)
+
+
+def _with(name: str) -> Iterator[str]:
+    """Yield what the kernel sets along with a setting: of every link what is for all."""
+    folder = _OF_LINKS.get(name)
+    for link in namespaces.sysctl_folder(folder) if folder is not None else ():
+        yield f"{folder}/{link}/forwarding"
 
 
 def put_back(run_root: Path) -> None:

@@ -6,16 +6,20 @@ calls. Invariant: who learned a way out from a router keeps it, though a node th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from podling.linux import namespaces
 from podling.linux.families import IPV4, IPV6
-from podling.linux.netlink import ADVERTISED, Netlink
+from podling.linux.netlink import Netlink
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from podling.linux.families import Family
+
+FORWARDING: Final = {IPV4: "net.ipv4.ip_forward", IPV6: "net.ipv6.conf.all.forwarding"}
+"""What the kernel sets for every link with the one setting."""
+_NO_LINKS: Final = ("all", "default")
 
 
 def mtu(default: int) -> int:
@@ -31,17 +35,16 @@ def forwarding(families: Iterable[Family]) -> Iterator[tuple[str, str]]:
     for family in families:
         if family is IPV6:
             yield from _believing()
-            yield "net.ipv6.conf.all.forwarding", "1"
-        else:
-            yield "net.ipv4.ip_forward", "1"
+        yield FORWARDING[family], "1"
 
 
 def _believing() -> Iterator[tuple[str, str]]:
-    """Yield what lets links go on believing the routers by whom they know a way."""
-    with Netlink() as netlink:
-        names = {link.index: link.name for link in netlink.links()}
-        told = sorted({route.interface for route in netlink.routes(IPV6) if route.protocol == ADVERTISED})
-    for interface in told:
-        name = f"net/ipv6/conf/{names.get(interface, '')}/accept_ra"
-        if namespaces.read_sysctl(name) == "1":
-            yield name, "2"
+    """Yield what lets links that believe routers go on doing so, those too that have heard of none yet.
+
+    Links that come later are left to whoever makes them: among them may be such that lead to Pods.
+    """
+    for link in namespaces.sysctl_folder("net/ipv6/conf"):
+        there = f"net/ipv6/conf/{link}/"
+        found = [namespaces.read_sysctl(there + name) for name in ("accept_ra", "forwarding")]
+        if link not in _NO_LINKS and found == ["1", "0"]:
+            yield f"{there}accept_ra", "2"

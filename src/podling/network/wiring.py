@@ -18,7 +18,7 @@ from podling.linux.netlink import Netlink
 from podling.network.links import EVERYTHING, GATEWAY, UPLINK, mac
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from podling.lifecycle.traffic import Traffic
     from podling.linux.families import Address
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 def set_ipv6(link: str, *, on: bool) -> None:
     """Have a link take IPv6 or none of it; it has no address of its own choosing and believes no router."""
-    wanted = {"addr_gen_mode": "1", "accept_ra": "0", "disable_ipv6": "0"} if on else {"disable_ipv6": "1"}
+    _set(link, {"addr_gen_mode": "1", "accept_ra": "0", "disable_ipv6": "0"} if on else {"disable_ipv6": "1"})
+
+
+def _set(link: str, wanted: Mapping[str, str]) -> None:
     for setting, value in wanted.items():
         name = f"net/ipv6/conf/{link}/{setting}"
         if namespaces.read_sysctl(name) not in (None, value):  # none: a kernel without IPv6
@@ -35,6 +38,8 @@ def set_ipv6(link: str, *, on: bool) -> None:
 
 def set_uplink_ipv6(netlink: Netlink, *, on: bool) -> None:
     """Have the far end of a link take IPv6; where it is to have none any more, what it was given goes, too."""
+    if on:
+        _set("lo", {"disable_ipv6": "0"})  # some machines have new namespaces begin as they are set themselves
     if on or any(route.gateway == GATEWAY[IPV6] for route in netlink.routes(IPV6)):
         set_ipv6(UPLINK, on=on)
 

@@ -1,0 +1,78 @@
+"""The Pod network on machines that are set up otherwise than most: what they had they keep, or get back at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from podling.linux.families import IPV4
+from tests.e2e.machine import Machine
+from tests.families import needs_ipv6
+
+pytestmark = [pytest.mark.root, needs_ipv6]
+FORWARDING = "net.ipv6.conf.all.forwarding"
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    made = Machine(tmp_path)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def test_a_machine_goes_on_believing_its_router(machine: Machine) -> None:
+    """Though it forwards by now, it keeps the way out that it was told of, and hears of others."""
+    assert machine.believes("2001:db8:1::/64")
+    machine.start()
+    assert machine.sysctl(FORWARDING) == "1"
+    assert "via fe80::99" in machine.run("ip -6 route show default")
+    assert machine.believes("2001:db8:2::/64")
+    machine.down()
+    assert (machine.sysctl(FORWARDING), machine.sysctl("net/ipv6/conf/up0/accept_ra")) == ("0", "1")
+    assert machine.believes("2001:db8:3::/64")
+
+
+def test_a_router_that_comes_later_is_believed_too(machine: Machine) -> None:
+    """A link that had heard of no router when Podling started, and one whose name has a dot."""
+    machine.run("ip link add up0.7 type veth peer name far")
+    machine.start()
+    assert machine.believes("2001:db8:1::/64")
+    assert machine.sysctl("net/ipv6/conf/up0.7/accept_ra") == "2"
+    machine.down()
+    assert machine.sysctl("net/ipv6/conf/up0.7/accept_ra") == "1"
+
+
+def test_a_machine_that_believed_no_router_believes_none(machine: Machine) -> None:
+    """Neither one that forwarded already, nor one that was told not to."""
+    machine.run("ip link add other type veth peer name far")
+    machine.sysctl("net/ipv6/conf/other/forwarding", "1")
+    machine.sysctl("net/ipv6/conf/up0/accept_ra", "0")
+    machine.start()
+    assert [machine.sysctl(f"net/ipv6/conf/{link}/accept_ra") for link in ("up0", "other")] == ["0", "1"]
+    machine.down()
+    assert [machine.sysctl(f"net/ipv6/conf/{link}/forwarding") for link in ("up0", "other")] == ["0", "1"]
+
+
+def test_the_last_of_two_instances_puts_back_what_the_first_found(machine: Machine) -> None:
+    """Whichever goes first, and though both were killed."""
+    for order in (("one", "two"), ("two", "one")):
+        machine.start("one")
+        machine.start("two")
+        machine.start("one")
+        machine.down(order[0])
+        assert (machine.sysctl(FORWARDING), machine.sysctl("net/ipv6/conf/up0/accept_ra")) == ("1", "2")
+        machine.down(order[1])
+        assert (machine.sysctl(FORWARDING), machine.sysctl("net/ipv6/conf/up0/accept_ra")) == ("0", "1")
+
+
+def test_a_cluster_of_ipv4_leaves_ipv6_as_it_is(machine: Machine) -> None:
+    """No setting, address or route of it is touched."""
+    before = machine.addresses()
+    machine.start(families=(IPV4,))
+    assert (machine.sysctl(FORWARDING), machine.sysctl("net/ipv6/conf/up0/accept_ra")) == ("0", "1")
+    assert machine.addresses() == before
+    machine.down()
