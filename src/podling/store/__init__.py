@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from podling.store.protocol import Change, Compacted, FutureRevision, Mismatch, Page, Row, Store, Unwritable
+from podling.store.protocol import Change, Compacted, FutureRevision, Mismatch, Page, Row, Store, Unwritable, Wish
 from podling.store.recent import History
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ __all__ = [
     "Row",
     "Store",
     "Unwritable",
+    "Wish",
     "open_store",
 ]
 

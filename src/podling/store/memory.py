@@ -6,26 +6,20 @@ time runs the same way each time. Nothing survives the process.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from podling.store.heads import FIRST_REVISION, Heads
-from podling.store.protocol import Compacted, FutureRevision, Mismatch
+from podling.store.protocol import Compacted, FutureRevision, Mismatch, Wish
 from podling.store.recent import History, Recent, Retention
 from podling.store.watching import Watchers
 from podling.store.writes import decide
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from podling.aio.clock import Clock
     from podling.store.protocol import Page, Row
     from podling.store.watching import Watch
-
-
-@dataclass(frozen=True, slots=True)
-class _Write:
-    key: str
-    value: bytes | None
-    expected: int | None
 
 
 class MemoryStore:
@@ -63,10 +57,13 @@ class MemoryStore:
         return self._heads.page_before(prefix, after, limit, revision, self._recent.undo(revision, prefix))
 
     async def put(self, key: str, value: bytes, *, expected: int | None) -> int:
-        return self._commit(_Write(key, value, expected))
+        return self._commit([Wish(key, value, expected)])[0]
 
     async def delete(self, key: str, *, expected: int | None) -> int:
-        return self._commit(_Write(key, None, expected))
+        return self._commit([Wish(key, None, expected)])[0]
+
+    async def write(self, wishes: Sequence[Wish]) -> Sequence[int]:
+        return self._commit(wishes)
 
     def watch(self, prefix: str, after: int) -> Watch:
         self._check(after)
@@ -87,17 +84,17 @@ class MemoryStore:
         if revision < self._recent.start:
             raise Compacted(self._recent.start)
 
-    def _commit(self, write: _Write) -> int:
+    def _commit(self, wishes: Sequence[Wish]) -> Sequence[int]:
         if self._closed:
             raise RuntimeError("the store is closed")
-        changes, (outcome,) = decide(self._heads, [write])
+        changes, (outcome,) = decide(self._heads, [wishes])
         if isinstance(outcome, Mismatch):
             raise outcome
         for change in changes:
             self._heads.apply(change)
             self._recent.add(change)
         now = self._clock.time()
-        self._retention.note(outcome, now)
-        self._recent.forget(self._retention.target(outcome, now))
+        self._retention.note(self.revision, now)
+        self._recent.forget(self._retention.target(self.revision, now))
         self._watchers.publish(changes)
         return outcome

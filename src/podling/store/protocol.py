@@ -9,7 +9,7 @@ revision, each once; reading at a compacted revision raises `Compacted`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -51,6 +51,16 @@ class Page:
     """How many rows come after this page; 0 when `more` is false."""
 
 
+class Wish(NamedTuple):
+    """A write that is asked for."""
+
+    key: str
+    value: bytes | None
+    """`None` deletes."""
+    expected: int | None
+    """The revision that the key must have: 0 means that it must not exist, `None` is content with whatever stands."""
+
+
 class Compacted(Exception):  # an outcome that callers plan for
     """The revision asked for is older than the history kept; `oldest` is the oldest that can be read."""
 
@@ -70,8 +80,9 @@ class FutureRevision(Exception):
 class Mismatch(Exception):
     """A compare-and-swap found another revision than expected; `current` is what stands there, `None` if nothing."""
 
-    def __init__(self, current: Row | None) -> None:
-        super().__init__("the key has another revision than expected")
+    def __init__(self, key: str, current: Row | None) -> None:
+        super().__init__(f"{key} has another revision than expected")
+        self.key = key
         self.current = current
 
 
@@ -110,6 +121,14 @@ class Store(Protocol):
 
     async def delete(self, key: str, *, expected: int | None) -> int:
         """Delete, and return the revision of the deletion; `Mismatch` if the key is not at `expected` or is absent."""
+        ...
+
+    async def write(self, wishes: Sequence[Wish]) -> Sequence[int]:
+        """Write several keys, all of them or none, and return their revisions, in order.
+
+        Nobody sees some of them without the others, neither who reads meanwhile nor who finds the store after a crash.
+        `Mismatch` is about the first wish that could not be granted.
+        """
         ...
 
     def watch(self, prefix: str, after: int) -> AsyncIterator[Sequence[Change]]:

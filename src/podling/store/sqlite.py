@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from podling.store.disk import Disk, Past
 from podling.store.heads import Heads
 from podling.store.lane import Lane
-from podling.store.protocol import Compacted, FutureRevision, Mismatch, Unwritable
+from podling.store.protocol import Compacted, FutureRevision, Mismatch, Unwritable, Wish
 from podling.store.recent import History, Recent, Retention
 from podling.store.watching import Watchers
 from podling.store.writes import decide
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from podling.aio.clock import Clock
     from podling.store.protocol import Change, Page, Row
     from podling.store.watching import Watch
+    from podling.store.writes import Outcome
 
 _LARGEST_GROUP = 256
 _RECENT = 1024
@@ -52,10 +53,8 @@ log = logging.getLogger("podling.store")
 
 @dataclass(slots=True, eq=False)
 class _Write:
-    key: str
-    value: bytes | None
-    expected: int | None
-    answer: asyncio.Future[int]
+    wishes: Sequence[Wish]
+    answer: asyncio.Future[Sequence[int]]
 
 
 def _unwritable(error: BaseException) -> Unwritable:
@@ -128,10 +127,13 @@ class SqliteStore:
         return page
 
     async def put(self, key: str, value: bytes, *, expected: int | None) -> int:
-        return await self._write(key, value, expected)
+        return (await self._write((Wish(key, value, expected),)))[0]
 
     async def delete(self, key: str, *, expected: int | None) -> int:
-        return await self._write(key, None, expected)
+        return (await self._write((Wish(key, None, expected),)))[0]
+
+    async def write(self, wishes: Sequence[Wish]) -> Sequence[int]:
+        return await self._write(wishes)
 
     def watch(self, prefix: str, after: int) -> Watch:
         self._check(after)
@@ -170,11 +172,11 @@ class SqliteStore:
 
     # Writing: everything below runs on the loop, except the work handed to a lane.
 
-    def _write(self, key: str, value: bytes | None, expected: int | None) -> asyncio.Future[int]:
+    def _write(self, wishes: Sequence[Wish]) -> asyncio.Future[Sequence[int]]:
         if self._closing is not None:
             raise RuntimeError("the store is closed")
-        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Write(key, value, expected, answer))
+        answer: asyncio.Future[Sequence[int]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Write(wishes, answer))
         self._schedule()
         return answer
 
@@ -220,7 +222,7 @@ class SqliteStore:
 
     def _commit_group(self) -> None:
         group, self._waiting = self._waiting[:_LARGEST_GROUP], self._waiting[_LARGEST_GROUP:]
-        changes, outcomes = decide(self._heads, group)
+        changes, outcomes = decide(self._heads, [write.wishes for write in group])
         if not changes:
             self._answer(group, outcomes)
             self._schedule()
@@ -264,7 +266,7 @@ class SqliteStore:
             self._reader.submit(self._past.checkpoint, self._checkpointed)
 
     @staticmethod
-    def _answer(group: Sequence[_Write], outcomes: Sequence[int | Mismatch]) -> None:
+    def _answer(group: Sequence[_Write], outcomes: Sequence[Outcome]) -> None:
         for write, outcome in zip(group, outcomes, strict=True):
             if write.answer.done():
                 continue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from podling.store import Change, Compacted, FutureRevision, Mismatch, Store
+from podling.store import Change, Compacted, FutureRevision, Mismatch, Store, Wish
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +78,32 @@ async def one_of_many_swaps_wins(store: Store) -> None:
             assert isinstance(outcome, Mismatch)
             assert outcome.current is not None
             assert outcome.current.revision == base + 1
+
+
+async def together_or_not_at_all(store: Store) -> None:
+    base = await store.put(PODS + "count", b"0", expected=0)
+    pair = [Wish(PODS + "count", b"1", base), Wish(PODS + "a", b"a", 0)]
+    assert await store.write(pair) == [base + 1, base + 2]
+    with pytest.raises(Mismatch) as stale:
+        await store.write([Wish(PODS + "b", b"b", 0), Wish(PODS + "count", b"2", base)])
+    assert stale.value.key == PODS + "count"
+    assert stale.value.current is not None
+    assert stale.value.current.revision == base + 1
+    assert store.revision == base + 2
+    assert await store.get(PODS + "b") is None
+    outcomes = await asyncio.gather(
+        *(store.write([Wish(f"{PODS}b{n}", b"b", 0), Wish(PODS + "count", b"2", base + 1)]) for n in range(10)),
+        return_exceptions=True,
+    )
+    assert [outcome for outcome in outcomes if not isinstance(outcome, BaseException)] == [[base + 3, base + 4]]
+    rows = (await store.list(PODS)).rows
+    assert [row.key for row in rows] == [PODS + "a", PODS + "b0", PODS + "count"]
+    first, second = [c for c in await collect(store, PODS, base + 2, base + 4) if c.revision > base + 2]
+    assert (first.key, second.key) == (PODS + "b0", PODS + "count")
+    await store.write([Wish(PODS + "b0", None, base + 3), Wish(PODS + "b0", b"again", 0)])
+    row = await store.get(PODS + "b0")
+    assert row is not None
+    assert (row.value, row.created) == (b"again", base + 6)
 
 
 async def ordered_listing(store: Store) -> None:
@@ -268,6 +294,7 @@ async def closing_ends_watches(store: Store) -> None:
 ALL = [
     compare_and_swap,
     one_of_many_swaps_wins,
+    together_or_not_at_all,
     ordered_listing,
     listing_continues_at_its_revision,
     every_past_can_be_read,

@@ -312,7 +312,7 @@ _CHILD = """
 import asyncio, sys
 from pathlib import Path
 from podling.aio.clock import SystemClock
-from podling.store import History, open_store
+from podling.store import History, Wish, open_store
 
 async def main():
     store = open_store("sqlite", Path(sys.argv[1]), SystemClock(), history=History(revisions=1000))
@@ -320,7 +320,8 @@ async def main():
         number = 0
         while True:
             key = f"/registry/{sys.argv[2]}/{writer}/{number}"
-            revision = await store.put(key, key.encode() * 40, expected=0)
+            pair = [Wish(key, key.encode() * 40, 0), Wish(f"/count/{sys.argv[2]}/{writer}", str(number).encode(), None)]
+            revision = (await store.write(pair))[0]
             sys.stdout.write(f"{key} {revision}\\n")
             sys.stdout.flush()
             number += 1
@@ -331,7 +332,10 @@ asyncio.run(main())
 
 
 def test_killed_store_has_all_that_it_acknowledged(tmp_path: Path) -> None:
-    """`kill -9` in the middle of writing: every acknowledged key is there at its revision, and none beside the log."""
+    """`kill -9` in the middle of writing: every acknowledged key is there at its revision, and none beside the log.
+
+    What was written together with a key, a count of them here, is there exactly as far as the keys are.
+    """
     acknowledged: dict[str, int] = {}
     for life in range(3):
         child = subprocess.Popen(
@@ -358,8 +362,13 @@ def test_killed_store_has_all_that_it_acknowledged(tmp_path: Path) -> None:
         for key, revision in acknowledged.items():
             assert rows[key].revision == revision
             assert rows[key].value == key.encode() * 40
-        assert store.revision == max(row.revision for row in rows.values())
+        counts = (await store.list("/count/")).rows
+        assert store.revision == max(row.revision for row in counts)
         assert len({row.revision for row in rows.values()}) == len(rows)
+        assert len(counts) == 24
+        for count in counts:
+            prefix = count.key.replace("/count/", "/registry/") + "/"
+            assert len([key for key in rows if key.startswith(prefix)]) == int(count.value) + 1
         await store.close()
 
     asyncio.run(main())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from podling.aio.clock import SystemClock, VirtualClock
-from podling.store import Compacted, History, Mismatch, Page, Store, open_store
+from podling.store import Compacted, History, Mismatch, Page, Store, Wish, open_store
 from tests.contract.store import store_scenarios as scenarios
 from tests.contract.store.store_scenarios import Wrapped
 
@@ -24,6 +24,11 @@ def test_store_keeps_its_promise(hold: Callable[..., None], scenario: Callable[[
 class ForgetsToCompare(Wrapped):
     async def put(self, key: str, value: bytes, *, expected: int | None) -> int:
         return await self.inner.put(key, value, expected=None)
+
+
+class WritesOneByOne(Wrapped):
+    async def write(self, wishes: Sequence[Wish]) -> Sequence[int]:
+        return [await self.inner.put(key, value or b"", expected=expected) for key, value, expected in wishes]
 
 
 class CountsRefusals(Wrapped):
@@ -81,6 +86,7 @@ class NeverCompacts(Wrapped):
     [
         (ForgetsToCompare, scenarios.compare_and_swap),
         (ForgetsToCompare, scenarios.one_of_many_swaps_wins),
+        (WritesOneByOne, scenarios.together_or_not_at_all),
         (CountsRefusals, scenarios.compare_and_swap),
         (ListsUnordered, scenarios.ordered_listing),
         (ContinuesAtTheNewest, scenarios.listing_continues_at_its_revision),

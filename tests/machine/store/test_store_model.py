@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from podling.store import Mismatch, Row
+from podling.store import Mismatch, Row, Wish
 from podling.store.heads import Heads
 from podling.store.recent import History, Recent, Retention
 from podling.store.writes import decide
 
 KEYS = st.sampled_from(["/a", "/a/1", "/a/10", "/a/2", "/b", "/b/1"])
-
-
-@dataclass(frozen=True)
-class Wish:
-    key: str
-    value: bytes | None
-    expected: int | None
 
 
 WISHES = st.builds(
@@ -28,28 +19,36 @@ WISHES = st.builds(
 
 
 @settings(deadline=None, max_examples=200)
-@given(groups=st.lists(st.lists(WISHES, max_size=6), max_size=12), forget=st.integers(0, 30))
-def test_store_agrees_with_its_model(groups: list[list[Wish]], forget: int) -> None:
+@given(
+    groups=st.lists(st.lists(st.lists(WISHES, min_size=1, max_size=3), max_size=4), max_size=12),
+    forget=st.integers(0, 30),
+)
+def test_store_agrees_with_its_model(groups: list[list[list[Wish]]], forget: int) -> None:
     """Whatever is wished in whatever groups: outcomes, listings of every kept revision and changes are the model's."""
     heads, recent = Heads(), Recent(1)
     model: dict[str, Row] = {}
     states: list[dict[str, Row]] = [{}, {}]  # by revision; 0 never was, 1 is empty
     for group in groups:
         changes, outcomes = decide(heads, group)
-        for wish, outcome in zip(group, outcomes, strict=True):
-            current = model.get(wish.key)
-            standing = current.revision if current else 0
-            refused = wish.expected not in (None, standing) or (wish.value is None and current is None)
-            if refused:
-                assert isinstance(outcome, Mismatch)
-                assert outcome.current == current
-                continue
-            assert outcome == len(states)
-            if wish.value is None:
-                del model[wish.key]
+        for wishes, outcome in zip(group, outcomes, strict=True):
+            draft, drafts = dict(model), list[dict[str, Row]]()
+            for key, value, expected in wishes:
+                current = draft.get(key)
+                standing = current.revision if current else 0
+                if expected not in (None, standing) or (value is None and current is None):
+                    assert isinstance(outcome, Mismatch)
+                    assert (outcome.key, outcome.current) == (key, current)
+                    break
+                number = len(states) + len(drafts)
+                if value is None:
+                    del draft[key]
+                else:
+                    draft[key] = Row(key, value, number, current.created if current else number)
+                drafts.append(dict(draft))
             else:
-                model[wish.key] = Row(wish.key, wish.value, outcome, current.created if current else outcome)
-            states.append(dict(model))
+                assert outcome == list(range(len(states), len(states) + len(wishes)))
+                model = draft
+                states += drafts
         for change in changes:
             heads.apply(change)
             recent.add(change)
@@ -106,7 +105,7 @@ def test_recent_is_bounded_in_weight() -> None:
     """The window in memory gives up the oldest changes when their values weigh too much."""
     heads, recent = Heads(), Recent(1, bound=100, weight=1000)
     for number in range(20):
-        changes, _ = decide(heads, [Wish(f"/{number}", b"x" * 300, 0)])
+        changes, _ = decide(heads, [[Wish(f"/{number}", b"x" * 300, 0)]])
         heads.apply(changes[0])
         recent.add(changes[0])
     assert len(recent) == 3
