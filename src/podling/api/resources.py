@@ -113,6 +113,7 @@ SERVICES: Resource[core_v1.Service] = _core("services", "Service", "svc", catego
 ENDPOINTS: Resource[core_v1.Endpoints] = _core("endpoints", "Endpoints", "ep")
 LIMIT_RANGES: Resource[core_v1.LimitRange] = _core("limitranges", "LimitRange", "limits")
 POD_TEMPLATES: Resource[core_v1.PodTemplate] = _core("podtemplates", "PodTemplate")
+RESOURCE_QUOTAS: Resource[core_v1.ResourceQuota] = _core("resourcequotas", "ResourceQuota", "quota")
 PERSISTENT_VOLUMES: Resource[core_v1.PersistentVolume] = _core(
     "persistentvolumes", "PersistentVolume", "pv", namespaced=False
 )
@@ -182,6 +183,7 @@ STORED: tuple[Resource[Any], ...] = (
     ENDPOINTS,
     LIMIT_RANGES,
     POD_TEMPLATES,
+    RESOURCE_QUOTAS,
     PERSISTENT_VOLUMES,
     PERSISTENT_VOLUME_CLAIMS,
     REPLICATION_CONTROLLERS,

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from podling.apiserver.objects import Shape
 
 if TYPE_CHECKING:
+    from asyncio import Lock
     from collections.abc import Callable, Mapping, Sequence
 
     from podling.api.errors import Cause
     from podling.api.resources import Resource
     from podling.api.selectors import Selector
+    from podling.store.protocol import Wish
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 """What a stored kind answers to, in the order in which discovery lists it."""
@@ -77,6 +79,19 @@ class Authorizer(Protocol):
     def authorize(self, attributes: Attributes) -> Decision: ...
 
 
+class Charge(Protocol):
+    """What a write costs its namespace: further writes, committed with it or not at all."""
+
+    @property
+    def lock(self) -> Lock:
+        """Held from the reckoning to the commit: writes that draw on the same would only send each other back."""
+        ...
+
+    def wishes(self) -> Sequence[Wish]:
+        """Return what is to be written beside, from what stands there now; StatusError: it cannot be paid for."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a strategy may lean on while one write is prepared."""
@@ -87,6 +102,8 @@ class Context:
     warnings: list[str]
     afterwards: list[Callable[[], None]] = field(default_factory=list)
     """Called when the write is over, whatever came of it: what was reserved for it is given back here."""
+    charges: list[Charge] = field(default_factory=list)
+    """What admission wants to be written together with the object."""
 
 
 class Strategy(Protocol):

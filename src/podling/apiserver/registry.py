@@ -6,9 +6,11 @@ nothing of requests. Invariant: nothing here reads the store for the present; th
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from podling.apiserver.objects import at
+from podling.store.protocol import Mismatch, Wish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from podling.apiserver.admission.operation import Operation
     from podling.apiserver.cache import Shelf, WatchCache
     from podling.apiserver.paths import Routes
-    from podling.apiserver.record import Record
+    from podling.apiserver.record import Charge, Record
     from podling.store.protocol import Store
 
 
@@ -52,15 +54,37 @@ class Registry:
         record = self.record(resource)
         return self.shelf(record).get(record.key(namespace, name))
 
-    async def put(self, record: Record, key: str, tree: dict[str, Any], expected: int) -> Encoded:
+    async def put(
+        self, record: Record, key: str, tree: dict[str, Any], expected: int, charges: Sequence[Charge] = ()
+    ) -> Encoded:
         """Write an object that must be at `expected` (0: must not exist); `Mismatch` leaves all as it was."""
         raw = record.shape.encode(tree)
-        revision = await self.store.put(key, raw, expected=expected)
-        await self.cache.reached(revision)
+        if charges:
+            revision = await self._put_charged(Wish(key, raw, expected), charges)
+        else:
+            revision = await self.store.put(key, raw, expected=expected)
+            await self.cache.reached(revision)
         shown = self.shelf(record).get(key)
         if shown is not None and shown.revision == revision:
             return shown
         return record.shape.read(raw, revision, revision if not expected else 0)
+
+    async def _put_charged(self, wish: Wish, charges: Sequence[Charge]) -> int:
+        """Write an object together with what it is charged, as often as somebody else changes what that rests on."""
+        async with AsyncExitStack() as held:
+            for charge in charges:
+                await held.enter_async_context(charge.lock)
+            while True:
+                beside = [each for charge in charges for each in charge.wishes()]
+                try:
+                    revision = (await self.store.write([*beside, wish]))[-1]
+                except Mismatch as mismatch:
+                    if mismatch.key == wish.key:
+                        raise
+                    await self.cache.reached(self.store.revision)
+                else:
+                    await self.cache.reached(revision)
+                    return revision
 
     async def remove(self, key: str, current: Encoded) -> Encoded:
         """Delete an object that must be as `current`, and return its last state at the deletion's revision."""

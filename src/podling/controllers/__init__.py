@@ -50,6 +50,7 @@ def controllers() -> tuple[type[Controller], ...]:
     from podling.controllers.persistent_volumes import PersistentVolumes
     from podling.controllers.pod_garbage_collector import PodGarbageCollector
     from podling.controllers.replicas import ReplicaSets, ReplicationControllers
+    from podling.controllers.resource_quota import ResourceQuotaController
     from podling.controllers.root_ca import RootCertificatePublisher
     from podling.controllers.service_accounts import ServiceAccounts
     from podling.controllers.taint_eviction import TaintEviction
@@ -68,6 +69,7 @@ def controllers() -> tuple[type[Controller], ...]:
         ReplicaSets,
         Deployments,
         Disruption,
+        ResourceQuotaController,
         EndpointSlices,
         EndpointsController,
         EndpointSliceMirroring,

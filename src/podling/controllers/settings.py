@@ -27,5 +27,7 @@ class Settings:
     """How many endpoints an EndpointSlice holds at most."""
     mirroring_max_endpoints_per_subset: int = 1000
     """How many addresses of one subset of hand-written Endpoints are mirrored into a slice."""
+    resource_quota_sync_period: float = 300.0
+    """How often every ResourceQuota is reckoned anew, whatever has happened."""
     load_balancer_pools: tuple[str, ...] = ("10.97.0.0/24", "fd00:10:97::/120")
     """Where Services of type LoadBalancer have their addresses from: one range, or one of each family."""

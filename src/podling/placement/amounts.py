@@ -60,6 +60,43 @@ def requests_of(pod: Pod) -> Amounts:
     return _rounded(_pod_requests(pod, _NOTHING))
 
 
+def pod_requests(pod: Pod) -> dict[str, int]:
+    """Return what a Pod asks for, in billionths, resources of every name and none rounded: what quotas charge."""
+    return _pod_requests(pod, _NOTHING)
+
+
+def pod_limits(pod: Pod) -> dict[str, int]:
+    """Return what a Pod is limited to, in billionths; while a resize is under way, the larger of new and actual.
+
+    Limits of the Pod itself replace the sums that they name; overhead is added to what is limited.
+    """
+    states = {s.name: s for s in (*pod.status.container_statuses, *pod.status.init_container_statuses)}
+    infeasible = _is_infeasible(pod)
+
+    def limits(container: Container) -> dict[str, int]:
+        state = states.get(container.name)
+        actual = state.resources.limits if state is not None and state.resources is not None else None
+        own: Mapping[str, str] = container.resources.limits if container.resources else {}
+        if actual is not None and infeasible:
+            own, actual = actual, None
+        found = {name: parse(text).nano for name, text in own.items()}
+        raise_to(found, {name: parse(text).nano for name, text in (actual or {}).items()})
+        return found
+
+    total = together(
+        map(limits, pod.spec.containers),
+        ((is_sidecar(container), limits(container)) for container in pod.spec.init_containers),
+    )
+    if pod.spec.resources is not None:
+        total.update(
+            {name: parse(text).nano for name, text in pod.spec.resources.limits.items() if _is_pod_level(name)}
+        )
+    for name, text in pod.spec.overhead.items():
+        if name in total:
+            total[name] += parse(text).nano
+    return total
+
+
 def weight_of(pod: Pod) -> tuple[int, int]:
     """Return thousandths of a CPU and bytes of memory as scores see them.
 

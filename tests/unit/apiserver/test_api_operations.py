@@ -34,6 +34,12 @@ class Row:
 
 ROWS = [
     Row(r.POD_TEMPLATES, {"template": TEMPLATE}, in_full=True),
+    Row(
+        r.RESOURCE_QUOTAS,
+        {"spec": {"hard": {"pods": "1"}}},
+        {"hard": {"pods": "2"}, "used": {"pods": "0"}},
+        in_full=True,
+    ),
     Row(r.INGRESS_CLASSES, {"spec": {"controller": "example.com/controller"}}),
     Row(
         r.INGRESSES,

@@ -139,6 +139,11 @@ ROWS: list[tuple[Resource[Any], dict[str, Any], dict[str, Any]]] = [
         {"template": {"metadata": {"labels": {"b": "2", "a": "1"}}, "spec": {"containers": [{"name": "c", "image": "i"}, {"name": "d", "image": "j"}]}}},
         {"Name": "x", "Containers": "c,d", "Images": "i,j", "Pod Labels": "a=1,b=2"},
     ),
+    (
+        resources.RESOURCE_QUOTAS,
+        {"status": {"hard": {"requests.cpu": "2", "pods": "5", "limits.cpu": "4"}, "used": {"pods": "1", "limits.cpu": "500m"}}},
+        {"Name": "x", "Request": "pods: 1/5, requests.cpu: 0/2", "Limit": "limits.cpu: 500m/4", "Age": "60m"},
+    ),
     (resources.POD_TEMPLATES, {}, {"Name": "x", "Containers": "", "Images": "", "Pod Labels": "<none>"}),
     (
         resources.INGRESSES,

@@ -118,6 +118,13 @@ def _limit_range(tree: _Tree) -> None:
                 item[part] = amounts
 
 
+def _resource_quota(tree: _Tree) -> None:
+    for part, names in (("spec", ("hard",)), ("status", ("hard", "used"))):
+        for name in names:
+            if (tree.get(part) or {}).get(name):
+                canonicalize(tree[part][name])
+
+
 def _persistent_volume(tree: _Tree) -> None:
     spec = tree.setdefault("spec", {})
     if spec.get("capacity"):
@@ -198,6 +205,7 @@ BY_KIND: dict[tuple[str, str], Callable[[_Tree], None]] = {
     ("", "Endpoints"): _endpoints,
     ("", "LimitRange"): _limit_range,
     ("", "PodTemplate"): _pod_template,
+    ("", "ResourceQuota"): _resource_quota,
     ("", "PersistentVolume"): _persistent_volume,
     ("", "PersistentVolumeClaim"): _claim,
     ("", "ReplicationController"): apply_replication_controller,

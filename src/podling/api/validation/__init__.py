@@ -63,6 +63,7 @@ _RULES: dict[tuple[str, str], _Rules] = {
     ("", "Endpoints"): _named("endpoints", "endpoints"),
     ("", "LimitRange"): _Rules("limits"),
     ("", "PodTemplate"): _Rules("pod_template"),
+    ("", "ResourceQuota"): _Rules("quota", status_update="check_status_update"),
     ("", "PersistentVolume"): _named("persistent", "volume", "check_volume_status_update"),
     ("", "PersistentVolumeClaim"): _named("persistent", "claim", "check_claim_status_update"),
     ("", "ReplicationController"): _named("replicas", "controller", "check_controller_status_update"),

@@ -112,6 +112,13 @@ def known_name(name: str, path: Path, causes: list[Cause]) -> bool:
     return True
 
 
+def is_counted_by_quotas(name: str) -> bool:
+    """Whether a name without a domain is one that quotas know."""
+    if name.startswith((HUGE_PAGES, "requests.hugepages-")):
+        return True
+    return name in _STANDARD and name != "storage"
+
+
 def container_resource(name: str, path: Path, causes: list[Cause]) -> None:
     """Refuse resources that a container cannot ask for."""
     if name in _OF_CONTAINERS:

@@ -16,6 +16,7 @@ from podling.apiserver.admission.node_restriction import NodeRestriction
 from podling.apiserver.admission.operation import Operation
 from podling.apiserver.admission.pod_security import PodSecurity
 from podling.apiserver.admission.priority import Priority
+from podling.apiserver.admission.resource_quota import ResourceQuota
 from podling.apiserver.admission.runtime_class import RuntimeClass
 from podling.apiserver.admission.service_account import ServiceAccount
 from podling.apiserver.admission.storage_classes import DefaultStorageClass, PersistentVolumeClaimResize
@@ -54,4 +55,5 @@ def verdicts(registry: Registry) -> tuple[Callable[[Operation], None], ...]:
         RuntimeClass(registry).judge,
         PersistentVolumeClaimResize(registry).judge,
         PodSecurity(registry).judge,
+        ResourceQuota(registry).judge,
     )

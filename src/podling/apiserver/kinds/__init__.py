@@ -134,6 +134,13 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
         Record(r.LIMIT_RANGES, "/registry/limitranges/", plain, allow_create_on_update=True),
         Record(r.POD_TEMPLATES, "/registry/podtemplates/", Plain(generation=True), deleted_in_full=True),
         Record(
+            r.RESOURCE_QUOTAS,
+            "/registry/resourcequotas/",
+            Plain(status=True),
+            subresources=("status",),
+            deleted_in_full=True,
+        ),
+        Record(
             r.PERSISTENT_VOLUMES,
             "/registry/persistentvolumes/",
             VolumeStrategy(),

@@ -9,7 +9,7 @@ from podling.apiserver.tables.columns import AGE, CREATED_AT, NAME, UNKNOWN, Col
 
 if TYPE_CHECKING:
     from podling.api.types.coordination_v1 import Lease
-    from podling.api.types.core_v1 import ConfigMap, Event, Namespace, Secret, ServiceAccount
+    from podling.api.types.core_v1 import ConfigMap, Event, Namespace, ResourceQuota, Secret, ServiceAccount
     from podling.api.types.node_v1 import RuntimeClass
     from podling.api.types.policy_v1 import PodDisruptionBudget
     from podling.api.types.rbac_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
@@ -117,6 +117,34 @@ SERVICE_ACCOUNTS: Final = Layout(
         AGE,
     ),
     _service_account,
+)
+
+
+def _quota(quota: ResourceQuota, now: float) -> list[Any]:
+    hard, used = quota.status.hard, quota.status.used
+    told = {name: f"{name}: {used.get(name, '0')}/{hard[name]}" for name in sorted(hard)}
+    limits = [text for name, text in told.items() if name.startswith("limits.")]
+    requests = [text for name, text in told.items() if not name.startswith("limits.")]
+    return [
+        quota.metadata.name,
+        ", ".join(requests),
+        ", ".join(limits),
+        age(quota.metadata.creation_timestamp, now),
+    ]
+
+
+RESOURCE_QUOTAS: Final = Layout(
+    (
+        NAME,
+        Column("Request", "Request represents a minimum amount of cpu/memory that a container may consume."),
+        Column(
+            "Limit",
+            "Limits control the maximum amount of cpu/memory that a container may use independent of contention on the "
+            "node.",
+        ),
+        AGE,
+    ),
+    _quota,
 )
 
 

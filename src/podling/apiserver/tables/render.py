@@ -40,6 +40,7 @@ LAYOUTS: Final[Mapping[tuple[str, str], Layout]] = {
         (resources.PRIORITY_CLASSES, plain.PRIORITY_CLASSES),
         (resources.POD_DISRUPTION_BUDGETS, plain.POD_DISRUPTION_BUDGETS),
         (resources.NETWORK_POLICIES, network.NETWORK_POLICIES),
+        (resources.RESOURCE_QUOTAS, plain.RESOURCE_QUOTAS),
         (resources.INGRESSES, ingress.INGRESSES),
         (resources.INGRESS_CLASSES, ingress.INGRESS_CLASSES),
         (resources.POD_TEMPLATES, workloads.POD_TEMPLATES),

@@ -74,7 +74,7 @@ async def _attempt(
             raise already_exists(target.record.resource.group, target.record.resource.plural, name)
         if dry_run:
             return at(record.shape.read(record.shape.encode(tree), 0, 0), 0)
-        return await registry.put(record, key, tree, 0)
+        return await registry.put(record, key, tree, 0, context.charges)
     except Mismatch:
         raise already_exists(target.record.resource.group, target.record.resource.plural, name) from None
     finally:

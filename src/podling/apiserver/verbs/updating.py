@@ -18,12 +18,12 @@ from podling.apiserver.verbs import creating, writing
 from podling.store.protocol import Mismatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from podling.api.encoded import Encoded
     from podling.apiserver.options import WriteOptions
     from podling.apiserver.paths import Target
-    from podling.apiserver.record import Context, Record, User
+    from podling.apiserver.record import Charge, Context, Record, User
     from podling.apiserver.registry import Registry
 
     Change = Callable[[Encoded], dict[str, Any]]
@@ -87,7 +87,7 @@ async def apply_change(
             _check_preconditions(target.record, target.name, tree, current)
             old: dict[str, Any] = msgspec.json.decode(current.raw)
             prepare(registry, target, tree, old, context)
-            return await store_change(registry, record, key, current, tree, old, dry_run=dry_run)
+            return await store_change(registry, record, key, current, tree, old, context.charges, dry_run=dry_run)
         except Mismatch as mismatch:
             del warnings[told:]
             # A writer who named a revision is refused by the precondition when the change is made again.
@@ -121,6 +121,7 @@ async def store_change(
     current: Encoded,
     tree: dict[str, Any],
     old: dict[str, Any],
+    charges: Sequence[Charge] = (),
     *,
     dry_run: bool,
 ) -> Encoded:
@@ -136,7 +137,7 @@ async def store_change(
         return at(last, gone.revision)
     if dry_run:
         return record.shape.read(raw, current.revision, current.created)
-    return await registry.put(record, key, tree, current.revision)
+    return await registry.put(record, key, tree, current.revision, charges)
 
 
 def _released(record: Record, tree: dict[str, Any], old: dict[str, Any]) -> bool:
