@@ -1,4 +1,4 @@
-"""kubectl on ResourceQuotas, Ingresses and Pod templates."""
+"""kubectl on ResourceQuotas, budgets, Ingresses and Pod templates, which it creates in protobuf."""
 
 from __future__ import annotations
 
@@ -46,6 +46,15 @@ def test_an_ingress_is_made_and_described(cluster: RunningCluster, namespace: st
     assert row.split()[:5] == ["web", "none", "a.example.com", "80,", "443"]
     described = cluster.kubectl("describe", "ingress", "web", *ask).stdout
     assert "s terminates a.example.com" in described
+
+
+def test_a_budget_is_made(cluster: RunningCluster, namespace: str) -> None:
+    """`create pdb`, by number and by percentage."""
+    ask = ("-n", namespace)
+    cluster.kubectl("create", "pdb", "a", "--selector=app=a", "--min-available=0", *ask)
+    cluster.kubectl("create", "pdb", "b", "--selector=app=b", "--max-unavailable=50%", *ask)
+    rows = cluster.kubectl("get", "pdb", *ask).stdout.splitlines()[1:]
+    assert [row.split()[:3] for row in rows] == [["a", "0", "N/A"], ["b", "N/A", "50%"]]
 
 
 def test_a_pod_template_is_applied_twice(cluster: RunningCluster, namespace: str) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from podling.api.protobuf_pods import PODS
+from podling.api.protobuf_policies import POLICIES
 from podling.api.protobuf_storage import STORAGE
 from podling.api.protobuf_workloads import WORKLOADS
 
@@ -39,7 +40,9 @@ KINDS: Final[Mapping[tuple[str, str], str]] = {
     ("", "PersistentVolume"): "PersistentVolume",
     ("", "PersistentVolumeClaim"): "PersistentVolumeClaim",
     ("", "Pod"): "Pod",
+    ("", "PodTemplate"): "PodTemplate",
     ("", "ReplicationController"): "ReplicationController",
+    ("", "ResourceQuota"): "ResourceQuota",
     ("", "Secret"): "Secret",
     ("", "Service"): "Service",
     ("", "ServiceAccount"): "ServiceAccount",
@@ -56,7 +59,10 @@ KINDS: Final[Mapping[tuple[str, str], str]] = {
     ("coordination.k8s.io", "Lease"): "Lease",
     ("discovery.k8s.io", "EndpointSlice"): "EndpointSlice",
     ("events.k8s.io", "Event"): "EventOfEvents",
+    ("networking.k8s.io", "Ingress"): "Ingress",
+    ("networking.k8s.io", "IngressClass"): "IngressClass",
     ("policy", "Eviction"): "Eviction",
+    ("policy", "PodDisruptionBudget"): "PodDisruptionBudget",
     ("rbac.authorization.k8s.io", "ClusterRole"): "ClusterRole",
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): "RoleBinding",
     ("rbac.authorization.k8s.io", "Role"): "Role",
@@ -332,6 +338,7 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "UserInfo": {1: ("username", "text"), 2: ("uid", "text"), 3: ("groups", "[text]"), 4: ("extra", "{ExtraValue}")},
     "ExtraValue": {1: ("", "[text]")},
     **PODS,
+    **POLICIES,
     **STORAGE,
     **WORKLOADS,
 }

@@ -26,6 +26,7 @@ WORKLOADS: Final[Mapping[str, Mapping[int, tuple[str, str]]]] = {
     "PodTemplateSpec": {1: ("metadata", "ObjectMeta"), 2: ("spec", "PodSpec")},
     "WorkloadCondition": _CONDITION,
     # core/v1
+    "PodTemplate": {1: ("metadata", "ObjectMeta"), 2: ("template", "PodTemplateSpec")},
     "ReplicationController": {
         1: ("metadata", "ObjectMeta"),
         2: ("spec", "ReplicationControllerSpec"),

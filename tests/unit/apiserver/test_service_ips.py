@@ -102,11 +102,11 @@ def test_a_write_that_fails_is_made_again(run):
             await settle(api)
             put, failures = api.server.registry.put, []
 
-            async def failing(record, key, tree, expected):
+            async def failing(record, key, tree, expected, charges=()):
                 if record.resource is r.IP_ADDRESSES and len(failures) < 1:
                     failures.append(key)
                     raise OSError("no space left on the device")
-                return await put(record, key, tree, expected)
+                return await put(record, key, tree, expected, charges)
 
             api.server.registry.put = failing
             await asyncio.gather(*(api.post(SERVICES, service(name)) for name in "abcde"))

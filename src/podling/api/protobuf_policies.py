@@ -1,0 +1,76 @@
+"""Owns the field numbers of what bounds and leads into a namespace: quotas, budgets, Ingresses.
+
+Notation as in `protobuf_fields`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_WHOLE: Final = {1: ("metadata", "ObjectMeta")}
+
+POLICIES: Final[Mapping[str, Mapping[int, tuple[str, str]]]] = {
+    "Condition": {
+        1: ("type", "text"),
+        2: ("status", "text"),
+        3: ("observedGeneration", "number"),
+        4: ("lastTransitionTime", "time"),
+        5: ("reason", "text"),
+        6: ("message", "text"),
+    },
+    # core/v1
+    "ResourceQuota": {**_WHOLE, 2: ("spec", "ResourceQuotaSpec"), 3: ("status", "ResourceQuotaStatus")},
+    "ResourceQuotaSpec": {1: ("hard", "{quantity}"), 2: ("scopes", "[text]"), 3: ("scopeSelector", "ScopeSelector")},
+    "ResourceQuotaStatus": {1: ("hard", "{quantity}"), 2: ("used", "{quantity}")},
+    "ScopeSelector": {1: ("matchExpressions", "[ScopedResourceSelectorRequirement]")},
+    "ScopedResourceSelectorRequirement": {1: ("scopeName", "text"), 2: ("operator", "text"), 3: ("values", "[text]")},
+    # policy/v1
+    "PodDisruptionBudget": {**_WHOLE, 2: ("spec", "BudgetSpec"), 3: ("status", "BudgetStatus")},
+    "BudgetSpec": {
+        1: ("minAvailable", "int-or-string?"),
+        2: ("selector", "LabelSelector"),
+        3: ("maxUnavailable", "int-or-string?"),
+        4: ("unhealthyPodEvictionPolicy", "text?"),
+    },
+    "BudgetStatus": {
+        1: ("observedGeneration", "number"),
+        2: ("disruptedPods", "{time}"),
+        3: ("disruptionsAllowed", "number?"),
+        4: ("currentHealthy", "number?"),
+        5: ("desiredHealthy", "number?"),
+        6: ("expectedPods", "number?"),
+        7: ("conditions", "[Condition]"),
+    },
+    # networking.k8s.io/v1
+    "IngressClass": {**_WHOLE, 2: ("spec", "IngressClassSpec")},
+    "IngressClassSpec": {1: ("controller", "text"), 2: ("parameters", "IngressClassParameters")},
+    "IngressClassParameters": {
+        1: ("apiGroup", "text?"),
+        2: ("kind", "text"),
+        3: ("name", "text"),
+        4: ("scope", "text?"),
+        5: ("namespace", "text?"),
+    },
+    "Ingress": {**_WHOLE, 2: ("spec", "IngressSpec"), 3: ("status", "IngressStatus")},
+    "IngressSpec": {
+        1: ("defaultBackend", "IngressBackend"),
+        2: ("tls", "[IngressTLS]"),
+        3: ("rules", "[IngressRule]"),
+        4: ("ingressClassName", "text?"),
+    },
+    "IngressTLS": {1: ("hosts", "[text]"), 2: ("secretName", "text")},
+    "IngressRule": {1: ("host", "text"), 2: ("", "IngressRuleValue")},
+    "IngressRuleValue": {1: ("http", "IngressPaths")},
+    "IngressPaths": {1: ("paths", "[IngressPath]")},
+    "IngressPath": {1: ("path", "text"), 2: ("backend", "IngressBackend"), 3: ("pathType", "text?")},
+    "IngressBackend": {3: ("resource", "TypedLocalObjectReference"), 4: ("service", "IngressService")},
+    "IngressService": {1: ("name", "text"), 2: ("port", "IngressServicePort")},
+    "IngressServicePort": {1: ("name", "text"), 2: ("number", "number")},
+    "IngressStatus": {1: ("loadBalancer", "IngressBalancer")},
+    "IngressBalancer": {1: ("ingress", "[IngressPoint]")},
+    "IngressPoint": {1: ("ip", "text"), 2: ("hostname", "text"), 4: ("ports", "[IngressPort]")},
+    "IngressPort": {1: ("port", "number"), 2: ("protocol", "text"), 3: ("error", "text?")},
+}
