@@ -103,7 +103,7 @@ def test_every_history_ends_as_the_rules_say(run, seed):
                 if not svc.spec.selector:
                     continue
                 found, older = wanted(cluster, svc)
-                due = sorted(slices.key(e) + (e.conditions,) for each in found.endpoints.values() for e in each)
+                due = sorted(slices.key(e) + (e.conditions,) for each in found.values() for e in each)
                 assert sorted(slices.key(e) + (e.conditions,) for each in held for e in each.endpoints) == due
                 assert all(len(each.endpoints) <= 3 for each in held)
                 assert cluster.get(ENDPOINTS, name).subsets == older

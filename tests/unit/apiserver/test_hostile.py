@@ -22,7 +22,6 @@ def a_map(name: str = "a") -> dict:
 @pytest.mark.parametrize(
     ("method", "path", "body", "code", "message"),
     [
-        ("GET", "/", None, 404, "the server could not find the requested resource"),
         ("PUT", MAPS, a_map(), 405, "the server does not allow this method on the requested resource"),
         ("PATCH", MAPS, {}, 405, "the server does not allow this method on the requested resource"),
         ("GET", MAPS + "/..", None, 400, 'Name parameter invalid: "..": may not be \'..\''),
