@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         authentication_v1,
         authorization_v1,
         autoscaling_v1,
+        batch_v1,
         coordination_v1,
         core_v1,
         discovery_v1,
@@ -125,6 +126,7 @@ REPLICATION_CONTROLLERS: Resource[core_v1.ReplicationController] = _core(
 )
 REPLICA_SETS: Resource[apps_v1.ReplicaSet] = _of("apps", "replicasets", "ReplicaSet", "rs", categories=("all",))
 DEPLOYMENTS: Resource[apps_v1.Deployment] = _of("apps", "deployments", "Deployment", "deploy", categories=("all",))
+JOBS: Resource[batch_v1.Job] = _of("batch", "jobs", "Job", categories=("all",))
 EVENTS_V1: Resource[events_v1.Event] = _of("events.k8s.io", "events", "Event", "ev")
 ENDPOINT_SLICES: Resource[discovery_v1.EndpointSlice] = _of("discovery.k8s.io", "endpointslices", "EndpointSlice")
 LEASES: Resource[coordination_v1.Lease] = _of("coordination.k8s.io", "leases", "Lease")
@@ -189,6 +191,7 @@ STORED: tuple[Resource[Any], ...] = (
     REPLICATION_CONTROLLERS,
     REPLICA_SETS,
     DEPLOYMENTS,
+    JOBS,
     ENDPOINT_SLICES,
     LEASES,
     PRIORITY_CLASSES,

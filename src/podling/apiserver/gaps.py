@@ -63,7 +63,7 @@ _OF_TEMPLATES: Mapping[str, str] = {f"spec.template.{path}": why for path, why i
 
 UNENFORCED: Mapping[str, Mapping[str, str]] = {
     "Pod": _OF_PODS,
-    **dict.fromkeys(("Deployment", "ReplicaSet", "ReplicationController"), _OF_TEMPLATES),
+    **dict.fromkeys(("Deployment", "Job", "ReplicaSet", "ReplicationController"), _OF_TEMPLATES),
     "PersistentVolume": {
         "spec.mountOptions[]": _NO_OPTIONS,
         "spec.volumeMode=Block": _NO_DEVICES,

@@ -31,20 +31,20 @@ class _Metadata(msgspec.Struct, gc=False):
 
 
 class Shape:
-    """Reads and writes the stored bytes of one kind."""
+    """Reads and writes the stored bytes of one kind; `absent` is what selectable fields read as that are not there."""
 
     def __init__(
         self,
         api_version: str,
         kind: str,
         fields: Mapping[str, tuple[str, ...]] | None = None,
-        flags: frozenset[str] = frozenset(),
+        absent: Mapping[str, str] | None = None,
     ) -> None:
         self.prefix = b'{"kind":"%b","apiVersion":"%b","metadata":{' % (kind.encode(), api_version.encode())
         self.offset = len(self.prefix)
         self._kind = kind
         self._api_version = api_version
-        self._paths = [(name, path, "false" if name in flags else "") for name, path in (fields or {}).items()]
+        self._paths = [(name, path, (absent or {}).get(name, "")) for name, path in (fields or {}).items()]
         self._decode = msgspec.json.Decoder(_head(f"_{kind}", [path for _, path, _ in self._paths])).decode
 
     def encode(self, tree: dict[str, Any]) -> bytes:

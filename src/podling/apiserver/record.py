@@ -173,6 +173,8 @@ class Record:
     """How the objects of `stored_as` are shown as this kind, and back."""
     flags: frozenset[str] = frozenset()
     """Those of `fields` that are booleans: absent, they read as `false`."""
+    counts: frozenset[str] = frozenset()
+    """Those of `fields` that are numbers: absent, they read as `0`."""
     index: str = ""
     """The selectable field that the cache keeps an index of."""
     allow_create_on_update: bool = False
@@ -185,6 +187,8 @@ class Record:
     """Whether a deletion that is over at once is answered with the object, as upstream does for some kinds."""
     orphans_dependents: bool = False
     """Whether a deletion that says nothing of dependents leaves them; kinds older than garbage collection do so."""
+    orphaning_warning: str = ""
+    """What is said to whoever leaves dependents without saying that they mean to."""
     scaled_by: Callable[[Any], Selector] | None = None
     """For kinds with the subresource `scale`: by what an object, as its typed view, selects its Pods."""
     deprecated: str = ""
@@ -196,7 +200,8 @@ class Record:
         if self.stored_as is not None:
             shape = self.stored_as.shape
         else:
-            shape = Shape(self.resource.api_version, self.resource.kind, self.fields, self.flags)
+            absent = dict.fromkeys(self.flags, "false") | dict.fromkeys(self.counts, "0")
+            shape = Shape(self.resource.api_version, self.resource.kind, self.fields, absent)
         object.__setattr__(self, "shape", shape)
 
     def key(self, namespace: str, name: str) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from podling.api.resources import (
     DEPLOYMENTS,
+    JOBS,
     NETWORK_POLICIES,
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
@@ -21,6 +22,7 @@ from podling.apiserver.gaps import UNENFORCED, unenforced
 RESOURCES = {
     resource.kind: resource
     for resource in (
+        JOBS,
         NETWORK_POLICIES,
         PERSISTENT_VOLUMES,
         PERSISTENT_VOLUME_CLAIMS,

@@ -70,6 +70,22 @@ ROWS: list[tuple[Resource[Any], dict[str, Any], dict[str, Any]]] = [
          "Selector": "a=1,b=2"},
     ),
     (
+        resources.JOBS,
+        {"spec": {"completions": 3, "parallelism": 1, "template": {"spec": {"containers": [{"name": "c", "image": "i"}]}}},
+         "status": {"succeeded": 2, "startTime": "2026-11-23T11:30:00Z",
+                    "conditions": [{"type": "SuccessCriteriaMet", "status": "True"}]}},
+        {"Name": "x", "Status": "SuccessCriteriaMet", "Completions": "2/3", "Duration": "30m", "Age": "60m",
+         "Containers": "c", "Images": "i", "Selector": "<none>"},
+    ),
+    (
+        resources.JOBS,
+        {"spec": {"parallelism": 4, "template": {}},
+         "status": {"succeeded": 1, "startTime": "2026-11-23T11:30:00Z", "completionTime": "2026-11-23T11:30:09Z",
+                    "conditions": [{"type": "SuccessCriteriaMet", "status": "True"}, {"type": "Complete", "status": "True"}]}},
+        {"Name": "x", "Status": "Complete", "Completions": "1/1 of 4", "Duration": "9s", "Age": "60m",
+         "Containers": "", "Images": "", "Selector": "<none>"},
+    ),
+    (
         resources.CSI_STORAGE_CAPACITIES,
         {"storageClassName": "slow"},
         {"Name": "x", "StorageClassName": "slow", "Capacity": "<unset>"},

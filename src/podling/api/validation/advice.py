@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from podling.api.jobs import is_indexed
 from podling.api.validation import formats
 from podling.api.validation.addresses import cidr_warnings, ip_warnings
 from podling.api.validation.field import METADATA, ROOT, SPEC
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from podling.api.types.apps_v1 import Deployment, ReplicaSet
+    from podling.api.types.batch_v1 import Job, JobSpec
     from podling.api.types.core_v1 import Node, PodTemplate, ReplicationController, Service, ServiceAccount
     from podling.api.types.networking_v1 import Ingress, NetworkPolicy
+    from podling.api.validation.field import Path
 
     _Workload = Deployment | ReplicaSet | ReplicationController
 
@@ -111,13 +114,38 @@ def for_pod_template(template: PodTemplate, old: PodTemplate | None) -> list[str
     return for_template(template.template, ROOT / "template")
 
 
+def for_job(new: Job, old: Job | None) -> list[str]:
+    """Warn of what the template has, and of more indexes than a status may be able to hold."""
+    spec = new.spec
+    if spec is None:
+        return []
+    warnings = _of_name(new.metadata.name) if old is None else []
+    if old is None or new.metadata.generation != old.metadata.generation:
+        warnings += for_job_spec(spec, SPEC)
+    return warnings
+
+
+def for_job_spec(spec: JobSpec, path: Path) -> list[str]:
+    warnings = []
+    if is_indexed(spec) and (spec.completions or 0) > 100_000 and (spec.parallelism or 0) > 10_000:
+        said = "In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4"
+        warnings.append(
+            f"{said}, Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
+        )
+    return warnings + for_template(spec.template, path / "template")
+
+
+def _of_name(name: str) -> list[str]:
+    complaints = formats.dns_label(name)
+    if not complaints:
+        return []
+    said = "this is used in Pod names and hostnames, which can result in surprising behavior"
+    return [f"metadata.name: {said}; a DNS label is recommended: [{' '.join(complaints)}]"]
+
+
 def for_workload(new: _Workload, old: _Workload | None) -> list[str]:
     """Warn of a name that makes no good Pod names, and of what the template has."""
-    warnings = []
-    complaints = formats.dns_label(new.metadata.name) if old is None else ()
-    if complaints:
-        said = "this is used in Pod names and hostnames, which can result in surprising behavior"
-        warnings.append(f"metadata.name: {said}; a DNS label is recommended: [{' '.join(complaints)}]")
+    warnings = _of_name(new.metadata.name) if old is None else []
     if new.spec.template is not None and (old is None or new.metadata.generation != old.metadata.generation):
         warnings += for_template(new.spec.template, SPEC / "template")
     return warnings
@@ -132,6 +160,7 @@ BY_KIND: dict[str, Callable[[Any, Any], list[str]]] = {
     "NetworkPolicy": for_network_policy,
     "Ingress": for_ingress,
     "Deployment": for_workload,
+    "Job": for_job,
     "ReplicaSet": for_workload,
     "ReplicationController": for_workload,
 }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from podling.api import resources
-from podling.apiserver.tables import calls, ingress, network, plain, sets, storage, workloads
+from podling.apiserver.tables import batch, calls, ingress, network, plain, sets, storage, workloads
 from podling.apiserver.tables.columns import CREATED_AT, NAME, Column, Layout
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ LAYOUTS: Final[Mapping[tuple[str, str], Layout]] = {
         (resources.REPLICATION_CONTROLLERS, sets.REPLICATION_CONTROLLERS),
         (resources.DEPLOYMENTS, sets.DEPLOYMENTS),
         (resources.REPLICA_SETS, sets.REPLICA_SETS),
+        (resources.JOBS, batch.JOBS),
         (resources.PERSISTENT_VOLUMES, storage.PERSISTENT_VOLUMES),
         (resources.PERSISTENT_VOLUME_CLAIMS, storage.PERSISTENT_VOLUME_CLAIMS),
         (resources.STORAGE_CLASSES, storage.STORAGE_CLASSES),

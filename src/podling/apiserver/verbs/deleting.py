@@ -80,6 +80,8 @@ async def _attempt(
     writing.admit(registry, operation)
     tree: dict[str, Any] = msgspec.json.decode(current.raw)
     metadata = tree["metadata"]
+    if options.propagation is None and record.orphaning_warning:
+        context.warnings.append(record.orphaning_warning)
     _set_finalizers(metadata, options.propagation, orphans=record.orphans_dependents)
     begun = bool(metadata.get("deletionTimestamp"))
     held = bool(metadata.get("finalizers")) or record.strategy.held(tree)
