@@ -43,6 +43,7 @@ def controllers() -> tuple[type[Controller], ...]:
     from podling.controllers.endpoints import EndpointsController
     from podling.controllers.ephemeral_volumes import EphemeralVolumes
     from podling.controllers.garbage_collector import GarbageCollector
+    from podling.controllers.jobs import Jobs
     from podling.controllers.load_balancers import LoadBalancers
     from podling.controllers.local_paths import LocalPaths
     from podling.controllers.namespace_lifecycle import NamespaceLifecycle
@@ -54,6 +55,7 @@ def controllers() -> tuple[type[Controller], ...]:
     from podling.controllers.root_ca import RootCertificatePublisher
     from podling.controllers.service_accounts import ServiceAccounts
     from podling.controllers.taint_eviction import TaintEviction
+    from podling.controllers.ttl_after_finished import TtlAfterFinished
     from podling.controllers.volume_protection import ClaimProtection, VolumeProtection
 
     return (
@@ -68,6 +70,8 @@ def controllers() -> tuple[type[Controller], ...]:
         ReplicationControllers,
         ReplicaSets,
         Deployments,
+        Jobs,
+        TtlAfterFinished,
         Disruption,
         ResourceQuotaController,
         EndpointSlices,

@@ -69,8 +69,10 @@ def _places(obj: Encoded) -> Iterable[str]:
 class Owned(Generic[_Kind]):
     """Over the informer of what is controlled, and what was written of it."""
 
-    def __init__(self, informer: Informer[_Kind], written: Written[_Kind]) -> None:
+    def __init__(self, informer: Informer[_Kind], written: Written[_Kind], finalizer: str = "") -> None:
+        """`finalizer` comes and goes with the controller, for kinds that must see an end before it is forgotten."""
         self._informer = informer
+        self._finalizer = finalizer
         self._written = written
         informer.add_index(_INDEX, _places)
 
@@ -92,12 +94,16 @@ class Owned(Generic[_Kind]):
         claims = claim(owner, selector, [*mine, *free])
         kept = list(claims.kept)
         for obj in claims.released:
-            patch = {"ownerReferences": [{"$patch": "delete", "uid": meta.uid}]}
+            patch: dict[str, Any] = {"ownerReferences": [{"$patch": "delete", "uid": meta.uid}]}
+            if self._finalizer:
+                patch["$deleteFromPrimitiveList/finalizers"] = [self._finalizer]
             await self._write(client, meta.uid, obj, patch)
         if claims.adopted and await _still_stands(client, kind, owner):
-            reference = to_tree(controller_reference(kind, owner))
+            patch = {"ownerReferences": [to_tree(controller_reference(kind, owner))]}
+            if self._finalizer:
+                patch["finalizers"] = [self._finalizer]
             for obj in claims.adopted:
-                done = await self._write(client, meta.uid, obj, {"ownerReferences": [reference]})
+                done = await self._write(client, meta.uid, obj, patch)
                 if done is not None:
                     kept.append(done)
         return kept
