@@ -103,6 +103,28 @@ class Machine:
 
         return self.live(started)
 
+    def pod(self, uid: str, name: str = "data", families: Sequence[Family] = FAMILIES) -> list[str]:
+        """Start an instance and wire a Pod of it, or mend what an earlier life has wired."""
+        if not (self.pins / uid).exists():
+            namespaces.create(self.pins / uid, ("net",), sysctls={})
+
+        async def wired() -> list[str]:
+            network = self.network(name, families)
+            await network.start()
+            try:
+                return list(await network.attach(uid, "default", uid, self.space(uid)))
+            finally:
+                await network.close()
+
+        return self.live(wired)
+
+    def reaches(self, where: str, address: str) -> bool:
+        """Whether somebody's pings are answered."""
+        try:
+            return bool(self.run(f"busybox ping -c 3 -i 0.2 -W 1 {address}", where=where))
+        except subprocess.CalledProcessError:
+            return False
+
     def down(self, name: str = "data") -> None:
         self.live(lambda: teardown(self.folder / name, f"{self.instance}{name}", run_root=self.run_root))
 

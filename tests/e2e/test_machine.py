@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from podling.linux.families import IPV4
+from podling.linux import namespaces
+from podling.linux.families import IPV4, IPV6, has_family
 from tests.e2e.machine import Machine
 from tests.families import needs_ipv6
 
@@ -75,4 +76,52 @@ def test_a_cluster_of_ipv4_leaves_ipv6_as_it_is(machine: Machine) -> None:
     machine.start(families=(IPV4,))
     assert (machine.sysctl(FORWARDING), machine.sysctl("net/ipv6/conf/up0/accept_ra")) == ("0", "1")
     assert machine.addresses() == before
+    machine.down()
+
+
+@pytest.mark.parametrize("taken", ["10.244.3.3/24", "fd00:10:244::77/64"])
+def test_pods_follow_a_range_that_somebody_took(machine: Machine, taken: str) -> None:
+    """Started again, those that run have addresses of another range and no others, and reach each other by them."""
+    before = [machine.pod(name) for name in ("one", "two")]
+    machine.run(f"ip addr add {taken} dev up0")
+    one, two = (machine.pod(name) for name in ("one", "two"))
+    place = int(":" in taken)
+    assert one[place] != before[0][place]
+    assert one[1 - place] == before[0][1 - place]
+    for address in one:
+        assert machine.reaches("two", address)
+        assert machine.reaches("machine", address)
+    shown = machine.run("ip addr show dev eth0", where="two")
+    assert [address in shown for address in {*two, *before[1]}] == [address in two for address in {*two, *before[1]}]
+    machine.down()
+
+
+def test_ipv6_that_was_switched_off_and_on_is_there_after_a_start(machine: Machine) -> None:
+    """Off, a machine has none, and IPv4 works; on again, the same Pods have the same addresses."""
+    before = [machine.pod(name) for name in ("one", "two")]
+    machine.sysctl("net.ipv6.conf.all.disable_ipv6", "1")
+    assert not machine.within("machine", lambda: has_family(IPV6))
+    assert machine.reaches("two", before[0][0])
+    assert [machine.pod(name, families=(IPV4,)) for name in ("one", "two")] == [each[:1] for each in before]
+    assert machine.reaches("two", before[0][0])
+    machine.sysctl("net.ipv6.conf.all.disable_ipv6", "0")
+    assert machine.within("machine", lambda: has_family(IPV6))
+    assert [machine.pod(name) for name in ("one", "two")] == before
+    assert all(machine.reaches("two", address) for address in before[0])
+    machine.down()
+
+
+def test_a_loopback_without_ipv6_is_a_machine_without_it(machine: Machine) -> None:
+    """There the node could have no address."""
+    machine.sysctl("net.ipv6.conf.lo.disable_ipv6", "1")
+    assert not machine.within("machine", lambda: has_family(IPV6))
+
+
+def test_links_take_ipv6_though_new_ones_do_not(machine: Machine) -> None:
+    """Nor does a namespace that was made as the machine is: its loopback has an address as others have."""
+    machine.sysctl("net.ipv6.conf.default.disable_ipv6", "1")
+    namespaces.create(machine.pins / "one", ("net",), sysctls={"net.ipv6.conf.lo.disable_ipv6": "1"})
+    address = machine.pod("one")[1]
+    assert machine.reaches("machine", address)
+    assert machine.reaches("one", "::1")
     machine.down()

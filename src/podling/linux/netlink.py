@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final, Self
@@ -183,10 +184,22 @@ class Netlink:
 
     def addresses(self, family: Family = IPV4) -> frozenset[Address]:
         """Return the addresses of a family that the namespace's own links have."""
+        return frozenset(address for _, _, address in self._addresses(family))
+
+    def own_addresses(self, index: int, family: Family) -> frozenset[Address]:
+        """Return what `add_address` gave to a link, of a family, with no network around it."""
+        found = self._addresses(family)
+        return frozenset(address for link, flags, address in found if link == index and flags & _NO_ROUTE)
+
+    def _addresses(self, family: Family) -> Iterator[tuple[int, int, Address]]:
         payload = _ADDRESS.pack(family.number, 0, 0, 0, 0)
-        found = [dict(attributes(body[_ADDRESS.size :])) for _, body in self._ask(_GETADDR, _DUMP, payload, "list")]
-        # The local one, where a link between two has one for each end.
-        return frozenset(ip_address(own) for each in found if len(own := each.get(2, each.get(1, b""))) == family.size)
+        for _, body in self._ask(_GETADDR, _DUMP, payload, "list addresses"):
+            _, _, _, _, index = _ADDRESS.unpack_from(body)
+            found = dict(attributes(body[_ADDRESS.size :]))
+            # The local one, where a link between two has one for each end.
+            own = found.get(2, found.get(1, b""))
+            if len(own) == family.size:
+                yield index, int.from_bytes(found.get(8, b""), sys.byteorder), ip_address(own)
 
     def create_veth(self, name: str, mac: bytes, peer: str, peer_mac: bytes, *, mtu: int, peer_namespace: int) -> None:
         """Create a veth pair, both down, whose `peer` is born in the namespace of descriptor `peer_namespace`."""

@@ -98,6 +98,9 @@ def wire_pod(
                 pod.add_address(found.index, address)
                 pod.add_neighbour(found.index, GATEWAY[family], mac(link, 0))
                 pod.add_route(EVERYTHING[family], interface=found.index, gateway=GATEWAY[family])
+                # Of a range that the node has no more: what is sent from there is dropped.
+                for former in pod.own_addresses(found.index, family) - {*addresses}:
+                    pod.delete_address(found.index, former)
             if traffic.egress is not None:
                 pod.shape(found.index, traffic.egress)
             return True
