@@ -55,6 +55,7 @@ KINDS = [
     Kind("v1", "pods", {"spec": {"containers": [{"name": "c", "image": "i"}], "schedulingGates": [{"name": "example.com/held"}]}}),
     Kind("v1", "podtemplates", {"template": TEMPLATE}),
     Kind("v1", "replicationcontrollers", {"spec": {"replicas": 0, "selector": {"a": "b"}, "template": TEMPLATE}}),
+    Kind("v1", "resourcequotas", {"spec": {"hard": {"count/widgets.example.com": "5"}}}),
     Kind("v1", "secrets", {"data": {"a": "Yg=="}}),
     Kind("v1", "serviceaccounts"),
     Kind("v1", "services", {"spec": {"ports": [{"port": 80}], "selector": {"selects": "nobody"}}}),
