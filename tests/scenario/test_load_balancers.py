@@ -60,6 +60,23 @@ def test_an_address_is_given_and_taken_back(run):
     run(main())
 
 
+def test_an_address_that_somebody_wrote_oddly_is_set_right(run):
+    """The API takes some forms that are none of today's; the Service has its address as all others write it."""
+
+    async def main():
+        async with SimulatedCluster(nodes=0) as cluster:
+            await cluster.apply([service("a")])
+            await cluster.advance(0)
+            for odd in ("010.97.0.1", "::ffff:10.97.0.1"):
+                status = {"status": {"loadBalancer": {"ingress": [{"ip": odd}]}}}
+                await cluster.client.patch(SERVICES, "a", status, namespace="default", subresource="status")
+                await cluster.advance(0)
+                assert addresses(cluster, "a") == [("10.97.0.1", "VIP")]
+            assert cluster.failures == 0
+
+    run(main())
+
+
 def test_a_wanted_address_is_given_or_refused_with_the_reason(run):
     async def main():
         async with SimulatedCluster(nodes=0) as cluster:

@@ -8,7 +8,7 @@ class than Podling's are left to others.
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -84,7 +84,7 @@ def plan(service: Service, taken: Mapping[str, str], pools: Sequence[Network]) -
     if not own:
         raise NoAddress(f"there is no pool of {' or '.join(names)} addresses")
     wanted = _wanted(service, own)
-    mine = [ip_address(each) for each in now if taken.get(each, key) == key]
+    mine = [address for each in now if taken.get(each, key) == key and (address := parse(each)) is not None]
     given = []
     for pool in own:
         asked = wanted if wanted is not None and wanted.version == pool.version else None

@@ -18,7 +18,7 @@ from tests.streaming import NODE, POD_ADDRESS, Streaming
 from podling.api.errors import StatusError
 from podling.apiserver.identity.pki import Pki, client_context, server_context
 from podling.apiserver.kubelet_proxy import RemoteNodes
-from podling.apiserver.kubelet_proxy.targets import proxy_path
+from podling.apiserver.kubelet_proxy.targets import is_global_unicast, proxy_path
 from podling.apiserver.paths import resource_path
 from podling.kubelet.server import KubeletServer
 
@@ -289,3 +289,25 @@ def test_kubelets_over_tls_know_their_callers(tmp_path: Path, run: Any) -> None:
             await remote.connect(NODE)
 
     _with(tmp_path, body, run)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("10.244.0.9", True),
+        ("fd00:10:244::9", True),
+        ("::ffff:10.244.0.9", True),
+        ("127.0.0.1", False),
+        ("::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("::ffff:169.254.169.254", False),
+        ("fe80::1", False),
+        ("ff02::1", False),
+        ("::", False),
+        ("255.255.255.255", False),
+        ("web", False),
+    ],
+)
+def test_a_proxy_leads_to_nothing_but_what_a_pod_may_have(address: str, expected: bool) -> None:
+    """Loopback in whatever dress would be the API server's own machine."""
+    assert is_global_unicast(address) is expected

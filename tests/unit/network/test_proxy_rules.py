@@ -162,7 +162,11 @@ def test_every_way_in(world):
 def test_source_ranges_fence_balanced_addresses_alone(world):
     """Ranges that lie in others are left out, as the kernel wants it; what is no range at all changes nothing."""
     four = world.family is IPV4
-    own = ["192.0.2.0/24", "192.0.2.128/25", " 10.244.0.0/16"] if four else ["2001:db8:1::/48", "2001:db8:1:2::/64"]
+    own = (
+        ["192.000.2.0/24", "::ffff:192.0.2.128/121", " 10.244.0.0/16"]
+        if four
+        else ["2001:db8:1::/48", "2001:db8:1:2::/64"]
+    )
     others = ["fd00::/8", "nonsense"] if four else [" fd00:10:244::/56", "10.0.0.0/8", "nonsense"]
     balanced = world.balanced(1)
     status = {"loadBalancer": {"ingress": [{"ip": balanced}]}}

@@ -24,6 +24,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _LEADING_ZEROS = re.compile(r"(^|[.:])0+(?=[0-9]+(?:\.|/|$))", re.ASCII)
 _FUTURE = "will be considered invalid in a future Kubernetes release: use"
 _PLAIN_IPV4 = re.compile(r"(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2})){3}", re.ASCII)
+_DRESS = 96
+"""Bits before an IPv4 address that is dressed as IPv6."""
 _DOTTED = re.compile(r"[0-9]+(\.[0-9]+){3}", re.ASCII)
 
 
@@ -42,15 +44,21 @@ def parse(text: str) -> Address | None:
 
 
 def parse_network(text: str) -> tuple[Address, Network] | None:
-    """Return the address and the range that a CIDR says; None where text is none."""
+    """Return the address and the range that a CIDR says, of IPv4 where it is only dressed as IPv6; None for no CIDR."""
     head, slash, length = text.partition("/")
-    if not slash or not length.isascii() or not length.isdigit():
+    if not slash or not length.isascii() or not length.isdigit() or "%" in head:
         return None
     try:
         interface = ipaddress.ip_interface(f"{_plain(head)}/{length}")
     except ValueError:
         return None
-    return interface.ip, interface.network
+    network = interface.network
+    if isinstance(network, ipaddress.IPv6Network):
+        dressed = network.network_address.ipv4_mapped
+        if dressed is not None and network.prefixlen >= _DRESS:
+            plain = ipaddress.IPv4Network((dressed, network.prefixlen - _DRESS))
+            return ipaddress.IPv4Address(int(interface.ip) & 0xFFFFFFFF), plain
+    return interface.ip, network
 
 
 def canonical(text: str) -> str:

@@ -5,12 +5,12 @@ Owns upstream's checks and sentences, and the translation of parameters. Pure.
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from podling.api.errors import Cause, bad_request, invalid
 from podling.api.times import from_wire
+from podling.api.validation.addresses import parse
 from podling.apiserver.paths import truth
 
 if TYPE_CHECKING:
@@ -141,12 +141,11 @@ def proxy_path(raw: str, path: ResourcePath) -> tuple[str, str | None]:
 
 def is_global_unicast(address: str) -> bool:
     """Return whether a Pod may have this address: a proxy to loopback would open the API server's own machine."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
+    ip = parse(address)
+    if ip is None:
         return False
     barred = ip.is_unspecified or ip.is_loopback or ip.is_multicast or ip.is_link_local
-    return not barred and address != "255.255.255.255"
+    return not barred and str(ip) != "255.255.255.255"
 
 
 def _firsts(query: Sequence[tuple[str, str]]) -> Mapping[str, str]:

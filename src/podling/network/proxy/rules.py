@@ -14,6 +14,7 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from podling.api.validation.addresses import family as version_of
+from podling.api.validation.addresses import parse_network
 from podling.network.protocols import PROTOCOLS
 from podling.network.proxy import chains as ch
 from podling.network.proxy import sets
@@ -259,7 +260,6 @@ def _ranges(
 
 def _networks(kind: type[_Kind], texts: Iterable[str]) -> Iterator[_Kind]:
     for text in texts:
-        try:
-            yield kind(text.strip(), strict=False)
-        except ValueError:
-            continue  # the other family's, or no range
+        found = parse_network(text.strip())
+        if found is not None and isinstance(found[1], kind):
+            yield found[1]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podling.api.validation.addresses import canonical
+from podling.api.validation.addresses import canonical, parse_network
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,26 @@ def test_it_is_the_kernels(address: object) -> None:
     family = socket.AF_INET6 if ":" in text else socket.AF_INET
     told = socket.inet_ntop(family, socket.inet_pton(family, text))
     assert canonical(told) == canonical(text) and ("." in told or canonical(text) == told)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("010.00.0.0/8", "10.0.0.0/8"),
+        ("10.1.2.3/8", "10.0.0.0/8"),
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("::ffff:10.0.0.0/64", "::/64"),  # more than what is dressed
+        ("::/0", "::/0"),
+        ("fd00::1/64", "fd00::/64"),
+        ("fe80::1%eth0/64", None),
+        ("10.0.0.0/33", None),
+        ("10.0.0.0", None),
+    ],
+)
+def test_a_range_is_of_the_family_that_its_addresses_are_of(text: str, expected: str | None) -> None:
+    """As upstream reads it: rules about IPv4 callers hold for them, however they were written."""
+    found = parse_network(text)
+    assert (str(found[1]) if found is not None else None) == expected
+    assert found is None or found[0] in found[1]
