@@ -111,6 +111,18 @@ def test_the_api_answers_at_an_ipv6_address(cluster: RunningCluster) -> None:
         assert secured.recv(12).startswith(b"HTTP/1.")
 
 
+def test_the_kubelet_answers_at_each_address_of_its_node(cluster: RunningCluster) -> None:
+    """Its certificate names both; who has none of the cluster's is told nothing at either."""
+    context = ssl.create_default_context(cafile=str(cluster.data / "pki" / "ca.crt"))
+    for address in addresses(cluster, "host"):
+        with (
+            socket.create_connection((address, 10250), timeout=5) as plain,
+            context.wrap_socket(plain, server_hostname=address) as secured,
+        ):
+            secured.sendall(b"GET /pods HTTP/1.0\r\nHost: x\r\n\r\n")
+            assert secured.recv(12) == b"HTTP/1.0 401"
+
+
 def test_a_cluster_goes_without_a_family_and_gets_it_back(cluster: RunningCluster) -> None:
     """Started with IPv4 alone, no way by IPv6 leads to its Pods, what has IPv4 works, and two families are refused;
     started with both again, running Pods have both again, and the Service its own two addresses."""

@@ -237,10 +237,9 @@ class Cluster:
                 kubelet, node.runtime, self._clock, node=kubelet.name, stats=kubelet.housekeeping.stats
             )
             path = str(self._data.run / f"kubelet-{number}.sock")
-            tls = (
-                None if node.listener is None else identity.kubelet_server_tls(kubelet.name, kubelet.settings.addresses)
-            )
-            await server.start(path, tls=tls, sock=node.listener)
+            own = kubelet.settings.addresses
+            tls = identity.kubelet_server_tls(kubelet.name, own) if node.listeners else None
+            await server.start(path, tls=tls, listeners=node.listeners)
             self._kubelet_servers.append(server)
             self._kubelet_sockets[kubelet.name] = path
 

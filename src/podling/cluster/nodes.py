@@ -43,8 +43,8 @@ class ComposedNode:
 
     kubelet: Kubelet
     runtime: Runtime
-    listener: socket.socket | None = None
-    """Where its kubelet's server listens beside its unix socket."""
+    listeners: Sequence[socket.socket] = ()
+    """Where its kubelet's server listens beside its unix socket: at each address of the node."""
 
 
 class NoWiring:

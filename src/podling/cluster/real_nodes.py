@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from podling.reach.policy import Party
 
 KUBELET_PORT = 10250
-"""Where the kubelet of a real node listens, on the node's own address: upstream's."""
+"""Where the kubelet of a real node listens, on each of the node's own addresses: upstream's."""
 
 
 @dataclass(slots=True)
@@ -264,7 +264,7 @@ class RealNodes:
         body = Body(machine, runtime, pods, HostWire(node.host, self._clock), stats, cgroups)
         letting_go = LettingGo(node.name, context.informers, self._clock)
         kubelet = make_kubelet(node.name, plane, body, self._clock, self._supervisor, settings, letting_go)
-        return ComposedNode(kubelet, runtime, node.host.listen(node.addresses[0], KUBELET_PORT))
+        return ComposedNode(kubelet, runtime, [node.host.listen(own, KUBELET_PORT) for own in node.addresses])
 
     async def close(self) -> None:
         """Let everything go, in the reverse order; the tasks have ended before."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from aiohttp import web
 
@@ -82,9 +82,9 @@ class KubeletServer:
         tls: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
-        sock: socket.socket | None = None,
+        listeners: Sequence[socket.socket] = (),
     ) -> None:
-        """Listen on a unix socket, on TCP with `tls`, or on both; `sock` is a bound socket instead of `host:port`."""
+        """Listen on a unix socket, on TCP with `tls`, or on both; `listeners` do so already, instead of `host:port`."""
         from aiohttp import web
 
         from podling.kubelet.server.routes import Routes
@@ -97,13 +97,10 @@ class KubeletServer:
             self._unix_path = unix_path
         if tls is not None:
             runner = await self._runner(trusted=False)
-            site: web.BaseSite
-            if sock is not None:
-                site = web.SockSite(runner, sock, ssl_context=tls)
-            else:
-                site = web.TCPSite(runner, host, port, ssl_context=tls)
-            await site.start()
-            listening = site._server.sockets[0]  # type: ignore[union-attr]
+            sites: list[web.BaseSite] = [web.SockSite(runner, each, ssl_context=tls) for each in listeners]
+            for site in sites or [web.TCPSite(runner, host, port, ssl_context=tls)]:
+                await site.start()
+            listening = next(iter(runner.sites))._server.sockets[0]  # type: ignore[union-attr]
             self.port = int(listening.getsockname()[1])
 
     async def close(self) -> None:
