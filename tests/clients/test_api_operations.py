@@ -61,6 +61,7 @@ KINDS = [
     Kind("v1", "services", {"spec": {"ports": [{"port": 80}], "selector": {"selects": "nobody"}}}),
     Kind("apps/v1", "deployments", {"spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}}),
     Kind("apps/v1", "replicasets", {"spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}}),
+    Kind("batch/v1", "jobs", {"spec": {"suspend": True, "template": {"spec": {"restartPolicy": "Never", "containers": TEMPLATE["spec"]["containers"]}}}}),
     Kind("coordination.k8s.io/v1", "leases", {"spec": {"holderIdentity": "me", "leaseDurationSeconds": 30, "renewTime": SECOND}}),
     Kind("discovery.k8s.io/v1", "endpointslices", {"addressType": "IPv4", "endpoints": [{"addresses": ["192.0.2.1"]}], "ports": []}),
     Kind("events.k8s.io/v1", "events", {"regarding": EVENT, "reason": "Tested", "note": "m", "type": "Normal", "action": "Test",

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
+from podling.api.protobuf_cluster import CLUSTER
 from podling.api.protobuf_pods import PODS
 from podling.api.protobuf_policies import POLICIES
 from podling.api.protobuf_storage import STORAGE
@@ -36,7 +37,9 @@ KINDS: Final[Mapping[tuple[str, str], str]] = {
     ("", "ConfigMap"): "ConfigMap",
     ("", "Event"): "Event",
     ("", "Endpoints"): "Endpoints",
+    ("", "LimitRange"): "LimitRange",
     ("", "Namespace"): "Namespace",
+    ("", "Node"): "Node",
     ("", "PersistentVolume"): "PersistentVolume",
     ("", "PersistentVolumeClaim"): "PersistentVolumeClaim",
     ("", "Pod"): "Pod",
@@ -60,8 +63,12 @@ KINDS: Final[Mapping[tuple[str, str], str]] = {
     ("coordination.k8s.io", "Lease"): "Lease",
     ("discovery.k8s.io", "EndpointSlice"): "EndpointSlice",
     ("events.k8s.io", "Event"): "EventOfEvents",
+    ("networking.k8s.io", "IPAddress"): "IPAddress",
     ("networking.k8s.io", "Ingress"): "Ingress",
     ("networking.k8s.io", "IngressClass"): "IngressClass",
+    ("networking.k8s.io", "NetworkPolicy"): "NetworkPolicy",
+    ("networking.k8s.io", "ServiceCIDR"): "ServiceCIDR",
+    ("node.k8s.io", "RuntimeClass"): "RuntimeClass",
     ("policy", "Eviction"): "Eviction",
     ("policy", "PodDisruptionBudget"): "PodDisruptionBudget",
     ("rbac.authorization.k8s.io", "ClusterRole"): "ClusterRole",
@@ -217,9 +224,14 @@ MESSAGES: Final[Mapping[str, Message]] = {
     },
     "SessionAffinityConfig": {1: ("clientIP", "ClientIPConfig")},
     "ClientIPConfig": {1: ("timeoutSeconds", "number?")},
-    "ServiceStatus": {1: ("loadBalancer", "LoadBalancerStatus")},
+    "ServiceStatus": {1: ("loadBalancer", "LoadBalancerStatus"), 2: ("conditions", "[Condition]")},
     "LoadBalancerStatus": {1: ("ingress", "[LoadBalancerIngress]")},
-    "LoadBalancerIngress": {1: ("ip", "text"), 2: ("hostname", "text"), 3: ("ipMode", "text?")},
+    "LoadBalancerIngress": {
+        1: ("ip", "text"),
+        2: ("hostname", "text"),
+        3: ("ipMode", "text?"),
+        4: ("ports", "[PortStatus]"),
+    },
     # coordination/v1, scheduling/v1, policy/v1, events/v1
     "Lease": _kind("LeaseSpec"),
     "LeaseSpec": {
@@ -338,6 +350,7 @@ MESSAGES: Final[Mapping[str, Message]] = {
     },
     "UserInfo": {1: ("username", "text"), 2: ("uid", "text"), 3: ("groups", "[text]"), 4: ("extra", "{ExtraValue}")},
     "ExtraValue": {1: ("", "[text]")},
+    **CLUSTER,
     **PODS,
     **POLICIES,
     **STORAGE,

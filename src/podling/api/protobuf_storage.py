@@ -1,7 +1,7 @@
 """Owns the field numbers of volumes, claims and storage classes; notation as in `protobuf_fields`.
 
-Of the sources of PersistentVolumes only those are here that nodes can mount, and NFS; a volume of a vendor's is refused
-as protobuf and taken as JSON.
+Of the sources of PersistentVolumes only those are here that nodes can mount, NFS and CSI; a volume of a vendor's is
+refused as protobuf and taken as JSON.
 """
 
 from __future__ import annotations
@@ -33,7 +33,21 @@ STORAGE: Final[Mapping[str, Mapping[int, tuple[str, str]]]] = {
         3: ("hostPath", "HostPathVolumeSource"),
         5: ("nfs", "NFSVolumeSource"),
         20: ("local", "LocalVolumeSource"),
+        22: ("csi", "CSIPersistentVolumeSource"),
     },
+    "CSIPersistentVolumeSource": {
+        1: ("driver", "text"),
+        2: ("volumeHandle", "text"),
+        3: ("readOnly", "flag"),
+        4: ("fsType", "text"),
+        5: ("volumeAttributes", "{text}"),
+        6: ("controllerPublishSecretRef", "SecretReference"),
+        7: ("nodeStageSecretRef", "SecretReference"),
+        8: ("nodePublishSecretRef", "SecretReference"),
+        9: ("controllerExpandSecretRef", "SecretReference"),
+        10: ("nodeExpandSecretRef", "SecretReference"),
+    },
+    "SecretReference": {1: ("name", "text"), 2: ("namespace", "text")},
     "LocalVolumeSource": {1: ("path", "text"), 2: ("fsType", "text?")},
     "VolumeNodeAffinity": {1: ("required", "NodeSelector")},
     "PersistentVolumeStatus": {
@@ -74,7 +88,9 @@ STORAGE: Final[Mapping[str, Mapping[int, tuple[str, str]]]] = {
         5: ("allocatedResources", "{quantity}"),
         7: ("allocatedResourceStatuses", "{text}"),
         8: ("currentVolumeAttributesClassName", "text?"),
+        9: ("modifyVolumeStatus", "ModifyVolumeStatus"),
     },
+    "ModifyVolumeStatus": {1: ("targetVolumeAttributesClassName", "text"), 2: ("status", "text?")},
     "PersistentVolumeClaimCondition": {
         1: ("type", "text"),
         2: ("status", "text"),
@@ -105,6 +121,7 @@ STORAGE: Final[Mapping[str, Mapping[int, tuple[str, str]]]] = {
         6: ("tokenRequests", "[CSITokenRequest]"),
         7: ("requiresRepublish", "flag?"),
         8: ("seLinuxMount", "flag?"),
+        9: ("nodeAllocatableUpdatePeriodSeconds", "number?"),
     },
     "CSITokenRequest": {1: ("audience", "text"), 2: ("expirationSeconds", "number?")},
     "CSINode": {1: ("metadata", "ObjectMeta"), 2: ("spec", "CSINodeSpec")},
