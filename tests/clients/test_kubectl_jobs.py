@@ -1,4 +1,4 @@
-"""kubectl on Jobs, in real containers."""
+"""kubectl on Jobs and CronJobs, in real containers."""
 
 from __future__ import annotations
 
@@ -52,3 +52,17 @@ def test_an_indexed_job_tells_each_pod_its_number(cluster: RunningCluster, name:
     found = cluster.get("job", name)["status"]
     assert (found["completedIndexes"], found["succeeded"], found["failed"]) == ("0", 1, 1)
     cluster.kubectl("delete", "job", name)
+
+
+def test_a_cron_job_is_created_and_begun_by_hand(cluster: RunningCluster, name: str) -> None:
+    """create cronjob, get, describe, create job --from=cronjob, and delete with the Jobs that are its own."""
+    cluster.kubectl("create", "cronjob", name, f"--image={IMAGE}", "--schedule=0 0 31 2 *", "--", "echo", "ticked")
+    head, row = (line.split(maxsplit=9) for line in cluster.kubectl("get", "cj", name).stdout.splitlines())
+    assert head[:6] == ["NAME", "SCHEDULE", "TIMEZONE", "SUSPEND", "ACTIVE", "LAST"]
+    assert row[:9] == [name, "0", "0", "31", "2", "*", "<none>", "False", "0"]
+    cluster.kubectl("create", "job", f"{name}-now", f"--from=cronjob/{name}")
+    cluster.kubectl("wait", "--for=condition=complete", f"job/{name}-now", "--timeout=60s")
+    assert cluster.kubectl("logs", f"job/{name}-now").stdout == "ticked\n"
+    assert "Concurrency Policy:            Allow" in cluster.kubectl("describe", "cronjob", name).stdout
+    cluster.kubectl("delete", "cronjob", name)
+    cluster.kubectl("wait", "--for=delete", f"job/{name}-now", "--timeout=30s")

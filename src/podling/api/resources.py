@@ -126,6 +126,7 @@ REPLICATION_CONTROLLERS: Resource[core_v1.ReplicationController] = _core(
 )
 REPLICA_SETS: Resource[apps_v1.ReplicaSet] = _of("apps", "replicasets", "ReplicaSet", "rs", categories=("all",))
 DEPLOYMENTS: Resource[apps_v1.Deployment] = _of("apps", "deployments", "Deployment", "deploy", categories=("all",))
+CRON_JOBS: Resource[batch_v1.CronJob] = _of("batch", "cronjobs", "CronJob", "cj", categories=("all",))
 JOBS: Resource[batch_v1.Job] = _of("batch", "jobs", "Job", categories=("all",))
 EVENTS_V1: Resource[events_v1.Event] = _of("events.k8s.io", "events", "Event", "ev")
 ENDPOINT_SLICES: Resource[discovery_v1.EndpointSlice] = _of("discovery.k8s.io", "endpointslices", "EndpointSlice")
@@ -191,6 +192,7 @@ STORED: tuple[Resource[Any], ...] = (
     REPLICATION_CONTROLLERS,
     REPLICA_SETS,
     DEPLOYMENTS,
+    CRON_JOBS,
     JOBS,
     ENDPOINT_SLICES,
     LEASES,

@@ -59,11 +59,13 @@ _OF_PODS: Mapping[str, str] = {
         }.items()
     },
 }
+_OF_JOB_TEMPLATES: Mapping[str, str] = {f"spec.jobTemplate.spec.template.{path}": why for path, why in _OF_PODS.items()}
 _OF_TEMPLATES: Mapping[str, str] = {f"spec.template.{path}": why for path, why in _OF_PODS.items()}
 
 UNENFORCED: Mapping[str, Mapping[str, str]] = {
     "Pod": _OF_PODS,
     **dict.fromkeys(("Deployment", "Job", "ReplicaSet", "ReplicationController"), _OF_TEMPLATES),
+    "CronJob": _OF_JOB_TEMPLATES,
     "PersistentVolume": {
         "spec.mountOptions[]": _NO_OPTIONS,
         "spec.volumeMode=Block": _NO_DEVICES,

@@ -36,6 +36,7 @@ class Controller(Protocol):
 def controllers() -> tuple[type[Controller], ...]:
     """Return every controller, in the order in which they are started."""
     from podling.controllers.account_tokens import AccountTokens
+    from podling.controllers.cron_jobs import CronJobs
     from podling.controllers.deployments import Deployments
     from podling.controllers.disruption import Disruption
     from podling.controllers.endpoint_slice_mirroring import EndpointSliceMirroring
@@ -71,6 +72,7 @@ def controllers() -> tuple[type[Controller], ...]:
         ReplicaSets,
         Deployments,
         Jobs,
+        CronJobs,
         TtlAfterFinished,
         Disruption,
         ResourceQuotaController,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from podling.api.resources import (
+    CRON_JOBS,
     DEPLOYMENTS,
     JOBS,
     NETWORK_POLICIES,
@@ -22,6 +23,7 @@ from podling.apiserver.gaps import UNENFORCED, unenforced
 RESOURCES = {
     resource.kind: resource
     for resource in (
+        CRON_JOBS,
         JOBS,
         NETWORK_POLICIES,
         PERSISTENT_VOLUMES,

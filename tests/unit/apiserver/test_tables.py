@@ -70,6 +70,13 @@ ROWS: list[tuple[Resource[Any], dict[str, Any], dict[str, Any]]] = [
          "Selector": "a=1,b=2"},
     ),
     (
+        resources.CRON_JOBS,
+        {"spec": {"schedule": "@daily", "suspend": True, "jobTemplate": {"spec": {"template": {}}}},
+         "status": {"active": [{"name": "a"}], "lastScheduleTime": "2026-11-23T11:59:00Z"}},
+        {"Name": "x", "Schedule": "@daily", "Timezone": "<none>", "Suspend": "True", "Active": 1, "Last Schedule": "60s",
+         "Age": "60m", "Containers": "", "Images": "", "Selector": "<none>"},
+    ),
+    (
         resources.JOBS,
         {"spec": {"completions": 3, "parallelism": 1, "template": {"spec": {"containers": [{"name": "c", "image": "i"}]}}},
          "status": {"succeeded": 2, "startTime": "2026-11-23T11:30:00Z",

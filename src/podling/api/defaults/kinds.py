@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from podling.api.defaults.batch import apply_job
+from podling.api.defaults.batch import apply_cron_job, apply_job
 from podling.api.defaults.pod import apply_pod, apply_pod_template
 from podling.api.defaults.quantities import canonicalize
 from podling.api.defaults.service import apply_service
@@ -212,6 +212,7 @@ BY_KIND: dict[tuple[str, str], Callable[[_Tree], None]] = {
     ("", "ReplicationController"): apply_replication_controller,
     ("apps", "ReplicaSet"): apply_replica_set,
     ("apps", "Deployment"): apply_deployment,
+    ("batch", "CronJob"): apply_cron_job,
     ("batch", "Job"): apply_job,
     ("storage.k8s.io", "StorageClass"): _storage_class,
     ("storage.k8s.io", "CSIDriver"): _csi_driver,

@@ -69,6 +69,7 @@ _RULES: dict[tuple[str, str], _Rules] = {
     ("", "ReplicationController"): _named("replicas", "controller", "check_controller_status_update"),
     ("apps", "Deployment"): _Rules("deployment", status_update="check_status_update"),
     ("apps", "ReplicaSet"): _named("replicas", "set", "check_set_status_update"),
+    ("batch", "CronJob"): _Rules("cron_jobs"),
     ("batch", "Job"): _Rules("jobs", status_update="check_status_update"),
     ("storage.k8s.io", "StorageClass"): _Rules("storage_class"),
     ("storage.k8s.io", "CSIDriver"): _named("csi", "driver"),
@@ -100,7 +101,7 @@ _ELSEWHERE = {
 _ADVISED = {
     **dict.fromkeys(("Pod", "PodTemplate", "Service", "Node", "ServiceAccount", "ReplicationController"), ""),
     **dict.fromkeys(("Deployment", "ReplicaSet"), "apps"),
-    "Job": "batch",
+    **dict.fromkeys(("CronJob", "Job"), "batch"),
     **dict.fromkeys(("NetworkPolicy", "Ingress"), "networking.k8s.io"),
 }
 """Kinds whose writers are warned, and their group."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from podling.api.types.apps_v1 import Deployment, ReplicaSet
-    from podling.api.types.batch_v1 import Job, JobSpec
+    from podling.api.types.batch_v1 import CronJob, Job, JobSpec
     from podling.api.types.core_v1 import Node, PodTemplate, ReplicationController, Service, ServiceAccount
     from podling.api.types.networking_v1 import Ingress, NetworkPolicy
     from podling.api.validation.field import Path
@@ -125,6 +125,21 @@ def for_job(new: Job, old: Job | None) -> list[str]:
     return warnings
 
 
+def for_cron_job(new: CronJob, old: CronJob | None) -> list[str]:
+    """Warn of the same for the Jobs to come, and of a zone within the schedule."""
+    spec = new.spec
+    warnings = _of_name(new.metadata.name) if old is None else []
+    if "TZ" in spec.schedule:
+        place = f"CRON_TZ or TZ used in {SPEC / 'schedule'} is not officially supported"
+        warnings.append(
+            f"{place}, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+        )
+    template = spec.job_template.spec
+    if template is not None and (old is None or new.metadata.generation != old.metadata.generation):
+        warnings += for_job_spec(template, SPEC / "jobTemplate" / "spec")
+    return warnings
+
+
 def for_job_spec(spec: JobSpec, path: Path) -> list[str]:
     warnings = []
     if is_indexed(spec) and (spec.completions or 0) > 100_000 and (spec.parallelism or 0) > 10_000:
@@ -160,6 +175,7 @@ BY_KIND: dict[str, Callable[[Any, Any], list[str]]] = {
     "NetworkPolicy": for_network_policy,
     "Ingress": for_ingress,
     "Deployment": for_workload,
+    "CronJob": for_cron_job,
     "Job": for_job,
     "ReplicaSet": for_workload,
     "ReplicationController": for_workload,

@@ -12,7 +12,7 @@ from podling.api import resources as r
 from podling.api.selectors import from_label_selector, from_labels
 from podling.apiserver.kinds.events import CORE_FIELDS, FACE_FIELDS, EventFace
 from podling.apiserver.kinds.ip_addresses import IpAddressStrategy
-from podling.apiserver.kinds.jobs import ORPHANING, JobStrategy
+from podling.apiserver.kinds.jobs import ORPHANING, CronJobStrategy, JobStrategy
 from podling.apiserver.kinds.namespaces import NamespaceStrategy
 from podling.apiserver.kinds.pods import PodStrategy
 from podling.apiserver.kinds.secrets import SecretStrategy
@@ -180,6 +180,12 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
             DeploymentStrategy({}),
             subresources=("scale", "status"),
             scaled_by=lambda found: from_label_selector(found.spec.selector),
+        ),
+        Record(
+            r.CRON_JOBS,
+            "/registry/cronjobs/",
+            CronJobStrategy(),
+            subresources=("status",),
         ),
         Record(
             r.JOBS,

@@ -1,4 +1,4 @@
-"""Jobs: the server makes the labels by which a Job knows its Pods, unless its author does."""
+"""Jobs, whose labels for their Pods the server makes unless the author does; and CronJobs, which make Jobs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,31 @@ class JobStrategy(WorkloadStrategy):
     def prepare_create(self, tree: dict[str, Any], context: Context) -> None:
         super().prepare_create(tree, context)
         spec = tree["spec"]
-        _drop_scheduling(spec, {}, context)
+        _drop_scheduling(spec, {}, context, "spec")
         if not spec.get("manualSelector"):
             _generate_selector(tree["metadata"], spec)
 
     def prepare_update(self, tree: dict[str, Any], old: dict[str, Any], context: Context) -> None:
-        _drop_scheduling(tree["spec"], old.get("spec") or {}, context)
+        _drop_scheduling(tree["spec"], old.get("spec") or {}, context, "spec")
         super().prepare_update(tree, old, context)
+
+
+class CronJobStrategy(WorkloadStrategy):
+    def __init__(self) -> None:
+        super().__init__({}, "spec.jobTemplate.spec.template")
+
+    def prepare_create(self, tree: dict[str, Any], context: Context) -> None:
+        super().prepare_create(tree, context)
+        _drop_scheduling(_job_of(tree), {}, context, "spec.jobTemplate.spec")
+
+    def prepare_update(self, tree: dict[str, Any], old: dict[str, Any], context: Context) -> None:
+        _drop_scheduling(_job_of(tree), _job_of(old), context, "spec.jobTemplate.spec")
+        super().prepare_update(tree, old, context)
+
+
+def _job_of(tree: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = tree["spec"]["jobTemplate"]["spec"]
+    return found
 
 
 def _generate_selector(metadata: dict[str, Any], spec: dict[str, Any]) -> None:
@@ -46,7 +64,7 @@ def _generate_selector(metadata: dict[str, Any], spec: dict[str, Any]) -> None:
     selector["matchLabels"] = {CONTROLLER_UID: metadata["uid"]} | (selector.get("matchLabels") or {})
 
 
-def _drop_scheduling(spec: dict[str, Any], old: dict[str, Any], context: Context) -> None:
+def _drop_scheduling(spec: dict[str, Any], old: dict[str, Any], context: Context, path: str) -> None:
     if spec.get("scheduling") is not None and old.get("scheduling") is None:
         del spec["scheduling"]
-        context.warnings.append("spec.scheduling: dropped: this field is alpha and off by default")
+        context.warnings.append(f"{path}.scheduling: dropped: this field is alpha and off by default")

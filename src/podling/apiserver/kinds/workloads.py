@@ -16,18 +16,25 @@ if TYPE_CHECKING:
 class WorkloadStrategy(Plain):
     """A workload begins with the status that says of its counts what upstream's zero value does."""
 
-    def __init__(self, status: Mapping[str, Any]) -> None:
+    def __init__(self, status: Mapping[str, Any], path: str = "spec.template") -> None:
+        """`path` is where the template stands."""
         super().__init__(status=True, generation=True)
         self._first = status
+        self._path = path
 
     def prepare_create(self, tree: dict[str, Any], context: Context) -> None:
         super().prepare_create(tree, context)
         tree["status"] = dict(self._first)
-        drop_alpha(_template(tree), None, context.warnings, "spec.template.spec")
+        drop_alpha(self._template(tree), None, context.warnings, f"{self._path}.spec")
 
     def prepare_update(self, tree: dict[str, Any], old: dict[str, Any], context: Context) -> None:
-        drop_alpha(_template(tree), _template(old), context.warnings, "spec.template.spec")
+        drop_alpha(self._template(tree), self._template(old), context.warnings, f"{self._path}.spec")
         super().prepare_update(tree, old, context)
+
+    def _template(self, tree: dict[str, Any]) -> dict[str, Any]:
+        for step in self._path.split("."):
+            tree = tree.get(step) or {}
+        return tree
 
 
 class DeploymentStrategy(WorkloadStrategy):
@@ -47,7 +54,3 @@ class DeploymentStrategy(WorkloadStrategy):
     ) -> None:
         super().prepare_subresource(subresource, tree, old, context)
         keep(tree["metadata"], old["metadata"], "labels")
-
-
-def _template(tree: dict[str, Any]) -> dict[str, Any]:
-    return tree.get("spec", {}).get("template") or {}

@@ -50,6 +50,7 @@ LAYOUTS: Final[Mapping[tuple[str, str], Layout]] = {
         (resources.REPLICATION_CONTROLLERS, sets.REPLICATION_CONTROLLERS),
         (resources.DEPLOYMENTS, sets.DEPLOYMENTS),
         (resources.REPLICA_SETS, sets.REPLICA_SETS),
+        (resources.CRON_JOBS, batch.CRON_JOBS),
         (resources.JOBS, batch.JOBS),
         (resources.PERSISTENT_VOLUMES, storage.PERSISTENT_VOLUMES),
         (resources.PERSISTENT_VOLUME_CLAIMS, storage.PERSISTENT_VOLUME_CLAIMS),
