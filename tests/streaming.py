@@ -10,9 +10,10 @@ import pty
 import signal
 import struct
 import termios
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+from msgspec.structs import replace
 
 from podling.aio.broadcast import Broadcast
 from podling.aio.chance import Chance

@@ -8,9 +8,10 @@ CreateContainerConfigError.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from podling.kubelet.files import domain, hostname, hosts_file, write_once
 from podling.kubelet.objects import MissingReference

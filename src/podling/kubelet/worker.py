@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from podling.api.errors import StatusError
 from podling.api.pods import TERMINAL_PHASES

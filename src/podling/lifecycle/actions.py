@@ -6,12 +6,12 @@ ever under way, which is how "concurrently but never twice" is kept. Knows neith
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class PrepareVolumes:
+
+class PrepareVolumes(Struct, frozen=True):
     """Make every volume of the Pod ready to be mounted."""
 
     @property
@@ -19,8 +19,7 @@ class PrepareVolumes:
         return "volumes"
 
 
-@dataclass(frozen=True, slots=True)
-class RunSandbox:
+class RunSandbox(Struct, frozen=True):
     """Pin namespaces and wire the network; `replaces` is an earlier sandbox that was lost, and ends first."""
 
     attempt: int
@@ -31,8 +30,7 @@ class RunSandbox:
         return "sandbox"
 
 
-@dataclass(frozen=True, slots=True)
-class EnsureImage:
+class EnsureImage(Struct, frozen=True):
     """Have the image for the next attempt of a container, pulled as its policy says."""
 
     container: str
@@ -43,8 +41,7 @@ class EnsureImage:
         return f"image/{self.container}"
 
 
-@dataclass(frozen=True, slots=True)
-class CreateContainer:
+class CreateContainer(Struct, frozen=True):
     """Create the next attempt of a container; its successor will wait `back_off` seconds after its death."""
 
     container: str
@@ -58,8 +55,7 @@ class CreateContainer:
         return f"container/{self.container}"
 
 
-@dataclass(frozen=True, slots=True)
-class StartContainer:
+class StartContainer(Struct, frozen=True):
     """Start a created instance."""
 
     container: str
@@ -70,8 +66,7 @@ class StartContainer:
         return f"container/{self.container}"
 
 
-@dataclass(frozen=True, slots=True)
-class KillContainer:
+class KillContainer(Struct, frozen=True):
     """SIGTERM, and SIGKILL at `deadline` (seconds since the epoch)."""
 
     container: str
@@ -84,8 +79,7 @@ class KillContainer:
         return f"kill/{self.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class ResizeContainer:
+class ResizeContainer(Struct, frozen=True):
     """Give a running container the limits that are asked for now."""
 
     container: str
@@ -97,8 +91,7 @@ class ResizeContainer:
         return f"resize/{self.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class ResizePod:
+class ResizePod(Struct, frozen=True):
     """Give the Pod as a whole the limits that it asks for itself by now."""
 
     sandbox: str
@@ -108,8 +101,7 @@ class ResizePod:
         return "resize/pod"
 
 
-@dataclass(frozen=True, slots=True)
-class RunPreStop:
+class RunPreStop(Struct, frozen=True):
     """Run a container's preStop hook though its turn to be stopped has not come; `deadline` is the hook's too."""
 
     container: str
@@ -121,8 +113,7 @@ class RunPreStop:
         return f"prestop/{self.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveContainer:
+class RemoveContainer(Struct, frozen=True):
     """Forget a dead instance that nobody asks for any more."""
 
     container: str
@@ -133,8 +124,7 @@ class RemoveContainer:
         return f"remove/{self.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class StopSandbox:
+class StopSandbox(Struct, frozen=True):
     """Unwire the network and unpin the namespaces; what still runs in it dies."""
 
     id: str
@@ -144,8 +134,7 @@ class StopSandbox:
         return "sandbox"
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveSandbox:
+class RemoveSandbox(Struct, frozen=True):
     """Remove a sandbox with its containers and their logs."""
 
     id: str
@@ -155,8 +144,7 @@ class RemoveSandbox:
         return f"remove/{self.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class Abandon:
+class Abandon(Struct, frozen=True):
     """Give up what is under way for a key, because the Pod ends."""
 
     of: str
@@ -166,8 +154,7 @@ class Abandon:
         return f"abandon/{self.of}"
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteFromApi:
+class DeleteFromApi(Struct, frozen=True):
     """Tell the API server that nothing of the Pod runs any more, so that it lets go of the object."""
 
     @property
@@ -175,8 +162,7 @@ class DeleteFromApi:
         return "api"
 
 
-@dataclass(frozen=True, slots=True)
-class TearDown:
+class TearDown(Struct, frozen=True):
     """Leave nothing of the Pod on this node: its volumes, its folder, its cgroup."""
 
     @property

@@ -7,8 +7,9 @@ when, never labels; every label (stage, phase, reason) is derived from them. Ins
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from podling.lifecycle.container import Stage
 
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from podling.lifecycle.letting_go import Hold
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerFacts:
+class ContainerFacts(Struct, frozen=True):
     """One instance of a container, as the runtime has it."""
 
     id: str
@@ -64,8 +64,7 @@ class ContainerFacts:
         return self.finished is not None and self.exit_code == 0
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxFacts:
+class SandboxFacts(Struct, frozen=True):
     """One sandbox of a Pod; `ready` while containers can run in it and its network is wired."""
 
     id: str
@@ -77,8 +76,7 @@ class SandboxFacts:
     """What the Pod as a whole runs with, where the runtime knows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """A step that did not come off: upstream's reason, what to say, when, and how often in a row."""
 
     reason: str
@@ -89,16 +87,14 @@ class Failure:
     """The image that could not be had, where that is one that the container mounts and not its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageReady:
+class ImageReady(Struct, frozen=True):
     """The image that the next attempt of a container will run."""
 
     attempt: int
     image_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeFacts:
+class ProbeFacts(Struct, frozen=True):
     """What probes say of one instance. Without probes a running container is started and ready."""
 
     started: bool = True
@@ -107,16 +103,14 @@ class ProbeFacts:
     """`Liveness` or `Startup`: the probe whose failure is the instance's end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(Struct, frozen=True):
     """Why this node does not take the Pod: `OutOfcpu`, `NodePorts`, … with upstream's message."""
 
     reason: str
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Eviction:
+class Eviction(Struct, frozen=True):
     """The node's own order that a Pod goes."""
 
     at: float
@@ -127,8 +121,7 @@ class Eviction:
     """Whether the condition DisruptionTarget tells of it: for want of a resource, not for a limit of the Pod's own."""
 
 
-@dataclass(frozen=True, slots=True)
-class PodView:
+class PodView(Struct, frozen=True):
     """A Pod as its node sees it: what is wanted, what is there, what is going on."""
 
     pod: Pod

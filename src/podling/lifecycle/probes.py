@@ -18,11 +18,10 @@ before the startup probe has succeeded nothing else is asked; an answer that say
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from podling.lifecycle.facts import ProbeFacts
@@ -55,16 +54,14 @@ class Outcome(Enum):
     """The node was too late to know; neither told nor counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """One check's outcome, and what an event says of it."""
 
     outcome: Outcome
     output: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(Struct, frozen=True):
     """A probe's numbers, upstream's defaults filled in. Seconds and counts."""
 
     initial_delay: float = 0.0
@@ -85,7 +82,7 @@ def timing_of(probe: Probe) -> Timing:
     )
 
 
-class Probing(msgspec.Struct, frozen=True, gc=False):
+class Probing(Struct, frozen=True, gc=False):
     """One probe of one instance."""
 
     kind: ProbeKind
@@ -108,7 +105,7 @@ class Probing(msgspec.Struct, frozen=True, gc=False):
         return self.result is False and self.kind is not ProbeKind.READINESS
 
 
-class ContainerProbes(msgspec.Struct, frozen=True):
+class ContainerProbes(Struct, frozen=True):
     """All probes of one instance, in the order startup, readiness, liveness."""
 
     probes: tuple[Probing, ...]
@@ -136,45 +133,39 @@ class ContainerProbes(msgspec.Struct, frozen=True):
         return min((probe.due for probe in self.probes if probe.due is not None), default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(Struct, frozen=True):
     """An instant has come at which something may be due."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """A check has ended."""
 
     kind: ProbeKind
     checked: Checked
 
 
-@dataclass(frozen=True, slots=True)
-class PodEnds:
+class PodEnds(Struct, frozen=True):
     """The Pod was told to end."""
 
 
 Event: TypeAlias = Due | Answered | PodEnds
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """Perform a probe once."""
 
     kind: ProbeKind
     timeout: float
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """Tell of an answer in an event."""
 
     kind: ProbeKind
     checked: Checked
 
 
-@dataclass(frozen=True, slots=True)
-class FactsChanged:
+class FactsChanged(Struct, frozen=True):
     """The instance is started, ready or doomed now, and was not before; or the other way round."""
 
 

@@ -6,8 +6,9 @@ all say no stays where it is. Upstream's queueing hints.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from podling.api.types.core_v1 import Node, PersistentVolume, PersistentVolumeClaim
@@ -15,60 +16,51 @@ if TYPE_CHECKING:
     from podling.placement.pods import PodInfo
 
 
-@dataclass(frozen=True, slots=True)
-class NodeAdded:
+class NodeAdded(Struct, frozen=True):
     node: Node
 
 
-@dataclass(frozen=True, slots=True)
-class NodeUpdated:
+class NodeUpdated(Struct, frozen=True):
     old: Node
     new: Node
 
 
-@dataclass(frozen=True, slots=True)
-class AssignedPodAdded:
+class AssignedPodAdded(Struct, frozen=True):
     """A Pod came to a Node, or its labels changed there: what affinity and spreading look at."""
 
     pod: PodInfo
 
 
-@dataclass(frozen=True, slots=True)
-class AssignedPodRemoved:
+class AssignedPodRemoved(Struct, frozen=True):
     """A Pod left its Node: deleted, finished, or not bound after all."""
 
     pod: PodInfo
 
 
-@dataclass(frozen=True, slots=True)
-class AssignedPodTerminating:
+class AssignedPodTerminating(Struct, frozen=True):
     """A Pod on a Node was asked to go: it is no longer counted where Pods are spread."""
 
     pod: PodInfo
 
 
-@dataclass(frozen=True, slots=True)
-class AssignedPodShrunk:
+class AssignedPodShrunk(Struct, frozen=True):
     """A Pod on a Node asks for less than before."""
 
     old: PodInfo
     new: PodInfo
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimChanged:
+class ClaimChanged(Struct, frozen=True):
     """A claim came, went, or was bound."""
 
     claim: PersistentVolumeClaim
 
 
-@dataclass(frozen=True, slots=True)
-class VolumeChanged:
+class VolumeChanged(Struct, frozen=True):
     volume: PersistentVolume
 
 
-@dataclass(frozen=True, slots=True)
-class StorageClassChanged:
+class StorageClassChanged(Struct, frozen=True):
     storage_class: StorageClass
 
 

@@ -13,10 +13,11 @@ container.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence  # noqa: TC003  # decoders read these annotations
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003
 from typing import TYPE_CHECKING, NewType, Protocol
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,8 +41,7 @@ class RuntimeFailure(Exception):  # CRI's gRPC errors are not bugs but outcomes
         self.message = message
 
 
-@dataclass(frozen=True, slots=True)
-class Resources:
+class Resources(Struct, frozen=True):
     """Limits of a container or of a Pod, as the kubelet has computed them; `None` leaves the kernel's default."""
 
     cpu_shares: int | None = None
@@ -56,8 +56,7 @@ class Resources:
     hugepage_limits: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(Struct, frozen=True):
     """A bind of `host_path` into a container; no `host_path` is a tmpfs of `size` bytes."""
 
     container_path: str
@@ -72,8 +71,7 @@ class Mount:
     image_sub_path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class IdMapping:
+class IdMapping(Struct, frozen=True):
     """A run of ids: `length` ids from `container` inside are those from `host` outside."""
 
     container: int
@@ -81,8 +79,7 @@ class IdMapping:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Security:
+class Security(Struct, frozen=True):
     """What a container's processes may do."""
 
     privileged: bool = False
@@ -104,8 +101,7 @@ class Security:
     devices: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxConfig:
+class SandboxConfig(Struct, frozen=True):
     """What a Pod's containers share."""
 
     uid: str
@@ -128,8 +124,7 @@ class SandboxConfig:
     runtime_handler: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerConfig:
+class ContainerConfig(Struct, frozen=True):
     """One container, decided to the last word."""
 
     name: str
@@ -173,8 +168,7 @@ class ContainerState(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Sandbox:
+class Sandbox(Struct, frozen=True):
     """A sandbox as it is."""
 
     id: SandboxId
@@ -194,8 +188,7 @@ class Sandbox:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(Struct, frozen=True):
     """A container as it is: facts with their instants, in seconds since the epoch."""
 
     id: ContainerId
@@ -229,8 +222,7 @@ class Container:
         return ContainerState.CREATED
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeEvent:
+class RuntimeEvent(Struct, frozen=True):
     """Something changed about a container or sandbox; a hint to look, never the fact itself."""
 
     sandbox: SandboxId
@@ -238,8 +230,7 @@ class RuntimeEvent:
     container: ContainerId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Struct, frozen=True):
     """An image on this node."""
 
     id: ImageId
@@ -256,8 +247,7 @@ class Image:
     volumes: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Struct, frozen=True):
     """What a registry asks for."""
 
     username: str = ""
@@ -266,8 +256,7 @@ class Credentials:
     registry_token: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ExecResult:
+class ExecResult(Struct, frozen=True):
     """What a command run to its end came to."""
 
     exit_code: int
@@ -276,8 +265,7 @@ class ExecResult:
     timed_out: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerStats:
+class ContainerStats(Struct, frozen=True):
     """Use so far; seconds since the epoch, nanoseconds of CPU, bytes."""
 
     container: ContainerId

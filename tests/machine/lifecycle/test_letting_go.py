@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 
 import pytest
+from msgspec.structs import replace
 
 from podling.api.types.core_v1 import Container, ExecAction, Lifecycle, LifecycleHandler
 from podling.lifecycle import actions as act
@@ -86,4 +87,4 @@ def test_other_ends_do_not_wait():
 def test_zero_is_upstream():
     """Told not to wait, nothing does."""
     world = deleted(Hold(True, 7, (0,)))
-    assert stop_at(world.view, world.now, replace(UPSTREAM, let_go=0.0)) == world.now
+    assert stop_at(world.view, world.now, dataclasses.replace(UPSTREAM, let_go=0.0)) == world.now

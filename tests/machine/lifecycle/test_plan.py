@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from podling.api.types.core_v1 import Container, ContainerRestartRule, ContainerRestartRuleOnExitCodes
 from podling.lifecycle import actions as act
@@ -202,7 +201,7 @@ def test_sidecars_end_in_the_reverse_of_their_order():
 
 def test_restart_count_goes_on_where_the_runtime_has_forgotten():
     """With the runtime's containers gone, the next attempt follows the count that the API was told."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     world = World(pod())
     world.settle()
@@ -221,9 +220,8 @@ def test_restart_count_goes_on_where_the_runtime_has_forgotten():
 @pytest.mark.parametrize(("final", "code"), [("Succeeded", 1), ("Failed", 0)])
 def test_a_final_phase_stays_whatever_the_facts_say(final, code):
     """A phase that the API has as final is kept though the containers ended otherwise."""
-    from dataclasses import replace
-
     import msgspec
+    from msgspec.structs import replace
 
     world = World(pod(restart="Never"))
     world.settle()
@@ -281,7 +279,7 @@ def test_pod_deleted_while_a_container_is_being_created_never_starts_it():
 
 def test_forced_deletion_ends_what_runs():
     """A Pod that vanished from the API is killed within a second and torn down."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     world = World(pod())
     world.settle()
@@ -364,9 +362,8 @@ def test_active_deadline_fails_the_pod():
 
 def test_changed_image_restarts_the_container():
     """A running container whose image was changed is killed and runs anew, whatever the restart policy."""
-    from dataclasses import replace
-
     import msgspec
+    from msgspec.structs import replace
 
     world = World(pod(restart="Never"))
     world.settle()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from podling.api.types.core_v1 import Container, ContainerRestartRule, ContainerRestartRuleOnExitCodes
 from podling.lifecycle import actions as act

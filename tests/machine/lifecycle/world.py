@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
+from msgspec.structs import replace
 
 from podling.api.times import to_wire
 from podling.api.types.core_v1 import Container, ContainerStatus, ObjectMeta, Pod, PodSpec

@@ -11,8 +11,9 @@ import contextlib
 import logging
 import os
 import signal
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from podling.linux import cgroup, mounts, namespaces, processes, syscalls
 from podling.linux.spawn import start_first_process, start_first_process_of

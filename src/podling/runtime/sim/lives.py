@@ -8,8 +8,9 @@ anybody waits for it; a state taken over from a copy is armed again to the same 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from podling.lifecycle.container import CONTAINER, Event, Stage
 from podling.runtime.protocol import RuntimeFailure

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from podling.aio.broadcast import Broadcast, Overrun, Subscription
 from podling.lifecycle.container import CONTAINER, Event, Stage

@@ -6,8 +6,10 @@ is written down as an instant, so that a copy can go its own way. Invariant: `co
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from podling.lifecycle.container import CONTAINER, Event, Stage
 from podling.runtime.protocol import RuntimeFailure
@@ -22,16 +24,14 @@ if TYPE_CHECKING:
     Network = IPv4Network | IPv6Network
 
 
-@dataclass(frozen=True, slots=True)
-class SimSandbox:
+class SimSandbox(Struct, frozen=True):
     """A sandbox and what it was asked to be."""
 
     sandbox: Sandbox
     config: SandboxConfig
 
 
-@dataclass(frozen=True, slots=True)
-class SimContainer:
+class SimContainer(Struct, frozen=True):
     """A container, where in its machine it is, and when it will end by itself."""
 
     container: Container
@@ -49,8 +49,7 @@ class SimContainer:
         return replace(self, stage=CONTAINER.step(self.stage, event))
 
 
-@dataclass(slots=True)
-class SimState:
+class SimState(Struct):
     """The whole of one simulated node's runtime."""
 
     sandboxes: dict[str, SimSandbox] = field(default_factory=dict)

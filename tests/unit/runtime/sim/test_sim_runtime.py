@@ -243,7 +243,7 @@ def test_logs_are_in_the_format_of_the_cri(run, clock, chance, tmp_path):
     """Lines of a script stand in the container's log file with time, stream and full-line mark."""
 
     async def scenario():
-        from dataclasses import replace
+        from msgspec.structs import replace
 
         runtime = SimRuntime(
             clock, chance, write_logs=True, images={"app": ImageScript(script=Script((Run(log=("hi",)),)))}
