@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from podling.linux import namespaces
-from podling.linux.families import IPV4, IPV6, has_family
+from podling.linux.families import FAMILIES, IPV4, IPV6, Family, has_family
+from podling.network import firewalls
+from podling.network.links import link_prefix
 from tests.e2e.machine import Machine
 from tests.families import needs_ipv6
 
@@ -124,4 +126,34 @@ def test_links_take_ipv6_though_new_ones_do_not(machine: Machine) -> None:
     address = machine.pod("one")[1]
     assert machine.reaches("machine", address)
     assert machine.reaches("one", "::1")
+    machine.down()
+
+
+def test_a_firewall_that_drops_what_is_forwarded_is_told_of(machine: Machine) -> None:
+    """With the commands that let Pods pass it, which then reach each other; in each family that there is."""
+    for program in ("iptables", "ip6tables"):
+        machine.run(f"{program} -P FORWARD DROP")
+    machine.run("nft add table inet own; nft 'add chain inet own f { type filter hook forward priority 5; }'")
+    addresses = [machine.pod(name) for name in ("one", "two")][0]
+    assert not any(machine.reaches("two", address) for address in addresses)
+    links = link_prefix(f"{machine.instance}data")
+
+    def told(families: Sequence[Family]) -> Sequence[str]:
+        return machine.within("machine", lambda: firewalls.warnings(families, [links]))
+
+    assert len(told((IPV4,))) == 1
+    four, six = told(FAMILIES)
+    for words in (four, six):
+        machine.run(words.partition(": ")[2])
+    assert all(machine.reaches("two", address) for address in addresses)
+    machine.run("nft 'chain inet own f { policy drop; }'")
+    *_, own = told((IPV4,))
+    assert "chain f of table own" in own
+    machine.down()
+
+
+def test_no_firewall_is_nothing_to_tell_of(machine: Machine) -> None:
+    """Our own chains let pass what they do not drop."""
+    machine.pod("one")
+    assert not machine.within("machine", lambda: firewalls.warnings(FAMILIES, ["pd"]))
     machine.down()

@@ -144,6 +144,8 @@ class Cluster:
             yield "Preparing the Pod network"
             self._real = RealNodes(self._data, options, clock, self._chance, self._supervisor)
             await self._real.prepare()
+            for warning in self._real.warnings:
+                yield warning
             addresses.append(self._real.address)
 
         yield "Opening the store"

@@ -29,7 +29,7 @@ from podling.linux import mounts
 from podling.linux.cgroup import detect
 from podling.linux.families import FAMILIES, IPV4, IPV6, has_family
 from podling.linux.local import LocalHost
-from podling.network import cni, nodelink
+from podling.network import cni, firewalls, nodelink
 from podling.network.behind import PodsBehind
 from podling.network.cni import CniPodNetwork
 from podling.network.cni_config import BadConfiguration
@@ -101,6 +101,8 @@ class RealNodes:
         self._dns: Party | None = None
         self._enforcers: list[PolicyEnforcer] = []
         self._strays = Strays()
+        self.warnings: Sequence[str] = ()
+        """What the user should know of the machine, after `prepare`."""
 
     async def prepare(self) -> None:
         """Put up the Pod networks: from then on the nodes have addresses."""
@@ -131,12 +133,17 @@ class RealNodes:
             ) from error
         except NoRange as error:
             raise StartFailed(str(error), "see --nodes") from error
+        await self._look_at_firewalls(machine, families)
         if options.cni is not None:
             await self._prepare_cni(options.cni)
         elif any(any(cni.records_folder(node.data).glob("*.json")) for node in self._nodes):
             raise StartFailed(
                 "Pods of this cluster are wired by CNI plugins", "start it with --cni, or first: podling down"
             )
+
+    async def _look_at_firewalls(self, machine: RoutedPodNetwork, families: Sequence[Family]) -> None:
+        links = [machine.link_prefix, *([machine.node_link_prefix] if len(self._nodes) > 1 else [])]
+        self.warnings = await asyncio.to_thread(firewalls.warnings, families, links)
 
     def _families(self) -> Sequence[Family]:
         """Return the families that Pods and Services have addresses of."""

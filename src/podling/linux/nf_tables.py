@@ -14,7 +14,7 @@ import os
 import socket
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from podling.linux import namespaces
 from podling.linux.netlink import attributes
@@ -30,14 +30,16 @@ _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 _GROUP: Final = 7
 _SUBSYSTEM: Final = 10
 _BEGIN, _END = 16, 17
-_TABLE, _GET_TABLE, _NO_TABLE, _CHAIN, _NO_CHAIN, _RULE, _NO_RULE, _SET = 0, 1, 2, 3, 5, 6, 8, 9
+_TABLE, _GET_TABLE, _NO_TABLE, _CHAIN, _GET_CHAIN, _NO_CHAIN, _RULE, _NO_RULE, _SET = 0, 1, 2, 3, 4, 5, 6, 8, 9
 _NO_SET, _ELEMENTS, _GET_ELEMENTS, _NO_ELEMENTS, _GENERATION, _OBJECT, _GET_OBJECT = 11, 12, 13, 14, 15, 18, 19
 _COUNTER: Final = 1
 _REQUEST, _ACK, _DUMP, _CREATE, _APPEND = 0x1, 0x4, 0x300, 0x400, 0x800
 _ERROR, _DONE = 2, 3
 _HEADER: Final = struct.Struct("=IHHII")
 _FAMILY: Final = struct.Struct(">BBH")
-_INET: Final = 1
+_ANY, _INET = 0, 1
+_DROPS: Final = 0
+"""The policy of a chain that lets nothing pass but what a rule of it does."""
 _MOST: Final = 48 << 10
 """Bytes of elements in one message: an attribute's length is sixteen bits."""
 
@@ -227,6 +229,15 @@ class Batch:
         return f"message {place} of kind {kind} on {words[:2]}"
 
 
+class ClosedChain(NamedTuple):
+    """A chain that drops by itself."""
+
+    family: int
+    """The packet filter's: 2 and 10 as addresses have it, 1 for both of those."""
+    table: str
+    name: str
+
+
 def _message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
     length = _HEADER.size + len(body)
     return _HEADER.pack(length, kind, flags | _REQUEST, sequence, 0) + body + b"\0" * (-length % 4)
@@ -306,11 +317,22 @@ class Tables:
             return []
         return [element for body in answers for element in _read(body)]
 
-    def _ask(self, kind: int, flags: int, body: bytes) -> list[bytes]:
+    def closed_chains(self, hook: str) -> Sequence[ClosedChain]:
+        """Return the chains on a hook, whoever's, that drop whatever none of their rules lets pass."""
+        found = []
+        for body in self._ask(_GET_CHAIN, _DUMP, b"", _ANY):
+            held = dict(attributes(body[_FAMILY.size :]))
+            where = dict(attributes(held.get(4, b"")))
+            if where.get(1) == struct.pack(">I", HOOKS[hook]) and held.get(5) == struct.pack(">I", _DROPS):
+                table, name = (held[which].rstrip(b"\0").decode(errors="replace") for which in (1, 3))
+                found.append(ClosedChain(body[0], table, name))
+        return found
+
+    def _ask(self, kind: int, flags: int, body: bytes, family: int = _INET) -> list[bytes]:
         self._sequence += 1
         if not flags & _DUMP:
             flags |= _ACK
-        self._socket.send(_message(_SUBSYSTEM << 8 | kind, flags, self._sequence, _FAMILY.pack(_INET, 0, 0) + body))
+        self._socket.send(_message(_SUBSYSTEM << 8 | kind, flags, self._sequence, _FAMILY.pack(family, 0, 0) + body))
         answers: list[bytes] = []
         while True:
             for answer, sequence, _, content in _messages(self._socket.recv(1 << 17)):

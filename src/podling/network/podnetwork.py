@@ -122,6 +122,11 @@ class RoutedPodNetwork:
         """What the names of all Pod links of this instance begin with."""
         return link_prefix(self._instance)
 
+    @property
+    def node_link_prefix(self) -> str:
+        """The same of the links to its further nodes."""
+        return node_link_prefix(self._instance)
+
     def place(self, number: int, namespace: str) -> Place:
         """Return where the further node `number` (from 1) stands, if its namespace is pinned at `namespace`."""
         parts = (NodeRange(each.cluster, part_of(each.cluster, number)) for each in self.ranges)
