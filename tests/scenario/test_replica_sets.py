@@ -301,3 +301,25 @@ def test_controllers_that_begin_anew_make_nothing_twice(run):
             assert cluster.failures == 0
 
     run(main())
+
+
+def test_owners_in_a_circle_do_not_hold_each_other_up(run):
+    """Three Pods, each owned by the next and blocking it: one that goes in the foreground takes the others along."""
+
+    async def main():
+        async with SimulatedCluster() as cluster:
+            names = ("one", "two", "three")
+            await cluster.apply([lone(name) for name in names])
+            await cluster.advance(2)
+            for owner, name in zip(names, (*names[1:], names[0]), strict=True):
+                uid = cluster.get(PODS, owner).metadata.uid
+                reference = {"apiVersion": "v1", "kind": "Pod", "name": owner, "uid": uid, "blockOwnerDeletion": True}
+                body = {"metadata": {"ownerReferences": [{**reference, "controller": True}]}}
+                await patch(cluster, PODS, body, name, kind="strategic")
+            await cluster.advance(1)
+            assert len(pods(cluster)) == 3
+            await cluster.client.delete(PODS, "one", "default", propagation="Foreground")
+            await cluster.run_until(lambda: not cluster.list(PODS), limit=120)
+            assert cluster.failures == 0
+
+    run(main())

@@ -76,18 +76,23 @@ class GarbageCollector:
         if new is None:
             return
         metadata = _metadata(new)
-        if self._graph.set(key, metadata.owner_references) and metadata.owner_references:
-            self._queue.add(key)
+        if self._graph.set(key, metadata.owner_references):
+            if metadata.owner_references:
+                self._queue.add(key)
+            if old is not None and new.uid == old.uid:
+                # It may have held an owner up and does so no more.
+                for other in self._owners_of(old):
+                    self._queue.add(other)
         if metadata.goes_with(FOREGROUND) or metadata.goes_with(ORPHAN):
             self._queue.add(key)
 
-    def _owners_of(self, gone: Encoded) -> list[ObjectKey]:
+    def _owners_of(self, dependent: Encoded) -> list[ObjectKey]:
         """Return the owners of an object that may have waited for its end."""
         keys = []
-        for reference in _metadata(gone).owner_references:
+        for reference in _metadata(dependent).owner_references:
             resource = self._resources.get((reference.api_version, reference.kind))
             if resource is not None:
-                namespace = gone.namespace if resource.namespaced else ""
+                namespace = dependent.namespace if resource.namespaced else ""
                 keys.append(ObjectKey(reference.api_version, reference.kind, namespace, reference.name))
         return keys
 
@@ -116,13 +121,15 @@ class GarbageCollector:
         match plan(owners):
             case Collect():
                 waiting = any(state is OwnerState.WAITING for _, state in owners)
-                holds_others = bool(self._graph.dependents(dependent.uid))
+                others = self._graph.dependents(dependent.uid)
+                if waiting and any(self._waits(other) for other in others):
+                    await self._unblock(resource, dependent, metadata)
                 await self._client.delete(
                     resource,
                     dependent.name,
                     dependent.namespace,
                     uid=dependent.uid,
-                    propagation="Foreground" if waiting and holds_others else "Background",
+                    propagation="Foreground" if waiting and others else "Background",
                 )
             case Detach(uids):
                 await self._detach(resource, dependent.name, dependent.namespace, dependent.uid, uids)
@@ -159,7 +166,19 @@ class GarbageCollector:
             await self._release(resource, owner, metadata, FOREGROUND)
             return
         for key in self._graph.dependents(owner.uid):
-            self._queue.add(key)
+            if not self._waits(key):
+                self._queue.add(key)
+
+    def _waits(self, key: ObjectKey) -> bool:
+        """Whether an object is being deleted in the foreground: its own dependents' ends will wake it."""
+        seen = self._informers[key.api_version, key.kind].encoded(key.name, key.namespace)
+        return seen is not None and _metadata(seen).goes_with(FOREGROUND)
+
+    async def _unblock(self, resource: Resource[Any], dependent: Encoded, metadata: Metadata) -> None:
+        """Let a dependent hold its owners up no longer: a dependent of its own waits too, so they may be a circle."""
+        references = [{"uid": it.uid, "blockOwnerDeletion": False} for it in metadata.owner_references]
+        patch = {"metadata": {"uid": dependent.uid, "ownerReferences": references}}
+        await self._client.patch(resource, dependent.name, patch, namespace=dependent.namespace, kind="strategic")
 
     async def _detach(
         self, resource: Resource[Any], name: str, namespace: str, uid: str, owners: tuple[str, ...]
