@@ -53,6 +53,7 @@ GROUPS: Final = (
     "apiextensions_v1",
     "admissionregistration_v1",
     "autoscaling_v1",
+    "certificates_v1",
 )
 VERSION: Final = "io.k8s.apimachinery.pkg.version.Info"
 APIEXTENSIONS: Final = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."

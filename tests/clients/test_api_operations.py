@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.requests import body as certificate_request
 from tests.running import RunningCluster, eventually
 
 pytestmark = [
@@ -62,6 +63,7 @@ KINDS = [
     Kind("apps/v1", "deployments", {"spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}}),
     Kind("apps/v1", "replicasets", {"spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}}),
     Kind("batch/v1", "jobs", {"spec": {"suspend": True, "template": {"spec": {"restartPolicy": "Never", "containers": TEMPLATE["spec"]["containers"]}}}}),
+    Kind("certificates.k8s.io/v1", "certificatesigningrequests", {"spec": certificate_request()["spec"]}),
     Kind("coordination.k8s.io/v1", "leases", {"spec": {"holderIdentity": "me", "leaseDurationSeconds": 30, "renewTime": SECOND}}),
     Kind("discovery.k8s.io/v1", "endpointslices", {"addressType": "IPv4", "endpoints": [{"addresses": ["192.0.2.1"]}], "ports": []}),
     Kind("events.k8s.io/v1", "events", {"regarding": EVENT, "reason": "Tested", "note": "m", "type": "Normal", "action": "Test",

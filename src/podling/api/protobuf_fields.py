@@ -60,6 +60,7 @@ KINDS: Final[Mapping[tuple[str, str], str]] = {
     ("autoscaling", "Scale"): "Scale",
     ("batch", "CronJob"): "CronJob",
     ("batch", "Job"): "Job",
+    ("certificates.k8s.io", "CertificateSigningRequest"): "CertificateSigningRequest",
     ("coordination.k8s.io", "Lease"): "Lease",
     ("discovery.k8s.io", "EndpointSlice"): "EndpointSlice",
     ("events.k8s.io", "Event"): "EventOfEvents",

@@ -1,4 +1,4 @@
-"""Owns the field numbers of what bounds and leads into a namespace: quotas, budgets, Ingresses.
+"""Owns the field numbers of what bounds, vouches and leads in: quotas, budgets, requests, Ingresses.
 
 Notation as in `protobuf_fields`.
 """
@@ -43,6 +43,27 @@ POLICIES: Final[Mapping[str, Mapping[int, tuple[str, str]]]] = {
         5: ("desiredHealthy", "number?"),
         6: ("expectedPods", "number?"),
         7: ("conditions", "[Condition]"),
+    },
+    # certificates.k8s.io/v1
+    "CertificateSigningRequest": {**_WHOLE, 2: ("spec", "RequestSpec"), 3: ("status", "RequestStatus")},
+    "RequestSpec": {
+        1: ("request", "bytes"),
+        2: ("username", "text"),
+        3: ("uid", "text"),
+        4: ("groups", "[text]"),
+        5: ("usages", "[text]"),
+        6: ("extra", "{ExtraValue}"),
+        7: ("signerName", "text"),
+        8: ("expirationSeconds", "number?"),
+    },
+    "RequestStatus": {1: ("conditions", "[RequestCondition]"), 2: ("certificate", "bytes")},
+    "RequestCondition": {
+        1: ("type", "text"),
+        2: ("reason", "text"),
+        3: ("message", "text"),
+        4: ("lastUpdateTime", "time"),
+        5: ("lastTransitionTime", "time"),
+        6: ("status", "text"),
     },
     # networking.k8s.io/v1
     "IngressClass": {**_WHOLE, 2: ("spec", "IngressClassSpec")},

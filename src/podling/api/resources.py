@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         authorization_v1,
         autoscaling_v1,
         batch_v1,
+        certificates_v1,
         coordination_v1,
         core_v1,
         discovery_v1,
@@ -151,6 +152,9 @@ SERVICE_CIDRS: Resource[networking_v1.ServiceCIDR] = _of(
     "networking.k8s.io", "servicecidrs", "ServiceCIDR", namespaced=False
 )
 RUNTIME_CLASSES: Resource[node_v1.RuntimeClass] = _of("node.k8s.io", "runtimeclasses", "RuntimeClass", namespaced=False)
+CERTIFICATE_SIGNING_REQUESTS: Resource[certificates_v1.CertificateSigningRequest] = _of(
+    "certificates.k8s.io", "certificatesigningrequests", "CertificateSigningRequest", "csr", namespaced=False
+)
 STORAGE_CLASSES: Resource[storage_v1.StorageClass] = _of(
     "storage.k8s.io", "storageclasses", "StorageClass", "sc", namespaced=False
 )
@@ -204,6 +208,7 @@ STORED: tuple[Resource[Any], ...] = (
     IP_ADDRESSES,
     SERVICE_CIDRS,
     RUNTIME_CLASSES,
+    CERTIFICATE_SIGNING_REQUESTS,
     STORAGE_CLASSES,
     CSI_DRIVERS,
     CSI_NODES,

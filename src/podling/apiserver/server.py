@@ -103,7 +103,7 @@ class ApiServer:
         self.authorizer: Authorizer = authorizer or self.authorization
         ranges = ServiceRanges(bootstrap.SYSTEM)
         self.registry.admission = (*admission.chain(self.registry), ranges.admit, self.authorization.admit)
-        self.registry.verdicts = admission.verdicts(self.registry)
+        self.registry.verdicts = admission.verdicts(self.registry, self.authorizer)
         self.handler = Handler(self.registry, self.authorizer)
         self.metrics = Metrics(clock, self.cache, self.records)
         self.health = Health(self.metrics, {"etcd": self._store_wrong, "watch-cache": self._cache_wrong})

@@ -165,6 +165,7 @@ class Cluster:
 
         yield "Starting the API server"
         await self._listen(plane, identity, addresses)
+        plane.authority = identity
         plane.start_components(identity.root_ca())
 
         yield "Starting nodes"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from podling.aio.supervisor import Supervisor
     from podling.apiserver.event_retention import EventLimits
     from podling.client.transport import Transport
+    from podling.controllers.certificates import Authority
     from podling.controllers.settings import Settings as ControllerSettings
     from podling.store.protocol import Store
 
@@ -66,6 +67,8 @@ class ControlPlane:
         """What controllers are told at their start; upstream's defaults unless set before."""
         self.folders = NodeFolders()
         """Where volumes can be made; a node's maker enters its own."""
+        self.authority: Authority | None = None
+        """Who signs certificates, where the cluster has keys."""
         self.server = ApiServer(store, clock, chance, event_limits=event_limits, service_cidrs=service_ranges)
 
     async def start(self, supervisor: Supervisor | None = None) -> None:
@@ -93,6 +96,7 @@ class ControlPlane:
             root_ca,
             self.controller_settings,
             self.folders,
+            self.authority,
         )
 
     def start_scheduler(self, supervisor: Supervisor | None = None) -> None:

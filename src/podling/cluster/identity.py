@@ -5,6 +5,7 @@ Owns the wiring of `apiserver.identity` to the folder that holds the keys and to
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 from podling.apiserver.identity.authentication import Authentication, TokenFile
@@ -13,7 +14,7 @@ from podling.apiserver.identity.tokens import SigningKey, TokenIssuer, TokenVeri
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from podling.aio.chance import Chance
@@ -45,6 +46,10 @@ class Identity:
 
     def root_ca(self) -> str:
         return self._pki.authority.read_text()
+
+    def sign(self, request: bytes, usages: Collection[str], seconds: int) -> str:
+        """Return the certificate for a request, as `controllers.certificates.Authority` wants it."""
+        return base64.b64encode(self._pki.sign(request, usages, self._clock.time(), seconds)).decode()
 
     def server_tls(self) -> ssl.SSLContext:
         return server_context(self._pki.authority, self._pki.server)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from podling.aio.supervisor import Supervisor
     from podling.client.client import Client
     from podling.client.informer import Informers
+    from podling.controllers.certificates import Authority
     from podling.controllers.context import Context
     from podling.controllers.node_folders import NodeFolders
     from podling.controllers.settings import Settings
@@ -36,6 +37,7 @@ class Controller(Protocol):
 def controllers() -> tuple[type[Controller], ...]:
     """Return every controller, in the order in which they are started."""
     from podling.controllers.account_tokens import AccountTokens
+    from podling.controllers.certificates import CertificateSigner
     from podling.controllers.cron_jobs import CronJobs
     from podling.controllers.deployments import Deployments
     from podling.controllers.disruption import Disruption
@@ -85,6 +87,7 @@ def controllers() -> tuple[type[Controller], ...]:
         VolumeProtection,
         EphemeralVolumes,
         LocalPaths,
+        CertificateSigner,
     )
 
 
@@ -96,6 +99,7 @@ def run(
     root_ca: str,
     settings: Settings | None = None,
     folders: NodeFolders | None = None,
+    authority: Authority | None = None,
 ) -> None:
     """Start every controller under `supervisor`.
 
@@ -103,6 +107,7 @@ def run(
     controller do its own work and no more. `informers` must be allowed to list and watch everything, as
     `system:kube-controller-manager` is. `root_ca` is what Pods verify the API server with, in PEM. `settings` are
     upstream's unless given. `folders` are those of the Nodes on which volumes can be made from here.
+    `authority` signs certificates, where its key is at hand.
     """
     from podling.controllers.context import Context
     from podling.controllers.node_folders import NodeFolders
@@ -112,4 +117,4 @@ def run(
     folders = folders or NodeFolders()
     for controller in controllers():
         client = client_as(controller.account)
-        controller(Context(supervisor, client, informers, clock, root_ca, settings, folders)).start()
+        controller(Context(supervisor, client, informers, clock, root_ca, settings, folders, authority)).start()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from podling.client.client import Client
     from podling.client.events import EventRecorder
     from podling.client.informer import Informers
+    from podling.controllers.certificates import Authority
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Context:
     settings: Settings = field(default_factory=Settings)
     folders: NodeFolders = field(default_factory=NodeFolders)
     """Where this process can make volumes."""
+    authority: Authority | None = None
+    """Who signs certificates of this cluster; None where its key is not at hand."""
 
     def recorder(self, component: str) -> EventRecorder:
         """Return a recorder that speaks as `component`, started."""

@@ -167,6 +167,16 @@ ROWS: list[tuple[Resource[Any], dict[str, Any], dict[str, Any]]] = [
         {"status": {"hard": {"requests.cpu": "2", "pods": "5", "limits.cpu": "4"}, "used": {"pods": "1", "limits.cpu": "500m"}}},
         {"Name": "x", "Request": "pods: 1/5, requests.cpu: 0/2", "Limit": "limits.cpu: 500m/4", "Age": "60m"},
     ),
+    (
+        resources.CERTIFICATE_SIGNING_REQUESTS,
+        {"spec": {"request": "", "signerName": "a.b/c", "username": "jane", "expirationSeconds": 86400}, "status": {"certificate": "YQ==", "conditions": [{"type": "Approved", "status": "True"}]}},
+        {"Name": "x", "Age": "60m", "SignerName": "a.b/c", "Requestor": "jane", "RequestedDuration": "24h", "Condition": "Approved,Issued"},
+    ),
+    (
+        resources.CERTIFICATE_SIGNING_REQUESTS,
+        {"spec": {"request": "", "signerName": "a.b/c"}},
+        {"Name": "x", "Age": "60m", "SignerName": "a.b/c", "Requestor": "", "RequestedDuration": "<none>", "Condition": "Pending"},
+    ),
     (resources.POD_TEMPLATES, {}, {"Name": "x", "Containers": "", "Images": "", "Pod Labels": "<none>"}),
     (
         resources.INGRESSES,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from podling.api.types.core_v1 import Binding
 
 __all__ = [
+    "approval",
     "binding",
     "create",
     "ephemeral_containers_update",
@@ -71,6 +72,7 @@ _RULES: dict[tuple[str, str], _Rules] = {
     ("apps", "ReplicaSet"): _named("replicas", "set", "check_set_status_update"),
     ("batch", "CronJob"): _Rules("cron_jobs"),
     ("batch", "Job"): _Rules("jobs", status_update="check_status_update"),
+    ("certificates.k8s.io", "CertificateSigningRequest"): _named("certificates", "request", "check_status_update"),
     ("storage.k8s.io", "StorageClass"): _Rules("storage_class"),
     ("storage.k8s.io", "CSIDriver"): _named("csi", "driver"),
     ("storage.k8s.io", "CSINode"): _named("csi", "node"),
@@ -158,11 +160,22 @@ def finalize(resource: Resource[Any], new: Any, old: Any) -> list[Cause]:
     return causes
 
 
+def approval(resource: Resource[Any], new: Any, old: Any) -> list[Cause]:
+    """Return what speaks against a change of a CertificateSigningRequest through its subresource `approval`."""
+    from podling.api.validation.certificates import check_approval_update
+
+    causes: list[Cause] = []
+    check_approval_update(typed(resource.type, new), typed(resource.type, old), causes)
+    return causes
+
+
 def subresource_update(resource: Resource[Any], subresource: str, new: Any, old: Any) -> list[Cause]:
     """Return what speaks against a change through a subresource that is a part of the object itself."""
     match subresource:
         case "status":
             return status_update(resource, new, old)
+        case "approval":
+            return approval(resource, new, old)
         case "finalize":
             return finalize(resource, new, old)
         case "ephemeralcontainers":

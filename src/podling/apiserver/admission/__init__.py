@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from podling.apiserver.admission.certificates import Certificates
 from podling.apiserver.admission.default_ingress_class import DefaultIngressClass
 from podling.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
 from podling.apiserver.admission.limit_ranger import LimitRanger
@@ -26,6 +27,7 @@ from podling.apiserver.admission.taint_nodes_by_condition import TaintNodesByCon
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from podling.apiserver.record import Authorizer
     from podling.apiserver.registry import Registry
 
 __all__ = ["Operation", "chain", "verdicts"]
@@ -48,12 +50,13 @@ def chain(registry: Registry) -> tuple[Callable[[Operation], None], ...]:
     )
 
 
-def verdicts(registry: Registry) -> tuple[Callable[[Operation], None], ...]:
+def verdicts(registry: Registry, authorizer: Authorizer) -> tuple[Callable[[Operation], None], ...]:
     """Return the rules that judge a write as it would be stored."""
     return (
         LimitRanger(registry).judge,
         RuntimeClass(registry).judge,
         PersistentVolumeClaimResize(registry).judge,
         PodSecurity(registry).judge,
+        Certificates(authorizer).judge,
         ResourceQuota(registry).judge,
     )

@@ -408,6 +408,22 @@ _CONTROLLERS: Final[dict[str, tuple[_Rule, ...]]] = {
         ("patch update", "core", "pods/status"),
         _EVENTS,
     ),
+    "certificate-controller": (
+        ("delete get list watch", "certificates.k8s.io", "certificatesigningrequests"),
+        ("update", "certificates.k8s.io", "certificatesigningrequests/approval certificatesigningrequests/status"),
+        ("approve", "certificates.k8s.io", "signers", "kubernetes.io/kube-apiserver-client-kubelet"),
+        (
+            "sign",
+            "certificates.k8s.io",
+            "signers",
+            (
+                "kubernetes.io/kube-apiserver-client kubernetes.io/kube-apiserver-client-kubelet "
+                "kubernetes.io/kubelet-serving kubernetes.io/legacy-unknown"
+            ),
+        ),
+        _ACCESS_REVIEWS,
+        _EVENTS,
+    ),
     "resourcequota-controller": (("list watch", "*", "*"), ("update", "core", "resourcequotas/status"), _EVENTS),
     "root-ca-cert-publisher": (("create update", "core", "configmaps"), _EVENTS),
     "route-controller": (("list watch", "core", "nodes"), ("patch", "core", "nodes/status"), _EVENTS),

@@ -24,7 +24,7 @@ import msgspec
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -127,6 +127,21 @@ class Pki:
         """Return what a kubelet's own server shows, for its node's name and the addresses in `names`."""
         return self._pair(f"kubelet-{node}-server", now, f"system:node:{node}", ("system:nodes",), (node, *names))
 
+    def sign(self, request: bytes, usages: Collection[str], now: float, life: int) -> bytes:
+        """Return the certificate (PEM) that answers a request (PEM), for `life` seconds."""
+        from podling.apiserver.identity.signing import issue
+
+        return issue(request, usages, *self._signer(), now, life)
+
+    def _signer(self) -> tuple[Certificate, EllipticCurvePrivateKey]:
+        from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+        from cryptography.x509 import load_pem_x509_certificate
+
+        key = load_pem_private_key((self._directory / "ca.key").read_bytes(), None)
+        assert isinstance(key, EllipticCurvePrivateKey)
+        return load_pem_x509_certificate(self.authority.read_bytes()), key
+
     def _paths(self, file: str) -> KeyPair:
         return KeyPair(self._directory / f"{file}.crt", self._directory / f"{file}.key")
 
@@ -153,13 +168,7 @@ class Pki:
             and self._holds(file, now, _RENEW)
         ):
             return paths
-        from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-        from cryptography.x509 import load_pem_x509_certificate
-
-        authority = load_pem_x509_certificate(self.authority.read_bytes())
-        signer = load_pem_private_key((self._directory / "ca.key").read_bytes(), None)
-        assert isinstance(signer, EllipticCurvePrivateKey)
+        authority, signer = self._signer()
         key, pem = _new_key()
         certificate = _issue(common_name, groups, names, key.public_key(), authority, signer, now, _LIFE)
         made = _Made(now + _LIFE, common_name, "", groups, names, self._index["ca"].digest)

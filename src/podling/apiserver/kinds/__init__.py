@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from podling.api import resources as r
 from podling.api.selectors import from_label_selector, from_labels
+from podling.apiserver.kinds.certificates import RequestStrategy
 from podling.apiserver.kinds.events import CORE_FIELDS, FACE_FIELDS, EventFace
 from podling.apiserver.kinds.ip_addresses import IpAddressStrategy
 from podling.apiserver.kinds.jobs import ORPHANING, CronJobStrategy, JobStrategy
@@ -137,7 +138,7 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
         Record(
             r.RESOURCE_QUOTAS,
             "/registry/resourcequotas/",
-            Plain(status=True),
+            Plain(status=True, blank={}),
             subresources=("status",),
             deleted_in_full=True,
         ),
@@ -211,13 +212,21 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
         Record(
             r.INGRESSES,
             "/registry/ingress/",
-            Plain(status=True, generation=True),
+            Plain(status=True, generation=True, blank={"loadBalancer": {}}),
             subresources=("status",),
         ),
         Record(r.INGRESS_CLASSES, "/registry/ingressclasses/", Plain(generation=True)),
         Record(r.IP_ADDRESSES, "/registry/ipaddresses/", IpAddressStrategy(addresses)),
         Record(r.SERVICE_CIDRS, "/registry/servicecidrs/", plain, subresources=("status",)),
         Record(r.RUNTIME_CLASSES, "/registry/runtimeclasses/", Plain(generation=True), unconditional_update=False),
+        Record(
+            r.CERTIFICATE_SIGNING_REQUESTS,
+            "/registry/certificatesigningrequests/",
+            RequestStrategy(),
+            subresources=("approval", "status"),
+            parts=frozenset({"approval", "status"}),
+            fields={"spec.signerName": ("spec", "signerName")},
+        ),
         Record(r.STORAGE_CLASSES, "/registry/storageclasses/", plain, deleted_in_full=True),
         Record(
             r.CSI_DRIVERS,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from podling.api.errors import Cause
     from podling.apiserver.record import Context
@@ -19,13 +19,19 @@ if TYPE_CHECKING:
 class Plain:
     """A kind that is stored as it comes."""
 
-    def __init__(self, *, status: bool = False, generation: bool = False) -> None:
+    def __init__(
+        self, *, status: bool = False, generation: bool = False, blank: Mapping[str, Any] | None = None
+    ) -> None:
+        """`blank` is the status that a new object has, where it is printed without saying anything."""
         self._status = status
+        self._blank = blank
         self._generation = generation
 
     def prepare_create(self, tree: dict[str, Any], context: Context) -> None:  # noqa: ARG002
         if self._status:
             tree.pop("status", None)
+            if self._blank is not None:
+                tree["status"] = dict(self._blank)
         if self._generation:
             tree["metadata"]["generation"] = 1
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from podling.api.durations import human_duration
 from podling.api.times import from_wire, to_wire
-from podling.apiserver.tables.columns import AGE, CREATED_AT, NAME, UNKNOWN, Column, Layout, age
+from podling.apiserver.tables.columns import AGE, CREATED_AT, NAME, NONE, UNKNOWN, Column, Layout, age
 
 if TYPE_CHECKING:
+    from podling.api.types.certificates_v1 import CertificateSigningRequest
     from podling.api.types.coordination_v1 import Lease
     from podling.api.types.core_v1 import ConfigMap, Event, Namespace, ResourceQuota, Secret, ServiceAccount
     from podling.api.types.node_v1 import RuntimeClass
@@ -145,6 +147,37 @@ RESOURCE_QUOTAS: Final = Layout(
         AGE,
     ),
     _quota,
+)
+
+
+def _certificate_request(csr: CertificateSigningRequest, now: float) -> list[Any]:
+    spec, kinds = csr.spec, {condition.type for condition in csr.status.conditions}
+    said = ["Denied" if "Denied" in kinds else "Approved" if "Approved" in kinds else "Pending"]
+    said += ["Failed"] if "Failed" in kinds else []
+    said += ["Issued"] if csr.status.certificate else []
+    asked = spec.expiration_seconds
+    return [
+        csr.metadata.name,
+        age(csr.metadata.creation_timestamp, now),
+        spec.signer_name or NONE,
+        spec.username,
+        NONE if asked is None else human_duration(asked),
+        ",".join(said),
+    ]
+
+
+CERTIFICATE_SIGNING_REQUESTS: Final = Layout(
+    (
+        NAME,
+        AGE,
+        Column("SignerName", "signerName indicates the requested signer, and is a qualified name."),
+        Column("Requestor", "The user who made the request."),
+        Column(
+            "RequestedDuration", "expirationSeconds is the requested duration of validity of the issued certificate."
+        ),
+        Column("Condition", "What was decided about the request, and whether its certificate has been issued."),
+    ),
+    _certificate_request,
 )
 
 

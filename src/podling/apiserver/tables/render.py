@@ -41,6 +41,7 @@ LAYOUTS: Final[Mapping[tuple[str, str], Layout]] = {
         (resources.POD_DISRUPTION_BUDGETS, plain.POD_DISRUPTION_BUDGETS),
         (resources.NETWORK_POLICIES, network.NETWORK_POLICIES),
         (resources.RESOURCE_QUOTAS, plain.RESOURCE_QUOTAS),
+        (resources.CERTIFICATE_SIGNING_REQUESTS, plain.CERTIFICATE_SIGNING_REQUESTS),
         (resources.INGRESSES, ingress.INGRESSES),
         (resources.INGRESS_CLASSES, ingress.INGRESS_CLASSES),
         (resources.POD_TEMPLATES, workloads.POD_TEMPLATES),
