@@ -36,7 +36,6 @@ from podling.apiserver.paths import resource_path
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator
-    from socket import socket as Socket  # noqa: N812  # a type; sockets are made elsewhere
 
     from podling.aio.chance import Chance
     from podling.aio.clock import Clock
@@ -112,9 +111,8 @@ class HttpServer:
         *,
         tls: ssl.SSLContext | None = None,
         unix: str = "",
-        sock: Socket | None = None,
     ) -> int:
-        """Listen on an address, a unix socket or a socket given; return the port (0 for a unix socket)."""
+        """Listen on an address or a unix socket; return the port (0 for a unix socket)."""
         if self._runner is None:
             server = PatientServer(
                 self._handle,
@@ -134,8 +132,6 @@ class HttpServer:
         site: web.BaseSite
         if unix:
             site = web.UnixSite(self._runner, unix)
-        elif sock is not None:
-            site = web.SockSite(self._runner, sock, ssl_context=tls)
         else:
             site = web.TCPSite(self._runner, host, port, ssl_context=tls, backlog=1024)
         await site.start()

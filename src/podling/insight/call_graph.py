@@ -53,13 +53,12 @@ class CallGraph:
         clock: Clock,
         pods: Sequence[Network],
         first_node: str,
-        ledger: Ledger | None = None,
     ) -> None:
         """`pods` are the ranges of Pod addresses; `first_node` sees what comes from outside before any other does."""
         self._client = client
         self._clock = clock
         self._directory = Directory(pods, first_node)
-        self._ledger = ledger or Ledger()
+        self._ledger = Ledger()
         self._since = 0.0
         self._stored: set[Edge] = set()
         self._waiting: deque[tuple[float, tuple[str, str], Callable[[], None]]] = deque()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def to_free(policy: GarbagePolicy, capacity: int, available: int) -> int:
 
 
 def doomed_images(
-    unused: Sequence[UnusedImage], policy: GarbagePolicy, wanted: int | None, now: float, spared: Collection[str] = ()
+    unused: Sequence[UnusedImage], policy: GarbagePolicy, wanted: int | None, now: float
 ) -> list[UnusedImage]:
     """Return the images to remove for `wanted` bytes (`None`: all), the longest unused first."""
     doomed: list[UnusedImage] = []
@@ -102,7 +102,7 @@ def doomed_images(
     for image in sorted(unused, key=lambda each: (each.last_used, each.first_seen, each.id)):
         if wanted is not None and freed >= wanted:
             break
-        if now - image.first_seen >= policy.image_age and image.id not in spared:
+        if now - image.first_seen >= policy.image_age:
             doomed.append(image)
             freed += image.size
     return doomed

@@ -248,13 +248,13 @@ class Cgroup:
             _write(self._below(root) / "tasks", "0")
         return True
 
-    def processes(self, *, recursive: bool = True) -> Sequence[int]:
+    def processes(self) -> Sequence[int]:
         """Return the pids inside, those of groups below included."""
         found = self._directory("pids") or self._directory("memory") or self._first()
         if found is None:
             return []
         pids: list[int] = []
-        for directory in _walk(found[0]) if recursive else [found[0]]:
+        for directory in _walk(found[0]):
             pids += map(int, (files.read_text(directory / "cgroup.procs") or "").split())
         return pids
 

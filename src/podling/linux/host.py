@@ -89,7 +89,7 @@ class Host(Protocol):
         """Send `request` over TCP; return what comes until it `is_whole`, ends, or `limit` bytes are there."""
         ...
 
-    def listen(self, address: str, port: int, *, reuse_port: bool = False) -> socket.socket:
+    def listen(self, address: str, port: int) -> socket.socket:
         """Bind and listen on TCP; port 0 takes a free one. An IPv6 address is of that family alone, `::` too."""
         ...
 

@@ -117,13 +117,11 @@ class LocalHost:
     ) -> bytes:
         return await exchange(self._namespace, address, port, request, is_whole, limit=limit, tls=tls)
 
-    def listen(self, address: str, port: int, *, reuse_port: bool = False) -> socket.socket:
+    def listen(self, address: str, port: int) -> socket.socket:
         def open_socket() -> socket.socket:
             listener = internet.opened(address, socket.SOCK_STREAM)
             try:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if reuse_port:
-                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 listener.bind(internet.place(address, port))
                 listener.listen(1024)
             except BaseException:

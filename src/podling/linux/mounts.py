@@ -69,9 +69,9 @@ def holding(path: str, points: Sequence[MountPoint] | None = None) -> MountPoint
     return best
 
 
-def bind(source: str, target: str, *, recursive: bool = False) -> None:
+def bind(source: str, target: str) -> None:
     """Make `source` visible at `target`."""
-    syscalls.mount(source, target, "", syscalls.MS_BIND | (syscalls.MS_REC if recursive else 0))
+    syscalls.mount(source, target, "", syscalls.MS_BIND)
 
 
 def bind_mapped(source: str, target: str, users: str, *, recursive: bool = True) -> None:
@@ -172,12 +172,12 @@ def _mount_overlay(target: str, options: str) -> None:
         syscalls.mount("overlay", target, "overlay", 0, options)  # kernels built without index or metacopy
 
 
-def unmount(target: str, *, detach: bool = True) -> bool:
+def unmount(target: str) -> bool:
     """Unmount `target`, everything stacked on it included; say whether anything was mounted."""
     found = False
     while True:
         try:
-            syscalls.umount2(target, (syscalls.MNT_DETACH if detach else 0) | syscalls.UMOUNT_NOFOLLOW)
+            syscalls.umount2(target, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
             found = True
         except OSError as error:
             if error.errno in {errno.EINVAL, errno.ENOENT}:

@@ -176,9 +176,9 @@ class Batch:
         """Delete a set or map with its elements; no rule may look there any more."""
         self._messages.append((_NO_SET, 0, self._name + text(2, name)))
 
-    def add_counter(self, name: str, packets: int = 0) -> None:
+    def add_counter(self, name: str) -> None:
         """Add a counter that rules share; one that is there goes on."""
-        start = nested(4, attribute(1, bytes(8)), attribute(2, struct.pack(">Q", packets)))
+        start = nested(4, attribute(1, bytes(8)), attribute(2, bytes(8)))
         self._messages.append((_OBJECT, _CREATE, self._name + text(2, name) + number(3, _COUNTER) + start))
 
     def add_rule(self, chain: str, *expressions: bytes) -> None:

@@ -132,7 +132,6 @@ class Launcher:
         environment: Mapping[str, str] | None = None,
         limit: int = 1 << 20,
         pass_fds: Sequence[int] = (),
-        directory: str | None = None,
     ) -> Completed:
         """Run a command to its end, keeping at most `limit` bytes of each output; `TimeoutError` kills it."""
         out_read, out_write = os.pipe2(os.O_CLOEXEC)
@@ -147,7 +146,6 @@ class Launcher:
                 stderr=err_write,
                 environment=environment,
                 pass_fds=pass_fds,
-                directory=directory,
             )
         except BaseException:
             for output in outputs:
