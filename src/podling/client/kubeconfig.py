@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from podling.api.validation.addresses import bracketed
+
 SERVICE_ACCOUNT_DIRECTORY = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -90,7 +92,7 @@ def in_cluster(directory: Path = SERVICE_ACCOUNT_DIRECTORY) -> Connection:
     if not host or not port:
         raise ConfigError("not in a cluster: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set")
     return Connection(
-        server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+        server=f"https://{bracketed(host)}:{port}",
         ca=(directory / "ca.crt").read_bytes(),
         token_file=directory / "token",
         namespace=(directory / "namespace").read_text().strip(),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from podling.api.validation.addresses import bracketed
+
 if TYPE_CHECKING:
     from podling.api.types.core_v1 import Service
     from podling.client.informer import Informer
@@ -47,10 +49,9 @@ def _of(service: Service) -> dict[str, str]:
     for port in ports:
         if port.name:
             found[f"{prefix}_SERVICE_PORT_{port.name.upper().replace('-', '_')}"] = str(port.port)
-    host = f"[{address}]" if ":" in address else address
     for number, port in enumerate(ports):
         protocol = (port.protocol or "TCP").lower()
-        url = f"{protocol}://{host}:{port.port}"
+        url = f"{protocol}://{bracketed(address)}:{port.port}"
         if number == 0:
             found[f"{prefix}_PORT"] = url
         link = f"{prefix}_PORT_{port.port}_{protocol.upper()}"

@@ -36,8 +36,10 @@ _BATCH: Final = 64
 _BY_VERSION: Final = {family.version: family for family in FAMILIES}
 _SHORTEST: Final = {4: 20, 6: 40}
 """By version, the bytes of a header without options."""
-LENGTH: Final = 64
-"""Bytes of a packet that tell who called whom: a header of either family, an IPv4 one with options, and ports."""
+_OPTIONS, _FRAGMENT, _AUTHENTICATION = (0, 43, 60), 44, 51
+"""IPv6 headers that stand before what a packet carries; each tells what comes next, and its own length."""
+LENGTH: Final = 128
+"""Bytes of a packet that tell who called whom: a header of either family with some options, and ports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,7 @@ class Packet:
 
 
 def parse(message: bytes) -> Packet | None:
-    """Return the packet that a message (behind its netlink header) tells of; `None` for what is of neither family.
-
-    Of an IPv6 packet with extension headers the first of those counts as its protocol: calls begin without any.
-    """
+    """Return the packet that a message (behind its netlink header) tells of; `None` for what is of neither family."""
     found = dict(attributes(message[_FAMILY.size :]))
     data = found.get(_PAYLOAD, b"")
     family = _BY_VERSION.get(data[0] >> 4) if data else None
@@ -67,11 +66,27 @@ def parse(message: bytes) -> Packet | None:
         socket.inet_ntop(family.number, data[begin : begin + family.size])
         for begin in (family.source_at, family.destination_at)
     )
-    header, protocol = ((data[0] & 15) * 4, data[9]) if family.version == 4 else (_SHORTEST[6], data[6])
+    header, protocol = ((data[0] & 15) * 4, data[9]) if family.version == 4 else _carried(data)
     if len(data) < header + 4:
         return Packet(word, protocol, source, destination)
     ports = struct.unpack_from(">HH", data, header)
     return Packet(word, protocol, source, destination, *ports)
+
+
+def _carried(data: bytes) -> tuple[int, int]:
+    """Return where an IPv6 packet has what it carries, behind all other headers that are there, and what that is."""
+    place, protocol = _SHORTEST[6], data[6]
+    while place + 2 <= len(data):
+        if protocol == _FRAGMENT:
+            length = 8
+        elif protocol in _OPTIONS:
+            length = data[place + 1] * 8 + 8
+        elif protocol == _AUTHENTICATION:
+            length = data[place + 1] * 4 + 8
+        else:
+            break
+        place, protocol = place + length, data[place]
+    return place, protocol
 
 
 class LogListener:

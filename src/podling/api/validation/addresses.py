@@ -77,6 +77,11 @@ def family_name(address: str) -> str:
     return "IPv6" if ":" in address and family(address) == 6 else "IPv4"
 
 
+def bracketed(host: str) -> str:
+    """Return a host as it stands before a port: an IPv6 address is in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def one_of_each_family(texts: Sequence[str], primary: str = "") -> tuple[str, ...]:
     """Return the first address of each family, that of `primary`, else IPv4, before the other."""
     before = family(primary) or 4

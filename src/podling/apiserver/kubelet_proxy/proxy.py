@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 from podling.aio.takeover import Taken
 from podling.api.errors import StatusError, bad_request, internal, service_unavailable
 from podling.api.resources import ENDPOINT_SLICES, PODS, SERVICES
+from podling.api.validation.addresses import bracketed
 from podling.apiserver.cache.shelf import Scope
 from podling.apiserver.kubelet_proxy import forwarding, pages, targets
 from podling.apiserver.kubelet_proxy.links import Links
@@ -109,7 +110,7 @@ class ConnectionProxy:
             streams, authority = await self._nodes.connect(found.name), found.name
         else:
             scheme, address, port = self._backend(path, found)
-            authority = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+            authority = f"{bracketed(address)}:{port}"
             streams = await self._dial(scheme, address, port)
         links = Links(prefix, authority, request.headers.get("Host", ""))
         return await self._pass(request, streams, target, authority, links)

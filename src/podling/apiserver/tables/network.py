@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from podling.api.selectors import from_label_selector
+from podling.api.validation.addresses import bracketed
 from podling.apiserver.tables.columns import AGE, NAME, NONE, UNKNOWN, UNSET, Column, Layout, age, first
 
 if TYPE_CHECKING:
@@ -70,17 +71,13 @@ SERVICES: Final = Layout(
 
 def _endpoints(endpoints: Endpoints, now: float) -> list[Any]:
     addresses = [
-        _host_port(address.ip, port.port) if port is not None else address.ip
+        f"{bracketed(address.ip)}:{port.port}" if port is not None else address.ip
         for subset in endpoints.subsets
         for port in (subset.ports or (None,))
         for address in subset.addresses
     ]
     shown = first(addresses) if endpoints.subsets else NONE
     return [endpoints.metadata.name, shown, age(endpoints.metadata.creation_timestamp, now)]
-
-
-def _host_port(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 ENDPOINTS: Final = Layout(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit
 
+from podling.api.validation.addresses import bracketed
 from podling.kubelet.probes.wire import Endpoint, go_error
 from podling.linux.dial import NotEncrypted
 
@@ -45,8 +46,7 @@ class Url:
     is_port_written: bool = True
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}{f':{self.port}' if self.is_port_written else ''}{self.path}"
+        return f"{self.scheme}://{bracketed(self.host)}{f':{self.port}' if self.is_port_written else ''}{self.path}"
 
     @property
     def authority(self) -> str:

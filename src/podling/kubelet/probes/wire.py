@@ -10,6 +10,8 @@ import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from podling.api.validation.addresses import bracketed
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -28,7 +30,7 @@ class Endpoint:
     @property
     def text(self) -> str:
         """`ADDRESS:PORT`, with brackets around an IPv6 address, as Go joins them."""
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+        return f"{bracketed(self.address)}:{self.port}"
 
 
 def go_error(error: OSError, end: Endpoint) -> str:
