@@ -108,6 +108,30 @@ def test_a_pod_is_adopted_and_released(run, resource):
     run(main())
 
 
+@BOTH
+def test_a_pod_that_is_over_is_nobodys_to_take(run, resource):
+    """Neither adopted nor counted; one that fails is replaced, and stays as it is."""
+
+    async def main():
+        async with SimulatedCluster() as cluster:
+            over = lone("over")
+            over["metadata"]["annotations"] = {SCRIPT_ANNOTATION: '{"c": {"runs": [{"lasts": 1, "exitCode": 1}]}}'}
+            over["spec"]["restartPolicy"] = "Never"
+            await cluster.apply(over)
+            await cluster.run_until(lambda: cluster.get(PODS, "over").status.phase == "Failed")
+            await cluster.apply(workload(resource, 2))
+            await cluster.run_until(lambda: available(cluster, resource) == 2)
+            found = controllers(cluster)
+            assert found.pop("over") == []
+            failed = next(iter(found))
+            await patch(cluster, PODS, {"status": {"phase": "Failed"}}, failed, subresource="status")
+            await cluster.run_until(lambda: len(cluster.list(PODS)) == 4 and available(cluster, resource) == 2)
+            assert controllers(cluster)[failed] == ["web"]
+            assert cluster.get(resource, "web").status.replicas == 2
+
+    run(main())
+
+
 def test_available_after_min_ready_seconds_to_the_second(run):
     """A Pod counts as available when it has been ready for so long, and not before."""
 

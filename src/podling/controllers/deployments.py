@@ -20,7 +20,8 @@ from podling.controllers.claims import controller_of
 from podling.controllers.deployment_plan import DeploymentPlan, plan
 from podling.controllers.deployment_revisions import is_of
 from podling.controllers.deployment_sizes import is_rolling
-from podling.controllers.owned import Owned, controller_seen
+from podling.controllers.owned import Owned
+from podling.controllers.pod_owners import PodOwners
 from podling.controllers.refusals import Refused, namespace_is_going
 from podling.controllers.written import Written
 
@@ -52,6 +53,8 @@ class Deployments:
         self._written_sets = Written(self._sets)
         self._owned = Owned(self._sets, self._written_sets)
         self._owned_pods = Owned(self._pods, Written(self._pods))
+        self._owners = PodOwners(self._deployments, lambda found: from_label_selector(found.spec.selector))
+        self._pod_owners = PodOwners(self._sets, lambda _: None)
         self._recorder = context.recorder(self.account)
         self._queue: WorkQueue[str] = WorkQueue(context.clock)
 
@@ -69,32 +72,15 @@ class Deployments:
     def _on_set(self, old: Encoded | None, new: Encoded | None) -> None:
         if self._written_sets.echoed(old, new):
             return
-        for seen in (old, new):
-            if seen is not None:
-                self._wake_owner(seen)
-        if new is not None and controller_seen(new) is None:
-            for found in self._deployments.indexed("namespace", new.namespace):
-                selector = from_label_selector(self._deployments.view(found).spec.selector)
-                if not selector.empty and selector.matches(new.labels):
-                    self._queue.add(key_of(found))
+        for found in self._owners.concerned(old, new):
+            self._queue.add(key_of(found))
 
     def _on_pod(self, old: Encoded | None, new: Encoded | None) -> None:
         """The end of a Pod is what a Deployment that recreates them waits for."""
-        if new is not None or old is None:
-            return
-        reference = controller_seen(old)
-        if reference is not None and reference.kind == REPLICA_SETS.kind:
-            found = self._sets.encoded(reference.name, old.namespace)
-            if found is not None:
-                self._wake_owner(found)
-
-    def _wake_owner(self, one: Encoded) -> None:
-        reference = controller_seen(one)
-        if reference is None or reference.kind != DEPLOYMENTS.kind:
-            return
-        found = self._deployments.encoded(reference.name, one.namespace)
-        if found is not None and found.uid == reference.uid:
-            self._queue.add(key_of(found))
+        one = self._pod_owners.owner(old) if new is None and old is not None else None
+        if one is not None:
+            for found in self._owners.concerned(None, one):
+                self._queue.add(key_of(found))
 
     async def _sync(self, key: str) -> None:
         for informer in (self._deployments, self._sets, self._pods):

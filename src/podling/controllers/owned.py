@@ -16,7 +16,7 @@ from podling.controllers.claims import claim
 from podling.controllers.pods_of_templates import controller_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from podling.api.encoded import Encoded
     from podling.api.resources import Resource
@@ -85,13 +85,23 @@ class Owned(Generic[_Kind]):
         found = self._informer.indexed(_INDEX, f"{namespace}/{_narrowest(selector)}")
         return [self._informer.view(seen) for seen in found if selector.matches(seen.labels)]
 
-    async def settle(self, client: Client, kind: Resource[Any], owner: Any, selector: Selector) -> Sequence[_Kind]:
-        """Adopt and release what is to be, and return what `owner`, an object of `kind`, controls then."""
+    async def settle(
+        self,
+        client: Client,
+        kind: Resource[Any],
+        owner: Any,
+        selector: Selector,
+        counts: Callable[[_Kind], bool] = lambda _: True,
+    ) -> Sequence[_Kind]:
+        """Adopt and release what is to be, and return what `owner`, an object of `kind`, controls then.
+
+        What does not count (Pods that are over, for who keeps a number of them) is left as it is and out of this.
+        """
         meta = owner.metadata
         mine = self.of(meta.uid)
         held = {_uid(obj) for obj in mine}
         free = [obj for obj in self.orphans(meta.namespace, selector) if _uid(obj) not in held]
-        claims = claim(owner, selector, [*mine, *free])
+        claims = claim(owner, selector, filter(counts, [*mine, *free]))
         kept = list(claims.kept)
         for obj in claims.released:
             patch: dict[str, Any] = {"ownerReferences": [{"$patch": "delete", "uid": meta.uid}]}

@@ -1,6 +1,6 @@
 """Whom a change of a Pod concerns among the objects of one kind: its controller, or those that would adopt it.
 
-Over the informer of the controllers. Must not know what a controller does with the news.
+Over the informer of the controllers; for ReplicaSets and their Deployments as well. Must not know what comes of it.
 """
 
 from __future__ import annotations

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from podling.aio.workqueue import WorkQueue
 from podling.api.errors import StatusError
-from podling.api.pods import TERMINAL_PHASES, is_active, is_terminal, ready_condition
+from podling.api.pods import is_active, is_terminal, ready_condition
 from podling.api.resources import PODS, REPLICA_SETS, REPLICATION_CONTROLLERS
 from podling.api.selectors import from_label_selector, from_labels
 from podling.client.cache import key_of, split_key
 from podling.controllers.availability import next_available
 from podling.controllers.claims import controller_of
-from podling.controllers.owned import Owned, controller_seen
+from podling.controllers.owned import Owned
+from podling.controllers.pod_owners import PodOwners
+from podling.controllers.pod_writes import PodWrites
 from podling.controllers.pods_of_templates import pod_of
-from podling.controllers.refusals import Refused, namespace_is_going
+from podling.controllers.refusals import Refused
 from podling.controllers.replicas_plan import Replicas, Status, plan, status, with_status
 from podling.controllers.slow_start import all_at_once, slow_start
 from podling.controllers.written import Written
@@ -58,7 +60,8 @@ class ReplicaController:
         self._siblings = Owned(self._sets, self._written_sets)
         self._deleted: dict[str, None] = {}
         self._sizes: dict[str, int] = {}
-        self._recorder = context.recorder(self.account)
+        self._owners = PodOwners(self._sets, self.selector)
+        self._writes = PodWrites(self._client, context.recorder(self.account))
         self._queue: WorkQueue[str] = WorkQueue(context.clock)
 
     def start(self) -> None:
@@ -76,41 +79,17 @@ class ReplicaController:
             self._wake(seen)
 
     def _on_pod(self, old: Encoded | None, new: Encoded | None) -> None:
-        if new is None:
-            if old is not None:
-                self._deleted.pop(old.uid, None)
-                self._wake_owner(old)
+        if new is None and old is not None:
+            self._deleted.pop(old.uid, None)
+        elif old is not None and new is not None and old.uid == new.uid and self._alike(old, new):
             return
-        if old is not None and old.uid == new.uid and self._alike(old, new):
-            return
-        if old is not None and controller_seen(old) != controller_seen(new):
-            self._wake_owner(old)
-        if not self._wake_owner(new) and controller_seen(new) is None:
-            self._wake_takers(new)
-
-    def _wake_owner(self, pod: Encoded) -> bool:
-        reference = controller_seen(pod)
-        if reference is None or reference.kind != self.kind.kind:
-            return False
-        found = self._sets.encoded(reference.name, pod.namespace)
-        if found is None or found.uid != reference.uid:
-            return False
-        self._wake(found)
-        return True
+        for found in self._owners.concerned(old, new):
+            self._wake(found)
 
     def _wake(self, found: Encoded) -> None:
         """Count a set's Pods soon: a large one's not for each of them anew."""
         key = key_of(found)
         self._queue.add_after(key, self._sizes.get(key, 0) * _PAUSE)
-
-    def _wake_takers(self, pod: Encoded) -> None:
-        """Wake the sets that would adopt a Pod of nobody."""
-        if pod.fields.get("status.phase") in TERMINAL_PHASES:
-            return
-        for found in self._sets.indexed("namespace", pod.namespace):
-            selector = self.selector(self._sets.view(found))
-            if not selector.empty and selector.matches(pod.labels):
-                self._queue.add(key_of(found))
 
     def _alike(self, old: Encoded, new: Encoded) -> bool:
         return old.labels == new.labels and _facts(self._pods.view(old)) == _facts(self._pods.view(new))
@@ -125,8 +104,8 @@ class ReplicaController:
         selector = self.selector(found)
         if selector.empty:
             return
-        mine = await self._owned.settle(self._client, self.kind, found, selector)
-        active = [pod for pod in mine if is_active(pod) and pod.metadata.uid not in self._deleted]
+        mine = await self._owned.settle(self._client, self.kind, found, selector, is_active)
+        active = [pod for pod in mine if pod.metadata.uid not in self._deleted]
         refusal = None
         if found.metadata.deletion_timestamp is None:
             refusal, active = await self._carry_out(found, active)
@@ -184,29 +163,19 @@ class ReplicaController:
         return [pod for one in self._siblings.of(above.uid) for pod in self._owned.of(_uid(one))]
 
     async def _create(self, found: Replicas, pod: Pod, active: list[Pod]) -> None:
-        try:
-            made = await self._client.create(PODS, pod)
-        except StatusError as refusal:
-            if namespace_is_going(refusal):
-                return
-            self._recorder.event(found, "Warning", "FailedCreate", f"Error creating: {refusal}")
-            raise
-        self._written_pods.put(_uid(found), made)
-        active.append(made)
-        self._recorder.event(found, "Normal", "SuccessfulCreate", f"Created pod: {made.metadata.name}")
+        made = await self._writes.create(found, pod)
+        if made is not None:
+            self._written_pods.put(_uid(found), made)
+            active.append(made)
 
     async def _delete(self, found: Replicas, pod: Pod) -> None:
-        meta = pod.metadata
-        self._deleted[meta.uid] = None
+        # Before the call: the watch may tell of the end before it returns.
+        self._deleted[_uid(pod)] = None
         try:
-            await self._client.delete(PODS, meta.name, meta.namespace, uid=meta.uid)
-        except StatusError as refusal:
-            if refusal.is_not_found or refusal.is_conflict:
-                return  # gone, or another of that name stands there
-            del self._deleted[meta.uid]
-            self._recorder.event(found, "Warning", "FailedDelete", f"Error deleting: {refusal}")
+            await self._writes.delete(found, pod)
+        except StatusError:
+            self._deleted.pop(_uid(pod), None)
             raise
-        self._recorder.event(found, "Normal", "SuccessfulDelete", f"Deleted pod: {meta.name}")
 
     def selector(self, found: Any) -> Selector:
         """Return by what a set knows its Pods."""
