@@ -26,6 +26,8 @@ log = logging.getLogger("podling")
 
 def run(data_dir: DataDir, options: Options, *, report: Callable[[dict[str, Any]], None], log_to_file: bool) -> bool:
     """Run the cluster until it is told to stop; return whether it ever was ready."""
+    # What a start makes, it keeps: looking for garbage meanwhile, time and again, finds none.
+    gc.disable()
     _log(data_dir, to_file=log_to_file)
     return asyncio.run(_serve(data_dir, options, report))
 
@@ -50,8 +52,8 @@ async def _serve(data_dir: DataDir, options: Options, report: Callable[[dict[str
                     return False
             report({"ready": _welcome(data_dir, cluster.summary(), clock.monotonic() - began)})
             log.info("ready after %.3f s", clock.monotonic() - began)
-            gc.collect()
             gc.freeze()
+            gc.enable()
             await stop.wait()
             log.info("stopping")
         return True
