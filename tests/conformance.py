@@ -39,6 +39,9 @@ _NAMES = ("e2e/test_dns.py::test_records_of_what_runs", "e2e/test_dns.py::test_p
 _REACH = "e2e/test_two_nodes.py::test_who_reaches_whom"
 _TOGETHER = f"{_SHARED}::test_a_status_may_be_written_and_pods_deleted_together"
 _TYPES = f"{_CASE}::test_a_service_becomes_an_alias_and_back"
+_LIFE = "clients/test_workload_lifecycles.py"
+_ROLLS = "scenario/test_deployments.py"
+_SETS = "scenario/test_replica_sets.py"
 _VICTIMS = "scenario/test_preemption.py::test_victims_leave_gracefully_and_then_the_pod_comes"
 _WEBSOCKET = "unit/kubelet/server/test_old_clients.py::test_every_version_over_websocket"
 
@@ -190,6 +193,7 @@ SCHEDULING: Mapping[str, Tests] = {
     "SchedulerPredicates validates that NodeSelector is respected if matching": f"{_LIVES}::test_waits_for_a_node_that_fits",
     "SchedulerPredicates validates that NodeSelector is respected if not matching": f"{_LIVES}::test_waits_for_a_node_that_fits",
     "SchedulerPredicates validates that there exists conflict between pods with same hostPort and protocol but one using 0.0.0.0 hostIP": "machine/placement/test_filters.py::test_ports",
+    "SchedulerPreemption PreemptionExecutionPath runs ReplicaSets to verify preemption running path": "scenario/test_preemption.py::test_pods_of_replica_sets_make_room_and_are_made_again",
     "SchedulerPreemption PriorityClass endpoints verify PriorityClass endpoints can be operated with different HTTP methods": (f"{_VERBS}[scheduling.k8s.io/priorityclasses]", f"{_VALID}::test_changes_that_are_refused"),
     "SchedulerPreemption validates basic preemption works": _VICTIMS,
     "SchedulerPreemption validates lower priority pod preemption by critical pod": (_VICTIMS, "unit/apiserver/test_admission.py::test_priority_follows_from_the_class"),
@@ -288,6 +292,44 @@ STORAGE: Mapping[str, Tests] = {
     "VolumeAttachment Conformance should run through the lifecycle of a VolumeAttachment": f"{_VERBS}[storage.k8s.io/volumeattachments]",
 }  # fmt: skip
 
+APPS: Mapping[str, Tests] = {
+    "Deployment Deployment should have a working scale subresource": (f"{_LIFE}::test_from_creation_to_deletion", "unit/apiserver/test_deployments.py::test_it_is_scaled_by_its_scale"),
+    "Deployment RecreateDeployment should delete old pods and create new ones": (f"{_ROLLS}::test_recreate_makes_nothing_before_the_last_old_pod_is_gone", "clients/test_kubectl_rollout.py::test_apply_turns_a_rolling_update_into_recreate"),
+    "Deployment RollingUpdateDeployment should delete old pods and create new ones": (f"{_ROLLS}::test_a_set_that_was_there_is_taken_over", f"{_ROLLS}::test_a_rolling_update_keeps_between_its_bounds"),
+    "Deployment deployment should delete old replica sets": f"{_ROLLS}::test_none_are_kept_where_none_are_wanted",
+    "Deployment deployment should support proportional scaling": f"{_ROLLS}::test_a_stuck_rollout_is_scaled_in_proportion",
+    "Deployment deployment should support rollover": f"{_ROLLS}::test_a_newer_template_rolls_over_one_that_is_stuck",
+    "Deployment should run the lifecycle of a Deployment": f"{_LIFE}::test_from_creation_to_deletion",
+    "Deployment should validate Deployment Status endpoints": f"{_LIFE}::test_conditions_of_others_in_the_status",
+    "DisruptionController Listing PodDisruptionBudgets for all namespaces should list and delete a collection of PodDisruptionBudgets": f"{_VERBS}[policy/poddisruptionbudgets]",
+    "DisruptionController should block an eviction until the PDB is updated to allow it": ("clients/test_kubectl_drain.py::test_drain_waits_for_the_budget", f"{_SETS}::test_a_budget_by_percentage_is_of_what_is_wanted"),
+    "DisruptionController should create a PodDisruptionBudget": f"{_VERBS}[policy/poddisruptionbudgets]",
+    "DisruptionController should observe PodDisruptionBudget status updated": "scenario/test_drain.py::test_a_drain_goes_as_fast_as_the_budget_lets_it",
+    "DisruptionController should update/patch PodDisruptionBudget status": f"{_VERBS}[policy/poddisruptionbudgets]",
+    "ReplicaSet Replace and Patch tests": f"{_LIFE}::test_from_creation_to_deletion",
+    "ReplicaSet Replicaset should have a working scale subresource": f"{_SETS}::test_its_scale_is_what_it_is_scaled_by",
+    "ReplicaSet should adopt matching pods on creation and release no longer matching pods": f"{_SETS}::test_a_pod_is_adopted_and_released",
+    "ReplicaSet should list and delete a collection of ReplicaSets": (f"{_VERBS}[apps/replicasets]", f"{_LIFE}::test_from_creation_to_deletion"),
+    "ReplicaSet should serve a basic image on each replica with a public image": f"{_LIFE}::test_each_replica_serves_its_own_name",
+    "ReplicaSet should validate Replicaset Status endpoints": f"{_LIFE}::test_conditions_of_others_in_the_status",
+    "ReplicationController should adopt matching pods on creation": f"{_SETS}::test_a_pod_is_adopted_and_released",
+    "ReplicationController should get and update a ReplicationController scale": f"{_SETS}::test_its_scale_is_what_it_is_scaled_by",
+    "ReplicationController should release no longer matching pods": f"{_SETS}::test_a_pod_is_adopted_and_released",
+    "ReplicationController should serve a basic image on each replica with a public image": f"{_LIFE}::test_each_replica_serves_its_own_name",
+    "ReplicationController should surface a failure condition on a common issue like exceeded quota": f"{_LIFE}::test_a_quota_that_is_used_up_is_a_condition",
+    "ReplicationController should test the lifecycle of a ReplicationController": f"{_LIFE}::test_from_creation_to_deletion",
+}  # fmt: skip
+
+MACHINERY: Mapping[str, Tests] = {
+    "Garbage collector should delete RS created by deployment when not orphaning": f"{_ROLLS}::test_what_becomes_of_its_sets",
+    "Garbage collector should delete pods created by rc when not orphaning": f"{_SETS}::test_what_becomes_of_the_pods",
+    "Garbage collector should keep the rc around until all its pods are deleted if the deleteOptions says so": f"{_SETS}::test_what_becomes_of_the_pods",
+    "Garbage collector should not be blocked by dependency circle": f"{_SETS}::test_owners_in_a_circle_do_not_hold_each_other_up",
+    "Garbage collector should not delete dependents that have both valid owner and owner that's waiting for dependents to be deleted": f"{_SETS}::test_a_second_owner_keeps_what_the_first_would_take_along",
+    "Garbage collector should orphan RS created by deployment when deleteOptions.PropagationPolicy is Orphan": f"{_ROLLS}::test_what_becomes_of_its_sets",
+    "Garbage collector should orphan pods created by rc if delete options say so": f"{_SETS}::test_what_becomes_of_the_pods",
+}  # fmt: skip
+
 INSTRUMENTATION: Mapping[str, Tests] = {
     "Events API should delete a collection of events": f"{_VERBS}[events.k8s.io/events]",
     "Events API should ensure that an event can be fetched, patched, deleted, and listed": (f"{_VERBS}[events.k8s.io/events]", "unit/apiserver/test_events.py::test_only_the_series_of_an_event_changes"),
@@ -301,14 +343,11 @@ SHOWN: Mapping[str, Mapping[str, Tests]] = {
     "sig-scheduling": SCHEDULING,
     "sig-storage": STORAGE,
     "sig-instrumentation": INSTRUMENTATION,
+    "sig-apps": APPS,
+    "sig-api-machinery": MACHINERY,
 }
 
 NOT_SHOWN: Mapping[str, Mapping[str, str]] = {
-    "sig-scheduling": {
-        "SchedulerPreemption PreemptionExecutionPath runs ReplicaSets to verify preemption running path": (
-            "preemption is shown with Pods alone"
-        ),
-    },
     "sig-storage": {
         "CSIInlineVolumes should support CSIVolumeSource in Pod API": "the API has it; no driver serves such volumes",
     },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from podling.api.resources import PODS
+from podling.api.resources import PODS, REPLICA_SETS
 from podling.kubelet.settings import Settings
 from podling.runtime.sim import SCRIPT_ANNOTATION
 from podling.testing import SimulatedCluster
@@ -188,3 +188,34 @@ def test_preemption_goes_on_where_the_scheduler_began_anew(run):
             assert len([n for n in "abcd" if state(cluster, n)]) == 2
 
     run(main())
+
+
+def test_pods_of_replica_sets_make_room_and_are_made_again(run):
+    """As upstream's suite: the two lesser sets' Pods go, the third's stays; what goes is made anew, and waits."""
+
+    async def main():
+        async with SimulatedCluster(settings=Settings(port=0, capacity={"cpu": "1"})) as cluster:
+            await cluster.apply([priority_class(f"p{number}", number) for number in (1, 2, 3, 4)])
+            for number, cpu in ((1, "200m"), (2, "300m"), (3, "450m")):
+                labels = {"set": f"s{number}"}
+                made = pod("", cpu, grace=0, priority=f"p{number}")
+                template = {"metadata": {"labels": labels}, "spec": made["spec"]}
+                spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+                meta = {"name": f"s{number}", "namespace": "default"}
+                await cluster.apply({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": meta, "spec": spec})
+                await cluster.run_until(lambda n=number: cluster.get(REPLICA_SETS, f"s{n}").status.ready_replicas == 1)
+            first = {p.metadata.labels["set"]: p.metadata.name for p in cluster.list(PODS, "default")}
+            await cluster.apply(pod("urgent", "500m", priority="p4"))
+            await cluster.run_until(lambda: state(cluster, "urgent")[0] == "Running")
+            await cluster.advance(60)
+            left = {
+                p.metadata.labels.get("set"): (p.metadata.name, p.status.phase) for p in cluster.list(PODS, "default")
+            }
+            assert left["s3"] == (first["s3"], "Running")
+            for gone in ("s1", "s2"):
+                assert left[gone][0] != first[gone]
+                assert left[gone][1] == "Pending"
+            assert len(cluster.list(PODS, "default")) == 4
+            assert cluster.failures == 0
+
+    run(main())  # fmt: skip
