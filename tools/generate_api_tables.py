@@ -107,6 +107,7 @@ POINTER_STRINGS: Final[dict[str, tuple[str, ...]]] = {
 
 # Required fields that are pointers in Go: upstream prints null for them, and the typed view lets them be absent.
 REQUIRED_POINTERS: Final[dict[str, tuple[str, ...]]] = {
+    _APPS + "ControllerRevision": ("data",),
     _APPS + "DaemonSetSpec": ("selector",),
     _APPS + "DeploymentSpec": ("selector",),
     _APPS + "ReplicaSetSpec": ("selector",),

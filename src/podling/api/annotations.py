@@ -18,3 +18,6 @@ DEFAULT_STORAGE_CLASS: Final = (
     "storageclass.beta.kubernetes.io/is-default-class",
 )
 """Either is `true` on the StorageClass of the claims that name none."""
+
+TEMPLATE_GENERATION: Final = "deprecated.daemonset.template.generation"
+"""On a DaemonSet: how many templates it has had, as the API server counts."""

@@ -127,6 +127,9 @@ REPLICATION_CONTROLLERS: Resource[core_v1.ReplicationController] = _core(
 )
 REPLICA_SETS: Resource[apps_v1.ReplicaSet] = _of("apps", "replicasets", "ReplicaSet", "rs", categories=("all",))
 DEPLOYMENTS: Resource[apps_v1.Deployment] = _of("apps", "deployments", "Deployment", "deploy", categories=("all",))
+STATEFUL_SETS: Resource[apps_v1.StatefulSet] = _of("apps", "statefulsets", "StatefulSet", "sts", categories=("all",))
+DAEMON_SETS: Resource[apps_v1.DaemonSet] = _of("apps", "daemonsets", "DaemonSet", "ds", categories=("all",))
+CONTROLLER_REVISIONS: Resource[apps_v1.ControllerRevision] = _of("apps", "controllerrevisions", "ControllerRevision")
 CRON_JOBS: Resource[batch_v1.CronJob] = _of("batch", "cronjobs", "CronJob", "cj", categories=("all",))
 JOBS: Resource[batch_v1.Job] = _of("batch", "jobs", "Job", categories=("all",))
 EVENTS_V1: Resource[events_v1.Event] = _of("events.k8s.io", "events", "Event", "ev")
@@ -196,6 +199,9 @@ STORED: tuple[Resource[Any], ...] = (
     REPLICATION_CONTROLLERS,
     REPLICA_SETS,
     DEPLOYMENTS,
+    STATEFUL_SETS,
+    DAEMON_SETS,
+    CONTROLLER_REVISIONS,
     CRON_JOBS,
     JOBS,
     ENDPOINT_SLICES,

@@ -61,10 +61,11 @@ _OF_PODS: Mapping[str, str] = {
 }
 _OF_JOB_TEMPLATES: Mapping[str, str] = {f"spec.jobTemplate.spec.template.{path}": why for path, why in _OF_PODS.items()}
 _OF_TEMPLATES: Mapping[str, str] = {f"spec.template.{path}": why for path, why in _OF_PODS.items()}
+_TEMPLATED = ("DaemonSet", "Deployment", "Job", "ReplicaSet", "ReplicationController", "StatefulSet")
 
 UNENFORCED: Mapping[str, Mapping[str, str]] = {
     "Pod": _OF_PODS,
-    **dict.fromkeys(("Deployment", "Job", "ReplicaSet", "ReplicationController"), _OF_TEMPLATES),
+    **dict.fromkeys(_TEMPLATED, _OF_TEMPLATES),
     "CronJob": _OF_JOB_TEMPLATES,
     "PersistentVolume": {
         "spec.mountOptions[]": _NO_OPTIONS,

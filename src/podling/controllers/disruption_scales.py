@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from podling.api.resources import DEPLOYMENTS, REPLICA_SETS, REPLICATION_CONTROLLERS
+from podling.api.resources import DEPLOYMENTS, REPLICA_SETS, REPLICATION_CONTROLLERS, STATEFUL_SETS
 from podling.controllers.claims import controller_of
 from podling.controllers.disruption_budget import Scale
 
@@ -24,7 +24,8 @@ class Scales:
 
     def __init__(self, informers: Informers) -> None:
         self._sets: dict[tuple[str, str], Informer[Any]] = {
-            (kind.group, kind.kind): informers.of(kind) for kind in (REPLICATION_CONTROLLERS, DEPLOYMENTS, REPLICA_SETS)
+            (kind.group, kind.kind): informers.of(kind)
+            for kind in (REPLICATION_CONTROLLERS, DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS)
         }
 
     async def wait_synced(self) -> None:

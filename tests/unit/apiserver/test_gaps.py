@@ -6,6 +6,7 @@ import pytest
 
 from podling.api.resources import (
     CRON_JOBS,
+    DAEMON_SETS,
     DEPLOYMENTS,
     JOBS,
     NETWORK_POLICIES,
@@ -15,6 +16,7 @@ from podling.api.resources import (
     REPLICA_SETS,
     REPLICATION_CONTROLLERS,
     SERVICES,
+    STATEFUL_SETS,
     STORAGE_CLASSES,
 )
 from podling.api.schema import Schema
@@ -32,6 +34,8 @@ RESOURCES = {
         REPLICATION_CONTROLLERS,
         REPLICA_SETS,
         DEPLOYMENTS,
+        DAEMON_SETS,
+        STATEFUL_SETS,
         SERVICES,
         STORAGE_CLASSES,
     )

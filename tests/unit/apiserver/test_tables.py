@@ -64,6 +64,27 @@ ROWS: list[tuple[Resource[Any], dict[str, Any], dict[str, Any]]] = [
          "Selector": "a=1"},
     ),
     (
+        resources.STATEFUL_SETS,
+        {"spec": {"replicas": 3, "selector": {"matchLabels": {"a": "1"}}, "template": {"spec": {"containers": [{"name": "c", "image": "i"}]}}},
+         "status": {"replicas": 3, "readyReplicas": 2}},
+        {"Name": "x", "Ready": "2/3", "Age": "60m", "Containers": "c", "Images": "i"},
+    ),
+    (
+        resources.DAEMON_SETS,
+        {"spec": {"selector": {"matchLabels": {"a": "1"}},
+                  "template": {"spec": {"nodeSelector": {"d": "1", "c": "2"}, "containers": [{"name": "c", "image": "i"}]}}},
+         "status": {"desiredNumberScheduled": 5, "currentNumberScheduled": 4, "numberMisscheduled": 0, "numberReady": 3,
+                    "updatedNumberScheduled": 2, "numberAvailable": 1}},
+        {"Name": "x", "Desired": 5, "Current": 4, "Ready": 3, "Up-to-date": 2, "Available": 1, "Node Selector": "c=2,d=1",
+         "Age": "60m", "Containers": "c", "Images": "i", "Selector": "a=1"},
+    ),
+    (
+        resources.CONTROLLER_REVISIONS,
+        {"data": {}, "revision": 2,
+         "metadata": {"ownerReferences": [{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "u", "controller": True}]}},
+        {"Name": "x", "Controller": "daemonset.apps/d", "Revision": 2, "Age": "60m"},
+    ),
+    (
         resources.REPLICATION_CONTROLLERS,
         {"spec": {"replicas": 3, "selector": {"b": "2", "a": "1"}, "template": {"spec": {"containers": [{"name": "c", "image": "i"}]}}}},
         {"Name": "x", "Desired": 3, "Current": 0, "Ready": 0, "Age": "60m", "Containers": "c", "Images": "i",

@@ -11,8 +11,15 @@ from podling.api.defaults.batch import apply_cron_job, apply_job
 from podling.api.defaults.pod import apply_pod, apply_pod_template
 from podling.api.defaults.quantities import canonicalize
 from podling.api.defaults.service import apply_service
-from podling.api.defaults.volumes import apply_claim_spec, apply_source
-from podling.api.defaults.workloads import apply_deployment, apply_replica_set, apply_replication_controller
+from podling.api.defaults.volumes import apply_source
+from podling.api.defaults.workloads import (
+    apply_claim,
+    apply_daemon_set,
+    apply_deployment,
+    apply_replica_set,
+    apply_replication_controller,
+    apply_stateful_set,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,18 +144,6 @@ def _persistent_volume(tree: _Tree) -> None:
     for name, source in spec.items():
         if isinstance(source, dict):
             apply_source(name, source)
-    _phase(tree)
-
-
-def _claim(tree: _Tree) -> None:
-    apply_claim_spec(tree.setdefault("spec", {}))
-    for amounts in ("capacity", "allocatedResources"):
-        if (tree.get("status") or {}).get(amounts):
-            canonicalize(tree["status"][amounts])
-    _phase(tree)
-
-
-def _phase(tree: _Tree) -> None:
     status = tree.get("status")
     if status is None:
         status = tree["status"] = {}
@@ -208,10 +203,12 @@ BY_KIND: dict[tuple[str, str], Callable[[_Tree], None]] = {
     ("", "PodTemplate"): _pod_template,
     ("", "ResourceQuota"): _resource_quota,
     ("", "PersistentVolume"): _persistent_volume,
-    ("", "PersistentVolumeClaim"): _claim,
+    ("", "PersistentVolumeClaim"): apply_claim,
     ("", "ReplicationController"): apply_replication_controller,
     ("apps", "ReplicaSet"): apply_replica_set,
     ("apps", "Deployment"): apply_deployment,
+    ("apps", "StatefulSet"): apply_stateful_set,
+    ("apps", "DaemonSet"): apply_daemon_set,
     ("batch", "CronJob"): apply_cron_job,
     ("batch", "Job"): apply_job,
     ("storage.k8s.io", "StorageClass"): _storage_class,

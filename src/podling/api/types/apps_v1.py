@@ -12,7 +12,7 @@ class ControllerRevision(Struct, frozen=True, kw_only=True, omit_defaults=True, 
     api_version: str = field(default_factory="apps/v1".__str__)
     kind: str = field(default_factory="ControllerRevision".__str__)
     metadata: ObjectMeta = ObjectMeta()
-    data: Any
+    data: Any = None
     revision: int | None = None
 
 

@@ -70,6 +70,9 @@ _RULES: dict[tuple[str, str], _Rules] = {
     ("", "ReplicationController"): _named("replicas", "controller", "check_controller_status_update"),
     ("apps", "Deployment"): _Rules("deployment", status_update="check_status_update"),
     ("apps", "ReplicaSet"): _named("replicas", "set", "check_set_status_update"),
+    ("apps", "StatefulSet"): _Rules("stateful_set", status_update="check_status_update"),
+    ("apps", "DaemonSet"): _Rules("daemon_set", status_update="check_status_update"),
+    ("apps", "ControllerRevision"): _Rules("controller_revision"),
     ("batch", "CronJob"): _Rules("cron_jobs"),
     ("batch", "Job"): _Rules("jobs", status_update="check_status_update"),
     ("certificates.k8s.io", "CertificateSigningRequest"): _named("certificates", "request", "check_status_update"),
@@ -102,7 +105,7 @@ _ELSEWHERE = {
 
 _ADVISED = {
     **dict.fromkeys(("Pod", "PodTemplate", "Service", "Node", "ServiceAccount", "ReplicationController"), ""),
-    **dict.fromkeys(("Deployment", "ReplicaSet"), "apps"),
+    **dict.fromkeys(("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"), "apps"),
     **dict.fromkeys(("CronJob", "Job"), "batch"),
     **dict.fromkeys(("NetworkPolicy", "Ingress"), "networking.k8s.io"),
 }

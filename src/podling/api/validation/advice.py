@@ -17,13 +17,13 @@ from podling.api.validation.pod_advice import for_pod, for_template
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from podling.api.types.apps_v1 import Deployment, ReplicaSet
+    from podling.api.types.apps_v1 import DaemonSet, Deployment, ReplicaSet, StatefulSet
     from podling.api.types.batch_v1 import CronJob, Job, JobSpec
     from podling.api.types.core_v1 import Node, PodTemplate, ReplicationController, Service, ServiceAccount
     from podling.api.types.networking_v1 import Ingress, NetworkPolicy
     from podling.api.validation.field import Path
 
-    _Workload = Deployment | ReplicaSet | ReplicationController
+    _Workload = Deployment | ReplicaSet | ReplicationController | StatefulSet
 
 _HINTS = "service.kubernetes.io/topology-aware-hints"
 _TOPOLOGY_MODE = "service.kubernetes.io/topology-mode"
@@ -161,9 +161,25 @@ def _of_name(name: str) -> list[str]:
 def for_workload(new: _Workload, old: _Workload | None) -> list[str]:
     """Warn of a name that makes no good Pod names, and of what the template has."""
     warnings = _of_name(new.metadata.name) if old is None else []
-    if new.spec.template is not None and (old is None or new.metadata.generation != old.metadata.generation):
-        warnings += for_template(new.spec.template, SPEC / "template")
+    return warnings + _of_template(new, old)
+
+
+def for_stateful_set(new: StatefulSet, old: StatefulSet | None) -> list[str]:
+    warnings = for_workload(new, old)
+    if (new.spec.revision_history_limit or 0) < 0:
+        said = "a negative value retains all historical revisions; a value >= 0 is recommended"
+        warnings.append(f"{SPEC / 'revisionHistoryLimit'}: {said}")
     return warnings
+
+
+def for_daemon_set(new: DaemonSet, old: DaemonSet | None) -> list[str]:
+    return _of_template(new, old)
+
+
+def _of_template(new: _Workload | DaemonSet, old: _Workload | DaemonSet | None) -> list[str]:
+    if new.spec.template is None or (old is not None and new.metadata.generation == old.metadata.generation):
+        return []
+    return for_template(new.spec.template, SPEC / "template")
 
 
 BY_KIND: dict[str, Callable[[Any, Any], list[str]]] = {
@@ -174,9 +190,11 @@ BY_KIND: dict[str, Callable[[Any, Any], list[str]]] = {
     "ServiceAccount": for_service_account,
     "NetworkPolicy": for_network_policy,
     "Ingress": for_ingress,
+    "DaemonSet": for_daemon_set,
     "Deployment": for_workload,
     "CronJob": for_cron_job,
     "Job": for_job,
     "ReplicaSet": for_workload,
+    "StatefulSet": for_stateful_set,
     "ReplicationController": for_workload,
 }

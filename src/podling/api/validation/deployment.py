@@ -9,6 +9,7 @@ from podling.api.validation.field import SPEC, STATUS, forbidden, invalid, not_s
 from podling.api.validation.shares import check_part, check_share, is_nothing
 from podling.api.validation.workloads import (
     check_at_most,
+    check_not_decremented,
     check_not_negative,
     check_running_template,
     check_same_selector,
@@ -44,8 +45,7 @@ def check_status_update(new: Deployment, old: Deployment, causes: list[Cause]) -
     meta.check_update(new.metadata, old.metadata, causes)
     _check_status(new.status, causes)
     count, before = new.status.collision_count, old.status.collision_count
-    if before is not None and (count or 0) < before:
-        causes.append(invalid(STATUS / "collisionCount", count or 0, "cannot be decremented"))
+    check_not_decremented(count, before, STATUS / "collisionCount", causes)
 
 
 def _check_spec(new: Deployment, causes: list[Cause]) -> None:

@@ -38,6 +38,12 @@ def check_at_most(
     causes.extend(invalid(path / name, counts[name], said) for name in names if (counts[name] or 0) > most)
 
 
+def check_not_decremented(count: int | None, before: int | None, path: Path, causes: list[Cause]) -> None:
+    """Refuse a count of collisions that is less than before: names would be met again."""
+    if before is not None and (count or 0) < before:
+        causes.append(invalid(path, count or 0, "cannot be decremented"))
+
+
 def check_selector(selector: LabelSelector | None, path: Path, causes: list[Cause]) -> Selector | None:
     """Check a selector that must be there and select something; return it, or nothing where it cannot be read."""
     if selector is None:
@@ -74,6 +80,11 @@ def check_running_template(
         return
     check_selected(template, selector, path, causes)
     check_template(template, path, causes)
+    check_kept_running(template, kind, path, causes)
+
+
+def check_kept_running(template: PodTemplateSpec, kind: str, path: Path, causes: list[Cause]) -> None:
+    """Refuse a template whose Pods would end by themselves."""
     spec = template.spec
     if spec is None:
         return

@@ -20,7 +20,7 @@ from podling.apiserver.kinds.secrets import SecretStrategy
 from podling.apiserver.kinds.services import ServiceStrategy
 from podling.apiserver.kinds.storage import ClaimStrategy, VolumeStrategy
 from podling.apiserver.kinds.strategy import Plain
-from podling.apiserver.kinds.workloads import DeploymentStrategy, WorkloadStrategy
+from podling.apiserver.kinds.workloads import DaemonSetStrategy, DeploymentStrategy, WorkloadStrategy
 from podling.apiserver.record import Record
 
 if TYPE_CHECKING:
@@ -182,6 +182,15 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
             subresources=("scale", "status"),
             scaled_by=lambda found: from_label_selector(found.spec.selector),
         ),
+        Record(
+            r.STATEFUL_SETS,
+            "/registry/statefulsets/",
+            WorkloadStrategy({"replicas": 0, "availableReplicas": 0}),
+            subresources=("scale", "status"),
+            scaled_by=lambda found: from_label_selector(found.spec.selector),
+        ),
+        Record(r.DAEMON_SETS, "/registry/daemonsets/", DaemonSetStrategy(), subresources=("status",)),
+        Record(r.CONTROLLER_REVISIONS, "/registry/controllerrevisions/", plain),
         Record(
             r.CRON_JOBS,
             "/registry/cronjobs/",

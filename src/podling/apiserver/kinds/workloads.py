@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from podling.api.annotations import TEMPLATE_GENERATION
 from podling.apiserver.kinds.pod_gates import drop_alpha
 from podling.apiserver.kinds.strategy import Plain, keep
 
@@ -54,3 +55,29 @@ class DeploymentStrategy(WorkloadStrategy):
     ) -> None:
         super().prepare_subresource(subresource, tree, old, context)
         keep(tree["metadata"], old["metadata"], "labels")
+
+
+class DaemonSetStrategy(WorkloadStrategy):
+    """A DaemonSet counts its templates in an annotation, from a time before revisions; its Pods are labelled by it.
+
+    What a caller says of the number is nothing: it is the server's.
+    """
+
+    def __init__(self) -> None:
+        counts = ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady")
+        super().__init__(dict.fromkeys(counts, 0))
+
+    def prepare_create(self, tree: dict[str, Any], context: Context) -> None:
+        super().prepare_create(tree, context)
+        _number(tree, 1)
+
+    def prepare_update(self, tree: dict[str, Any], old: dict[str, Any], context: Context) -> None:
+        super().prepare_update(tree, old, context)
+        held = (old["metadata"].get("annotations") or {}).get(TEMPLATE_GENERATION, "")
+        before = int(held) if held.isascii() and held.isdigit() else 1
+        _number(tree, before + (self._template(tree) != self._template(old)))
+
+
+def _number(tree: dict[str, Any], number: int) -> None:
+    metadata = tree["metadata"]
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), TEMPLATE_GENERATION: str(number)}

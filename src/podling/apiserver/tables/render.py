@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from podling.api import resources
-from podling.apiserver.tables import batch, calls, ingress, network, plain, sets, storage, workloads
+from podling.apiserver.tables import batch, calls, ingress, network, plain, sets, stateful, storage, workloads
 from podling.apiserver.tables.columns import CREATED_AT, NAME, Column, Layout
 
 if TYPE_CHECKING:
@@ -49,6 +49,9 @@ LAYOUTS: Final[Mapping[tuple[str, str], Layout]] = {
         (resources.SERVICE_CIDRS, network.SERVICE_CIDRS),
         (resources.RUNTIME_CLASSES, plain.RUNTIME_CLASSES),
         (resources.REPLICATION_CONTROLLERS, sets.REPLICATION_CONTROLLERS),
+        (resources.STATEFUL_SETS, stateful.STATEFUL_SETS),
+        (resources.DAEMON_SETS, stateful.DAEMON_SETS),
+        (resources.CONTROLLER_REVISIONS, stateful.CONTROLLER_REVISIONS),
         (resources.DEPLOYMENTS, sets.DEPLOYMENTS),
         (resources.REPLICA_SETS, sets.REPLICA_SETS),
         (resources.CRON_JOBS, batch.CRON_JOBS),
