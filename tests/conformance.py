@@ -25,8 +25,11 @@ _ACTIONS = "unit/kubelet/test_hook_actions.py::test_an_http_hook_asks_as_it_is_t
 _INIT = "e2e/test_given.py::test_init_containers_hold_the_others_up"
 _LIMITS = "unit/apiserver/test_limit_ranger.py"
 _LIVES = "scenario/test_pod_lives.py"
+_MACHINERY = "clients/test_machinery.py"
 _MESSAGE = "e2e/test_given.py::test_a_container_leaves_a_message"
 _PROBES = "scenario/test_probes.py"
+_QUOTAS = "scenario/test_resource_quotas.py"
+_SETS = "scenario/test_replica_sets.py"
 _SHARED = "e2e/test_given.py"
 _TAINTS = "scenario/test_lost_node.py"
 _VERBS = "clients/test_api_operations.py::test_a_kind_answers_to_every_verb"
@@ -41,7 +44,6 @@ _TOGETHER = f"{_SHARED}::test_a_status_may_be_written_and_pods_deleted_together"
 _TYPES = f"{_CASE}::test_a_service_becomes_an_alias_and_back"
 _LIFE = "clients/test_workload_lifecycles.py"
 _ROLLS = "scenario/test_deployments.py"
-_SETS = "scenario/test_replica_sets.py"
 _VICTIMS = "scenario/test_preemption.py::test_victims_leave_gracefully_and_then_the_pod_comes"
 _WEBSOCKET = "unit/kubelet/server/test_old_clients.py::test_every_version_over_websocket"
 
@@ -320,16 +322,6 @@ APPS: Mapping[str, Tests] = {
     "ReplicationController should test the lifecycle of a ReplicationController": f"{_LIFE}::test_from_creation_to_deletion",
 }  # fmt: skip
 
-MACHINERY: Mapping[str, Tests] = {
-    "Garbage collector should delete RS created by deployment when not orphaning": f"{_ROLLS}::test_what_becomes_of_its_sets",
-    "Garbage collector should delete pods created by rc when not orphaning": f"{_SETS}::test_what_becomes_of_the_pods",
-    "Garbage collector should keep the rc around until all its pods are deleted if the deleteOptions says so": f"{_SETS}::test_what_becomes_of_the_pods",
-    "Garbage collector should not be blocked by dependency circle": f"{_SETS}::test_owners_in_a_circle_do_not_hold_each_other_up",
-    "Garbage collector should not delete dependents that have both valid owner and owner that's waiting for dependents to be deleted": f"{_SETS}::test_a_second_owner_keeps_what_the_first_would_take_along",
-    "Garbage collector should orphan RS created by deployment when deleteOptions.PropagationPolicy is Orphan": f"{_ROLLS}::test_what_becomes_of_its_sets",
-    "Garbage collector should orphan pods created by rc if delete options say so": f"{_SETS}::test_what_becomes_of_the_pods",
-}  # fmt: skip
-
 INSTRUMENTATION: Mapping[str, Tests] = {
     "Events API should delete a collection of events": f"{_VERBS}[events.k8s.io/events]",
     "Events API should ensure that an event can be fetched, patched, deleted, and listed": (f"{_VERBS}[events.k8s.io/events]", "unit/apiserver/test_events.py::test_only_the_series_of_an_event_changes"),
@@ -337,17 +329,160 @@ INSTRUMENTATION: Mapping[str, Tests] = {
     "Events should manage the lifecycle of an event": (f"{_VERBS}[events]", "unit/apiserver/test_events.py::test_a_series_goes_on"),
 }  # fmt: skip
 
+MACHINERY: Mapping[str, Tests] = {
+    "AggregatedDiscovery should support aggregated discovery interface": f"{_MACHINERY}::test_what_is_found_is_found_in_every_way",
+    "AggregatedDiscovery should support raw aggregated discovery endpoint Accept headers": (
+        f"{_MACHINERY}::test_what_is_found_is_found_in_every_way", "unit/apiserver/test_discovery.py::test_aggregated",
+    ),
+    "Discovery should locate the groupVersion and a resource within each APIGroup": f"{_MACHINERY}::test_what_is_found_is_found_in_every_way",
+    "Discovery should validate PreferredVersion for each APIGroup": f"{_MACHINERY}::test_what_is_found_is_found_in_every_way",
+    "FieldValidation should detect unknown and duplicate fields of a typed object": f"{_MACHINERY}::test_typed_objects_are_read_strictly",
+    "FieldValidation should detect unknown metadata fields of a typed object": f"{_MACHINERY}::test_typed_objects_are_read_strictly",
+    "Garbage collector should delete RS created by deployment when not orphaning": f"{_ROLLS}::test_what_becomes_of_its_sets",
+    "Garbage collector should delete pods created by rc when not orphaning": f"{_SETS}::test_what_becomes_of_the_pods",
+    "Garbage collector should keep the rc around until all its pods are deleted if the deleteOptions says so": (
+        f"{_SETS}::test_what_becomes_of_the_pods", "unit/controllers/test_controllers.py::test_owner_waits_for_its_dependents",
+    ),
+    "Garbage collector should not be blocked by dependency circle": f"{_SETS}::test_owners_in_a_circle_do_not_hold_each_other_up",
+    "Garbage collector should not delete dependents that have both valid owner and owner that's waiting for dependents to be deleted": (
+        f"{_SETS}::test_a_second_owner_keeps_what_the_first_would_take_along"
+    ),
+    "Garbage collector should orphan RS created by deployment when deleteOptions.PropagationPolicy is Orphan": f"{_ROLLS}::test_what_becomes_of_its_sets",
+    "Garbage collector should orphan pods created by rc if delete options say so": f"{_SETS}::test_what_becomes_of_the_pods",
+    "Namespaces should apply a finalizer to a Namespace": f"{_MACHINERY}::test_a_namespace_is_patched_updated_and_finalized",
+    "Namespaces should apply an update to a Namespace": f"{_MACHINERY}::test_a_namespace_is_patched_updated_and_finalized",
+    "Namespaces should apply changes to a namespace status": f"{_MACHINERY}::test_the_status_of_a_namespace",
+    "Namespaces should ensure that all pods are removed when a namespace is deleted": (
+        "unit/controllers/test_controllers.py::test_deleting_a_namespace_deletes_what_is_in_it", f"{_MACHINERY}::test_pods_go_first",
+    ),
+    "Namespaces should ensure that all services are removed when a namespace is deleted": (
+        "unit/controllers/test_controllers.py::test_deleting_a_namespace_deletes_what_is_in_it"
+    ),
+    "Namespaces should patch a Namespace": f"{_MACHINERY}::test_a_namespace_is_patched_updated_and_finalized",
+    "OrderedNamespaceDeletion namespace deletion should delete pod first": f"{_MACHINERY}::test_pods_go_first",
+    "ResourceQuota should apply changes to a resourcequota status": f"{_QUOTAS}::test_a_status_that_somebody_writes_stands_until_the_next_resync",
+    "ResourceQuota should be able to update and delete ResourceQuota.": f"{_QUOTAS}::test_a_quota_is_updated_and_deleted",
+    "ResourceQuota should create a ResourceQuota and capture the life of a configMap.": f"{_QUOTAS}::test_the_life_of_what_is_merely_counted",
+    "ResourceQuota should create a ResourceQuota and capture the life of a pod.": f"{_QUOTAS}::test_the_life_of_a_pod",
+    "ResourceQuota should create a ResourceQuota and capture the life of a replica set.": f"{_QUOTAS}::test_the_life_of_what_is_merely_counted",
+    "ResourceQuota should create a ResourceQuota and capture the life of a replication controller.": f"{_QUOTAS}::test_the_life_of_what_is_merely_counted",
+    "ResourceQuota should create a ResourceQuota and capture the life of a secret.": f"{_QUOTAS}::test_the_life_of_what_is_merely_counted",
+    "ResourceQuota should create a ResourceQuota and capture the life of a service.": f"{_QUOTAS}::test_the_life_of_a_service",
+    "ResourceQuota should create a ResourceQuota and ensure its status is promptly calculated.": f"{_QUOTAS}::test_a_status_is_reckoned_at_once",
+    "ResourceQuota should manage the lifecycle of a ResourceQuota": (
+        f"{_QUOTAS}::test_the_lifecycle_of_a_quota", f"{_VERBS}[resourcequotas]",
+    ),
+    "ResourceQuota should verify ResourceQuota with best effort scope.": f"{_QUOTAS}::test_scopes",
+    "ResourceQuota should verify ResourceQuota with terminating scopes.": f"{_QUOTAS}::test_scopes",
+    "Servers with support for API chunking should return chunks of results for list calls": f"{_MACHINERY}::test_lists_come_in_chunks",
+    "Servers with support for API chunking should support continue listing from the last key if the original version has been compacted away, though the list is inconsistent": (
+        "unit/apiserver/test_reads.py::test_lists_come_in_pages_of_one_revision"
+    ),
+    "Servers with support for Table transformation should return a 406 for a backend which does not implement metadata": f"{_MACHINERY}::test_reviews_are_no_tables",
+    "Watchers should be able to restart watching from the last resource version observed by the previous watch": f"{_MACHINERY}::test_watches_begin_where_they_are_told",
+    "Watchers should be able to start watching from a specific resource version": f"{_MACHINERY}::test_watches_begin_where_they_are_told",
+    "Watchers should observe add, update, and delete watch notifications on configmaps": f"{_MACHINERY}::test_watchers_of_different_selections_see_their_parts",
+    "Watchers should observe an object deletion if it stops meeting the requirements of the selector": f"{_MACHINERY}::test_an_object_that_leaves_a_selection_is_gone_for_its_watcher",
+    "Watchers should receive events on concurrent watches in same order": f"{_MACHINERY}::test_concurrent_watches_see_one_order",
+    "server version should find the server version": f"{_MACHINERY}::test_what_is_found_is_found_in_every_way",
+}  # fmt: skip
+
+AUTH: Mapping[str, Tests] = {
+    "Certificates API should support CSR API operations": (
+        "unit/apiserver/test_certificate_requests.py::test_upstreams_case_of_api_operations",
+        f"{_VERBS}[certificates.k8s.io/certificatesigningrequests]",
+        "clients/test_kubectl_certificate.py::test_a_user_is_let_in_by_a_certificate",
+    ),
+    "SelfSubjectReview should support SelfSubjectReview API operations": "unit/apiserver/test_reviews.py::test_who_and_what_am_i",
+    "ServiceAccounts ServiceAccountIssuerDiscovery should support OIDC discovery of service account issuer": (
+        f"{_MACHINERY}::test_a_token_is_verified_by_what_its_issuer_publishes"
+    ),
+    "ServiceAccounts should allow opting out of API token automount": "clients/test_accounts.py::test_who_mounts_a_token_and_pulls_with_what",
+    "ServiceAccounts should guarantee kube-root-ca.crt exist in any namespace": f"{_MACHINERY}::test_the_root_certificate_is_in_every_namespace",
+    "ServiceAccounts should mount an API token into pods": _ACCESS,
+    "ServiceAccounts should mount projected service account token": _ACCESS,
+    "ServiceAccounts should run through the lifecycle of a ServiceAccount": f"{_MACHINERY}::test_the_life_of_an_account",
+    "ServiceAccounts should update a ServiceAccount": f"{_MACHINERY}::test_the_life_of_an_account",
+    "SubjectReview should support SubjectReview API operations": "unit/apiserver/test_reviews.py::test_may_i_may_she",
+}  # fmt: skip
+
 SHOWN: Mapping[str, Mapping[str, Tests]] = {
+    "sig-api-machinery": MACHINERY,
+    "sig-auth": AUTH,
     "sig-network": NETWORK,
     "sig-node": NODE,
     "sig-scheduling": SCHEDULING,
     "sig-storage": STORAGE,
     "sig-instrumentation": INSTRUMENTATION,
     "sig-apps": APPS,
-    "sig-api-machinery": MACHINERY,
 }
 
+_CUSTOM = "there are no custom resources"
+_WEBHOOKS = "there are no webhooks"
+_UNSERVED = "the kinds are not served"
+
 NOT_SHOWN: Mapping[str, Mapping[str, str]] = {
+    "sig-api-machinery": {
+        "API priority and fairness should support FlowSchema API operations": _UNSERVED,
+        "API priority and fairness should support PriorityLevelConfiguration API operations": _UNSERVED,
+        "AdmissionWebhook listing mutating webhooks should work": _WEBHOOKS,
+        "AdmissionWebhook listing validating webhooks should work": _WEBHOOKS,
+        "AdmissionWebhook patching/updating a mutating webhook should work": _WEBHOOKS,
+        "AdmissionWebhook patching/updating a validating webhook should work": _WEBHOOKS,
+        "AdmissionWebhook should be able to create and update mutating webhook configurations with match conditions": _WEBHOOKS,
+        "AdmissionWebhook should be able to create and update validating webhook configurations with match conditions": _WEBHOOKS,
+        "AdmissionWebhook should be able to deny attaching pod": _WEBHOOKS,
+        "AdmissionWebhook should be able to deny custom resource creation, update and deletion": _WEBHOOKS,
+        "AdmissionWebhook should be able to deny pod and configmap creation": _WEBHOOKS,
+        "AdmissionWebhook should deny crd creation": _WEBHOOKS,
+        "AdmissionWebhook should honor timeout": _WEBHOOKS,
+        "AdmissionWebhook should include webhook resources in discovery documents": _WEBHOOKS,
+        "AdmissionWebhook should mutate configmap": _WEBHOOKS,
+        "AdmissionWebhook should mutate custom resource": _WEBHOOKS,
+        "AdmissionWebhook should mutate custom resource with different stored version": _WEBHOOKS,
+        "AdmissionWebhook should mutate custom resource with pruning": _WEBHOOKS,
+        "AdmissionWebhook should mutate everything except 'skip-me' configmaps": _WEBHOOKS,
+        "AdmissionWebhook should mutate pod and apply defaults after mutation": _WEBHOOKS,
+        "AdmissionWebhook should not be able to mutate or prevent deletion of webhook configuration objects": _WEBHOOKS,
+        "AdmissionWebhook should reject mutating webhook configurations with invalid match conditions": _WEBHOOKS,
+        "AdmissionWebhook should reject validating webhook configurations with invalid match conditions": _WEBHOOKS,
+        "AdmissionWebhook should unconditionally reject operations on fail closed webhook": _WEBHOOKS,
+        "AggregatedDiscovery should support aggregated discovery interface for CRDs": _CUSTOM,
+        "AggregatedDiscovery should support raw aggregated discovery request for CRDs": _CUSTOM,
+        "Aggregator Should be able to support the 1.17 Sample API Server using the current Aggregator": "no other API servers are aggregated",
+        "CustomResourceConversionWebhook should be able to convert a non homogeneous list of CRs": _CUSTOM,
+        "CustomResourceConversionWebhook should be able to convert from CR v1 to CR v2": _CUSTOM,
+        "CustomResourceDefinition Watch CustomResourceDefinition Watch watch on custom resource definition objects": _CUSTOM,
+        "CustomResourceDefinition resources Simple CustomResourceDefinition creating/deleting custom resource definition objects works": _CUSTOM,
+        "CustomResourceDefinition resources Simple CustomResourceDefinition getting/updating/patching custom resource definition status sub-resource works": _CUSTOM,
+        "CustomResourceDefinition resources Simple CustomResourceDefinition listing custom resource definition objects works": _CUSTOM,
+        "CustomResourceDefinition resources custom resource defaulting for requests and from storage works": _CUSTOM,
+        "CustomResourceDefinition resources should include custom resource definition resources in discovery documents": _CUSTOM,
+        "CustomResourceFieldSelectors CustomResourceFieldSelectors MUST list and watch custom resources matching the field selector": _CUSTOM,
+        "CustomResourcePublishOpenAPI removes definition from spec when one version gets changed to not be served": _CUSTOM,
+        "CustomResourcePublishOpenAPI updates the published spec when one version gets renamed": _CUSTOM,
+        "CustomResourcePublishOpenAPI works for CRD preserving unknown fields at the schema root": _CUSTOM,
+        "CustomResourcePublishOpenAPI works for CRD preserving unknown fields in an embedded object": _CUSTOM,
+        "CustomResourcePublishOpenAPI works for CRD with validation schema": _CUSTOM,
+        "CustomResourcePublishOpenAPI works for CRD without validation schema": _CUSTOM,
+        "CustomResourcePublishOpenAPI works for multiple CRDs of different groups": _CUSTOM,
+        "CustomResourcePublishOpenAPI works for multiple CRDs of same group and version but different kinds": _CUSTOM,
+        "CustomResourcePublishOpenAPI works for multiple CRDs of same group but different versions": _CUSTOM,
+        "FieldValidation should create/apply a CR with unknown fields for CRD with no validation schema": _CUSTOM,
+        "FieldValidation should create/apply a valid CR for CRD with validation schema": _CUSTOM,
+        "FieldValidation should create/apply an invalid CR with extra properties for CRD with validation schema": _CUSTOM,
+        "FieldValidation should detect duplicates in a CR when preserving unknown fields": _CUSTOM,
+        "FieldValidation should detect unknown metadata fields in both the root and embedded object of a CR": _CUSTOM,
+        "ValidatingAdmissionPolicy should allow expressions to refer variables.": _UNSERVED,
+        "ValidatingAdmissionPolicy should support ValidatingAdmissionPolicy API operations": _UNSERVED,
+        "ValidatingAdmissionPolicy should support ValidatingAdmissionPolicyBinding API operations": _UNSERVED,
+        "ValidatingAdmissionPolicy should validate against a Deployment": _UNSERVED,
+    },  # fmt: skip
+    "sig-scheduling": {
+        "SchedulerPreemption PreemptionExecutionPath runs ReplicaSets to verify preemption running path": (
+            "preemption is shown with Pods alone"
+        ),
+    },
     "sig-storage": {
         "CSIInlineVolumes should support CSIVolumeSource in Pod API": "the API has it; no driver serves such volumes",
     },

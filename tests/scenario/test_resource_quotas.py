@@ -12,6 +12,8 @@ from podling.api.resources import (
     PERSISTENT_VOLUME_CLAIMS,
     POD_TEMPLATES,
     PODS,
+    REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
     RESOURCE_QUOTAS,
     SECRETS,
     SERVICES,
@@ -39,6 +41,7 @@ HARD = {
     GOLD + "requests.storage": "10Gi",
     "requests.example.com/dongle": "3",
     "count/podtemplates": "5",
+    "count/replicasets.apps": "5",
 }
 
 
@@ -103,7 +106,7 @@ def test_a_status_is_reckoned_at_once(run):
     async def steps(cluster):
         found = await used(cluster)
         assert cluster.get(RESOURCE_QUOTAS, "test-quota").status.hard == HARD
-        assert set(found) >= set(HARD) - {"replicationcontrollers"}
+        assert set(found) == set(HARD)
         expected = {"resourcequotas": "1", "configmaps": "1", "services": "1"}
         assert {name: amount for name, amount in found.items() if amount != "0"} == expected
 
@@ -131,14 +134,24 @@ def test_the_life_of_a_service(run):
     run(with_quota(steps))
 
 
+INNER = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+SET = {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": INNER}
+
+
 @pytest.mark.parametrize(
     ("resource", "manifest", "counted"),
     [
+        (REPLICA_SETS, plain("ReplicaSet", "r", spec=SET) | {"apiVersion": "apps/v1"}, "count/replicasets.apps"),
+        (
+            REPLICATION_CONTROLLERS,
+            plain("ReplicationController", "r", spec={**SET, "selector": {"a": "b"}}),
+            "replicationcontrollers",
+        ),
         (SECRETS, plain("Secret", "s", data={"data": "dmFsdWU="}), "secrets"),
         (CONFIG_MAPS, plain("ConfigMap", "c", data={"a": "b"}), "configmaps"),
         (
             POD_TEMPLATES,
-            plain("PodTemplate", "t", template={"spec": {"containers": [{"name": "c", "image": "i"}]}}),
+            plain("PodTemplate", "t", template=INNER),
             "count/podtemplates",
         ),
     ],
