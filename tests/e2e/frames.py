@@ -39,22 +39,31 @@ def _ipv4(source: Address, destination: Address, protocol: int, payload: bytes, 
     return head(checksum(head(0))) + payload
 
 
-def datagram(source: Address, destination: Address, port: int, payload: bytes) -> bytes:
+def datagram(source: Address, destination: Address, port: int, payload: bytes, *, source_port: int = 4000) -> bytes:
     """Return a UDP datagram without its IP header."""
     size = 8 + len(payload)
     pseudo = source.packed + destination.packed + struct.pack(">II" if source.version == 6 else ">HH", *(
         (size, UDP) if source.version == 6 else (UDP, size)
     ))  # fmt: skip
-    head = struct.pack(">HHH", 4000, port, size)
+    head = struct.pack(">HHH", source_port, port, size)
     return head + struct.pack(">H", checksum(pseudo + head + b"\0\0" + payload)) + payload
 
 
-def message(source: Address, destination: Address, kind: int, body: bytes) -> bytes:
+def message(source: Address, destination: Address, kind: int, body: bytes, *, code: int = 0) -> bytes:
     """Return an ICMPv6 message as neighbours and routers send them, in its packet."""
-    head = struct.pack(">BBH", kind, 0, 0)
+    head = struct.pack(">BBH", kind, code, 0)
     pseudo = source.packed + destination.packed + struct.pack(">II", len(head) + len(body), ICMPV6)
-    summed = struct.pack(">BBH", kind, 0, checksum(pseudo + head + body))
+    summed = struct.pack(">BBH", kind, code, checksum(pseudo + head + body))
     return packet(source, destination, ICMPV6, summed + body, limit=255)
+
+
+def unreachable(source: Address, destination: Address, about: bytes) -> bytes:
+    """Return the error that a packet's port cannot be reached."""
+    if source.version == 6:
+        return message(source, destination, 1, bytes(4) + about, code=4)
+    body = struct.pack(">BBHI", 3, 3, 0, 0) + about
+    summed = struct.pack(">BBHI", 3, 3, checksum(body), 0) + about
+    return packet(source, destination, 1, summed)
 
 
 def pieces(
@@ -107,6 +116,31 @@ def listener(pin: Path | None, family: Family, port: int) -> socket.socket:
         return made
 
     return namespaces.inside(str(pin / "net") if pin is not None else "", opened)
+
+
+def caller(pin: Path, whom: Address, port: int) -> socket.socket:
+    """Return a UDP socket of a Pod that calls somebody, and has done so once."""
+
+    def opened() -> socket.socket:
+        made = socket.socket(family_of(whom).number, socket.SOCK_DGRAM)
+        made.connect((str(whom), port))
+        made.settimeout(0.5)
+        return made
+
+    made = namespaces.inside(str(pin / "net"), opened)
+    made.send(b"?")
+    return made
+
+
+def is_calling(calling: socket.socket) -> bool:
+    """Whether a caller waits for its answer still, and was told of no error."""
+    try:
+        calling.recv(100)
+    except TimeoutError:
+        return True
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def heard(at: socket.socket, sends: Callable[[], object], expected: bytes | None) -> bool:

@@ -68,6 +68,28 @@ def test_no_pod_puts_a_piece_into_anothers_datagram(tmp_path: Path, family: Fami
     held(tmp_path, scenario)
 
 
+@each_family
+def test_no_pod_says_that_anothers_calls_fail(tmp_path: Path, family: Family) -> None:
+    """An error about what was sent to itself comes to the sender; one about another's, true as it looks, to nobody."""
+
+    async def scenario(wired: Wired) -> None:
+        one, two, three = [of_family(family, await wired.pod(name)) for name in ("one", "two", "three")]
+        with (
+            raw(wired, "one", "two") as (own, other),
+            listener(wired.pins / "one", family, PORT),
+            frames.caller(wired.pins / "three", one, PORT) as calling,
+        ):
+            asked = datagram(three, one, PORT, b"?", source_port=calling.getsockname()[1])
+            about = packet(three, one, frames.UDP, asked)
+            assert frames.is_calling(calling)
+            other.send(frames.unreachable(two, three, about))
+            assert frames.is_calling(calling)
+            own.send(frames.unreachable(one, three, about))
+            assert not frames.is_calling(calling)
+
+    held(tmp_path, scenario)
+
+
 def test_no_pod_fills_the_nodes_table_of_neighbours(tmp_path: Path) -> None:
     """It asks by ARP as hundreds of others, and by IPv6 as itself: the node learns no neighbour."""
 

@@ -83,6 +83,16 @@ def destination_port(register: int = 8) -> bytes:
     return _payload(2, 2, 2, register)
 
 
+def message_type(register: int = 8) -> bytes:
+    """Load what an ICMP message of either family is."""
+    return _payload(2, 0, 1, register)
+
+
+def returned_destination(register: int = 8, family: Family = IPV4) -> bytes:
+    """Load where the packet was sent that an ICMP error of a family is about, which it has behind its own header."""
+    return _payload(2, 8 + family.destination_at, family.size, register)
+
+
 def _meta(key: int, register: int) -> bytes:
     return _expression("meta", number(1, register), number(2, key))
 

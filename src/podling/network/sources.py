@@ -1,6 +1,6 @@
 """Who may send from which address, and as whom the world sees Pods: the rules of one node's table.
 
-    from a Pod's link      its own addresses, by a set of pairs; nothing else
+    from a Pod's link      its own addresses, by a set of pairs; nothing else, nor errors about what was not sent to it
     from a node's link     that node's ranges, and what CNI plugins gave its Pods; nothing else
     from anywhere else     nothing with an address of the instance's
     to the world           from the machine's address
@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from podling.linux import nf_expressions as nf
-from podling.linux.families import FAMILIES, family_of
+from podling.linux.families import FAMILIES, IPV4, IPV6, family_of
 from podling.linux.nf_tables import Element, NamedSet
 from podling.network.links import UPLINK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from podling.linux.families import Address, Network
+    from podling.linux.families import Address, Family, Network
     from podling.linux.nf_tables import Batch
     from podling.network.ranges import NodeRange
 
@@ -32,6 +32,10 @@ _LINKS: Final = {family: NamedSet(f"links{family.suffix}", ("link", family.field
 _NAME_BYTES: Final = 16
 _BEFORE_FRAGMENTS: Final = -450
 """The kernel puts fragments together at -400, whichever links they came by: each is judged before."""
+_BEFORE_CONNECTIONS: Final = -310
+"""At -200 the kernel looks for the connection that an error is about: policies let it pass as a part of that."""
+_ERRORS: Final = {IPV4: (1, ((3, 5), (11, 12))), IPV6: (58, ((0, 127),))}
+"""By family, the protocol of its errors and their types; an IPv4 redirect is one of them."""
 _ACCEPT: Final = nf.verdict(nf.Verdict(nf.ACCEPT))
 _DROP: Final = nf.verdict(nf.Verdict(nf.DROP))
 
@@ -54,6 +58,7 @@ def lay_down(batch: Batch, around: Surroundings) -> None:
     """Replace the table by one without Pods."""
     batch.replace_table()
     batch.add_chain("source", "filter", "prerouting", _BEFORE_FRAGMENTS)
+    batch.add_chain("errors", "filter", "prerouting", _BEFORE_CONNECTIONS)
     batch.add_chain("outside", "nat", "postrouting", 100)
     present = {each.family: each for each in around.ranges}
     for family in FAMILIES:
@@ -64,6 +69,8 @@ def lay_down(batch: Batch, around: Surroundings) -> None:
         for rule in rules:
             batch.add_rule(own_chain, *rule)
         batch.add_rule("source", nf.of_family(family), nf.verdict(nf.goto(own_chain)))
+        if family in present:
+            _judge_errors(batch, around.links, family)
         if around.node_links and family in present:
             batch.add_rule("outside", *_to_the_world(around, present[family]))
 
@@ -111,6 +118,24 @@ def _sources(around: Surroundings, node: NodeRange) -> Iterator[Sequence[bytes]]
     yield *not_from_pods, _ACCEPT
     yield *listed, _ACCEPT
     yield (_DROP,)
+
+
+def _judge_errors(batch: Batch, links: str, family: Family) -> None:
+    """Let no Pod tell others that a connection of theirs, which is none of its own, has failed or is narrow."""
+    chain, (protocol, types) = f"errors{family.suffix}-of-links", _ERRORS[family]
+    batch.add_chain(chain)
+    about = (nf.input_link(8), nf.returned_destination(12, family), nf.lookup(_LINKS[family].name, 8))
+    batch.add_rule(chain, *about, _ACCEPT)
+    batch.add_rule(chain, _DROP)
+    from_pods = (nf.input_link(), nf.equal(links.encode()), nf.of_family(family))
+    for first, last in types:
+        is_error = (
+            nf.protocol(),
+            nf.equal(bytes((protocol,))),
+            nf.message_type(),
+            nf.within(bytes((first,)), bytes((last,))),
+        )
+        batch.add_rule("errors", *from_pods, *is_error, nf.verdict(nf.goto(chain)))
 
 
 def _to_the_world(around: Surroundings, node: NodeRange) -> Sequence[bytes]:
