@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from podling.api.errors import StatusError
@@ -345,5 +347,23 @@ def test_owners_in_a_circle_do_not_hold_each_other_up(run):
             await cluster.client.delete(PODS, "one", "default", propagation="Foreground")
             await cluster.run_until(lambda: not cluster.list(PODS), limit=120)
             assert cluster.failures == 0
+
+    run(main())
+
+
+@BOTH
+def test_replicas_are_spread_over_the_nodes(run, resource):
+    """As many on each of three Nodes, though one of them held other Pods before."""
+
+    async def main():
+        async with SimulatedCluster(nodes=3) as cluster:
+            others = [lone(f"other-{number}", {"app": "other"}) for number in range(4)]
+            for other in others:
+                other["spec"] = {**other["spec"], "nodeName": "node-0"}
+            await cluster.apply(others)
+            await cluster.apply(workload(resource, 9))
+            await cluster.run_until(lambda: available(cluster, resource) == 9)
+            counts = Counter(p.spec.node_name for p in pods(cluster) if p.metadata.labels == LABELS)
+            assert counts == {"node-0": 3, "node-1": 3, "node-2": 3}
 
     run(main())

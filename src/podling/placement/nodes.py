@@ -17,6 +17,7 @@ from podling.placement.counts import PodCounts, Trial
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from podling.api.selectors import Selector
     from podling.api.types.core_v1 import Node
     from podling.placement.counts import Counts
     from podling.placement.pods import HostPort, PodInfo
@@ -151,6 +152,7 @@ class Snapshot:
         "nominated",
         "services",
         "storage",
+        "workloads",
     )
 
     def __init__(
@@ -162,6 +164,7 @@ class Snapshot:
         nominated: Mapping[str, Mapping[str, PodInfo]] | None = None,
         services: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None,
         storage: Storage | None = None,
+        workloads: Mapping[str, Selector] | None = None,
     ) -> None:
         self._nodes = nodes
         self._by_name: Mapping[str, NodeInfo] | None = None
@@ -177,6 +180,8 @@ class Snapshot:
         """By namespace, by name: whom each Service selects."""
         self.storage = storage
         """Claims and volumes; where nothing is known of them, none stands in the way."""
+        self.workloads: Mapping[str, Selector] = workloads if workloads is not None else {}
+        """By uid: whom each controller of Pods selects."""
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -208,7 +213,14 @@ class Snapshot:
         """
         counts = Trial(self.counts, self.by_name[changed.name], changed)
         trial = Snapshot(
-            self.nodes, self.image_spread, counts, self.namespaces, self.nominated, self.services, self.storage
+            self.nodes,
+            self.image_spread,
+            counts,
+            self.namespaces,
+            self.nominated,
+            self.services,
+            self.storage,
+            self.workloads,
         )
         trial._trial = changed
         return trial

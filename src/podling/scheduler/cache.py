@@ -23,6 +23,7 @@ from podling.placement.nodes import NodeInfo, Snapshot
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from podling.api.selectors import Selector
     from podling.api.types.core_v1 import Node
     from podling.placement.pods import PodInfo
     from podling.placement.volumes import Storage
@@ -57,6 +58,7 @@ class Cache:
         self._namespaces: dict[str, Mapping[str, str]] = {}
         self._nominated: dict[str, dict[str, PodInfo]] = {}
         self._services: dict[str, dict[str, Mapping[str, str]]] = {}
+        self._workloads: dict[str, Selector] = {}
 
     def set_service(self, namespace: str, name: str, selector: Mapping[str, str]) -> None:
         """Take whom a Service selects; one that is gone, or selects by other means, selects nobody."""
@@ -64,6 +66,13 @@ class Cache:
             self._services.setdefault(namespace, {})[name] = selector
         else:
             self._services.get(namespace, {}).pop(name, None)
+
+    def set_workload(self, uid: str, selector: Selector | None) -> None:
+        """Take whom a controller of Pods selects; `None` where it is gone."""
+        if selector is None:
+            self._workloads.pop(uid, None)
+        else:
+            self._workloads[uid] = selector
 
     def set_namespace(self, name: str, labels: Mapping[str, str] | None) -> None:
         """Take a namespace's labels; `None` where it is gone."""
@@ -184,7 +193,14 @@ class Cache:
             longest = max(map(len, zones.values()), default=0)
             order = [zone[turn] for turn in range(longest) for zone in zones.values() if turn < len(zone)]
             self._snapshot = Snapshot(
-                order, self._spread, self._counts, self._namespaces, self._nominated, self._services, self._storage
+                order,
+                self._spread,
+                self._counts,
+                self._namespaces,
+                self._nominated,
+                self._services,
+                self._storage,
+                self._workloads,
             )
         return self._snapshot
 

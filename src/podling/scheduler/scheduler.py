@@ -17,8 +17,16 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from podling.api.errors import StatusError
 from podling.api.pods import TERMINAL_PHASES
-from podling.api.resources import NAMESPACES, NODES, POD_DISRUPTION_BUDGETS, PODS, SERVICES
-from podling.api.selectors import from_label_selector
+from podling.api.resources import (
+    NAMESPACES,
+    NODES,
+    POD_DISRUPTION_BUDGETS,
+    PODS,
+    REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
+    SERVICES,
+)
+from podling.api.selectors import from_label_selector, from_labels
 from podling.lifecycle.disruption import disrupted
 from podling.placement.changes import (
     AssignedPodAdded,
@@ -108,6 +116,8 @@ class Scheduler:
         self._nodes: Informer[Node] = informers.of(NODES)
         self._namespaces = informers.of(NAMESPACES)
         self._services = informers.of(SERVICES)
+        self._controllers = informers.of(REPLICATION_CONTROLLERS)
+        self._sets = informers.of(REPLICA_SETS)
         self._budgets = informers.of(POD_DISRUPTION_BUDGETS)
         self._volumes = Volumes(client, informers, clock)
         self._cache = Cache(self._volumes)
@@ -135,6 +145,8 @@ class Scheduler:
         try:
             removals.append(self._namespaces.on_change(self._on_namespace))
             removals.append(self._services.on_change(self._on_service))
+            removals.append(self._controllers.on_change(self._on_controller))
+            removals.append(self._sets.on_change(self._on_set))
             removals.append(self._volumes.claims.on_change(self._on_claim))
             removals.append(self._volumes.volumes.on_change(self._on_volume))
             removals.append(self._volumes.classes.on_change(self._on_class))
@@ -186,6 +198,18 @@ class Scheduler:
             self._cache.set_service(new.namespace, new.name, self._services.view(new).spec.selector)
         elif old is not None:
             self._cache.set_service(old.namespace, old.name, {})
+
+    def _on_controller(self, old: Encoded | None, new: Encoded | None) -> None:
+        if new is not None:
+            self._cache.set_workload(new.uid, from_labels(self._controllers.view(new).spec.selector))
+        elif old is not None:
+            self._cache.set_workload(old.uid, None)
+
+    def _on_set(self, old: Encoded | None, new: Encoded | None) -> None:
+        if new is not None:
+            self._cache.set_workload(new.uid, from_label_selector(self._sets.view(new).spec.selector))
+        elif old is not None:
+            self._cache.set_workload(old.uid, None)
 
     def _on_claim(self, old: Encoded | None, new: Encoded | None) -> None:
         self._volumes.on_claim(old, new)

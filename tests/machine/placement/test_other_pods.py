@@ -27,7 +27,11 @@ HOST = "kubernetes.io/hostname"
 
 
 def pod(name: str, labels: dict[str, str] | None = None, namespace: str = "default", **spec: Any) -> PendingPod:
-    meta = {"name": name, "namespace": namespace, "uid": f"uid-{name}", "labels": labels or {}}
+    meta: dict[str, Any] = {"name": name, "namespace": namespace, "uid": f"uid-{name}", "labels": labels or {}}
+    if owner := spec.pop("owner", ""):
+        meta["ownerReferences"] = [
+            {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "o", "uid": owner, "controller": True}
+        ]
     if spec.pop("deleting", False):
         meta["deletionTimestamp"] = "2023-11-14T22:13:20Z"
     spec.setdefault("containers", [{"name": "c", "image": "web"}])
@@ -177,6 +181,24 @@ def test_pods_of_a_service_are_spread_by_default() -> None:
     assert scores({"web": {"app": "web"}}, pod("new", {"app": "web"}, "elsewhere")) is None
     own = pod("new", {"app": "web"}, topologySpreadConstraints=[spread()])
     assert scores({"web": {"app": "web"}}, own) is None
+
+
+def test_pods_of_a_controller_are_spread_by_default() -> None:
+    """Without constraints and Services of its own a Pod keeps softly away from others of its ReplicaSet alone."""
+    nodes = [node("a", "1", *web("p")), node("b", "1"), node("c", "2")]
+    one = pod("new", {"app": "web"}, owner="u")
+    rule = PodTopologySpread()
+
+    def scores(labels: dict[str, str], uid: str = "u") -> list[int] | None:
+        return rule.score(one, Snapshot(nodes, workloads={uid: from_labels(labels)}), nodes)
+
+    found = scores({"app": "web"})
+    assert found is not None
+    assert found[0] < found[1] < found[2]
+    nobody = scores({"app": "web", "pod-template-hash": "other"})
+    assert nobody is not None
+    assert len(set(nobody)) == 1
+    assert scores({"app": "web"}, "v") is None
 
 
 def test_affinity_needs_a_pod_of_all_terms_in_each_topology() -> None:

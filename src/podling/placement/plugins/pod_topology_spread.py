@@ -1,9 +1,8 @@
 """PodTopologySpread: Pods of a kind are spread evenly over zones, hosts, or whatever a label divides Nodes by.
 
 Only Nodes that have all the constraints' labels count, and of those the ones that the Pod's node affinity and taints
-let in, as each constraint says. Pods that terminate do not count. Pods that name no
-constraints are spread softly with those of the same Services, as upstream's defaults have it; its further look at
-workloads needs kinds that are not there yet.
+let in, as each constraint says. Pods that terminate do not count. Pods that name no constraints are spread softly with
+those of the same Services and of the same controller, as upstream's defaults have it.
 """
 
 from __future__ import annotations
@@ -134,14 +133,21 @@ class PodTopologySpread:
 
 
 def _defaults(pod: PendingPod, snapshot: Snapshot) -> list[Constraint]:
-    """Return what holds for a Pod of Services that names no constraints: softly over hosts, more softly over zones."""
+    """Return what holds for a Pod that names no constraints: softly over hosts, more softly over zones.
+
+    Evenly with those that its Services and its controller select alike; a Pod of neither is left alone.
+    """
     labels: dict[str, str] = {}
     for selected in snapshot.services.get(pod.namespace, {}).values():
         if selected and all(pod.labels.get(key) == value for key, value in selected.items()):
             labels |= selected
-    if not labels:
-        return []
+    owner = next((it.uid for it in pod.pod.metadata.owner_references if it.controller), "")
+    controlled = snapshot.workloads.get(owner)
     selector = from_labels(labels)
+    if controlled is not None:
+        selector = Selector((*selector.requirements, *controlled.requirements))
+    if selector.empty:
+        return []
     query = Query((((pod.namespace,), selector),), is_living=True)
     return [
         Constraint(key, skew, 1, selector, query, heeds_affinity=True, heeds_taints=False) for key, skew in _DEFAULTS
