@@ -478,11 +478,6 @@ NOT_SHOWN: Mapping[str, Mapping[str, str]] = {
         "ValidatingAdmissionPolicy should support ValidatingAdmissionPolicyBinding API operations": _UNSERVED,
         "ValidatingAdmissionPolicy should validate against a Deployment": _UNSERVED,
     },  # fmt: skip
-    "sig-scheduling": {
-        "SchedulerPreemption PreemptionExecutionPath runs ReplicaSets to verify preemption running path": (
-            "preemption is shown with Pods alone"
-        ),
-    },
     "sig-storage": {
         "CSIInlineVolumes should support CSIVolumeSource in Pod API": "the API has it; no driver serves such volumes",
     },
