@@ -406,9 +406,32 @@ AUTH: Mapping[str, Tests] = {
     "SubjectReview should support SubjectReview API operations": "unit/apiserver/test_reviews.py::test_may_i_may_she",
 }  # fmt: skip
 
+_CLI = "clients/test_conformance_kubectl.py"
+_KUBECTL = "clients/test_kubectl.py"
+
+CLI: Mapping[str, Tests] = {
+    "Kubectl client Kubectl api-versions should check if v1 is in available api versions": f"{_KUBECTL}::test_api_resources_and_versions",
+    "Kubectl client Kubectl cluster-info should check if Kubernetes control plane services is included in cluster-info": f"{_CLI}::test_the_control_plane_is_told",
+    "Kubectl client Kubectl describe should check if kubectl describe prints relevant information for rc and pods": f"{_CLI}::test_a_controller_and_what_belongs_to_it_are_described",
+    "Kubectl client Kubectl diff should check if kubectl diff finds a difference for Deployments": f"{_CLI}::test_diff_sees_another_image",
+    "Kubectl client Kubectl expose should create services for rc": f"{_CLI}::test_a_controller_is_exposed_twice",
+    "Kubectl client Kubectl label should update the label on a resource": f"{_KUBECTL}::test_label_annotate_and_patch",
+    "Kubectl client Kubectl patch should add annotations for pods in rc": f"{_CLI}::test_pods_of_a_controller_are_patched",
+    "Kubectl client Kubectl replace should update a single-container pod's image": f"{_CLI}::test_a_pod_runs_and_is_replaced",
+    "Kubectl client Kubectl run pod should create a pod from an image when restart is Never": f"{_CLI}::test_a_pod_runs_and_is_replaced",
+    "Kubectl client Kubectl server-side dry-run should check if kubectl can dry-run update Pods": f"{_CLI}::test_a_pod_runs_and_is_replaced",
+    "Kubectl client Kubectl version should check is all data is printed": f"{_CLI}::test_the_control_plane_is_told",
+    "Kubectl client Proxy server should support --unix-socket=/path": f"{_CLI}::test_proxies_at_a_drawn_port_and_at_a_socket",
+    "Kubectl client Proxy server should support proxy with --port 0": f"{_CLI}::test_proxies_at_a_drawn_port_and_at_a_socket",
+    "Kubectl client Update Demo should create and stop a replication controller": f"{_CLI}::test_a_controller_is_scaled",
+    "Kubectl client Update Demo should scale a replication controller": f"{_CLI}::test_a_controller_is_scaled",
+    "Kubectl logs logs should be able to retrieve and filter logs": f"{_CLI}::test_logs_are_filtered",
+}  # fmt: skip
+
 SHOWN: Mapping[str, Mapping[str, Tests]] = {
     "sig-api-machinery": MACHINERY,
     "sig-auth": AUTH,
+    "sig-cli": CLI,
     "sig-network": NETWORK,
     "sig-node": NODE,
     "sig-scheduling": SCHEDULING,
@@ -478,6 +501,9 @@ NOT_SHOWN: Mapping[str, Mapping[str, str]] = {
         "ValidatingAdmissionPolicy should support ValidatingAdmissionPolicyBinding API operations": _UNSERVED,
         "ValidatingAdmissionPolicy should validate against a Deployment": _UNSERVED,
     },  # fmt: skip
+    "sig-cli": {
+        "Kubectl client Guestbook application should create and stop a working application": "its images are not at hand",
+    },
     "sig-storage": {
         "CSIInlineVolumes should support CSIVolumeSource in Pod API": "the API has it; no driver serves such volumes",
     },

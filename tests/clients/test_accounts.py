@@ -7,6 +7,9 @@ import json
 import subprocess
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from tests.running import RunningCluster, eventually, pod_manifest
 
@@ -168,4 +171,26 @@ def test_stand_ins_have_the_rights_of_whom_they_stand_in_for(cluster: RunningClu
     refused = as_token(cluster, token, "get", "pods", "--as=jane")
     assert f'User "system:serviceaccount:default:{name}" cannot impersonate resource "users"' in refused.stderr
     cluster.kubectl("delete", "rolebinding", name)
+    cluster.kubectl("delete", "serviceaccount", name)
+
+
+def test_a_token_is_verified_by_what_the_issuer_publishes(cluster: RunningCluster, name: str) -> None:
+    """Whoever holds a token reads who issues tokens and by which keys, and one of these has signed it."""
+    cluster.kubectl("create", "serviceaccount", name)
+    token = cluster.kubectl("create", "token", name).stdout.strip()
+    told = json.loads(as_token(cluster, token, "get", "--raw", "/.well-known/openid-configuration").stdout)
+    assert told["issuer"] == claims(token)["iss"]
+    assert told["jwks_uri"].startswith(f"{told['issuer']}/")
+    path = told["jwks_uri"].removeprefix(told["issuer"])
+    keys = json.loads(as_token(cluster, token, "get", "--raw", path).stdout)["keys"]
+    head, body, signature = token.split(".")
+
+    def raw(text: str) -> bytes:
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+    [key] = [it for it in keys if it["kid"] == json.loads(raw(head))["kid"]]
+    assert (key["kty"], key["crv"], key["alg"]) == ("EC", "P-256", told["id_token_signing_alg_values_supported"][0])
+    x, y, r, s = (int.from_bytes(it) for it in (raw(key["x"]), raw(key["y"]), raw(signature)[:32], raw(signature)[32:]))
+    public = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+    public.verify(encode_dss_signature(r, s), f"{head}.{body}".encode(), ec.ECDSA(hashes.SHA256()))
     cluster.kubectl("delete", "serviceaccount", name)

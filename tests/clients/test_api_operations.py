@@ -62,6 +62,8 @@ KINDS = [
     Kind("v1", "services", {"spec": {"ports": [{"port": 80}], "selector": {"selects": "nobody"}}}),
     Kind("apps/v1", "deployments", {"spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}}),
     Kind("apps/v1", "replicasets", {"spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}}),
+    Kind("batch/v1", "cronjobs", {"spec": {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": {
+        "spec": {"restartPolicy": "Never", "containers": TEMPLATE["spec"]["containers"]}}}}}}),
     Kind("batch/v1", "jobs", {"spec": {"suspend": True, "template": {"spec": {"restartPolicy": "Never", "containers": TEMPLATE["spec"]["containers"]}}}}),
     Kind("certificates.k8s.io/v1", "certificatesigningrequests", {"spec": certificate_request()["spec"]}),
     Kind("apps/v1", "statefulsets", {"spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}}),
