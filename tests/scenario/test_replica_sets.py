@@ -250,6 +250,31 @@ def test_what_becomes_of_the_pods(run, resource, propagation, left):
     run(main())
 
 
+def test_two_that_want_the_same_pods_take_each_once(run):
+    """Sets of one selector share out what is nobody's, and each makes what it still lacks."""
+
+    async def main():
+        async with SimulatedCluster() as cluster:
+            await cluster.apply([lone(f"lone-{number}") for number in range(3)])
+            await cluster.advance(1)
+            await cluster.apply([workload(REPLICA_SETS, 2, "one"), workload(REPLICATION_CONTROLLERS, 2, "two")])
+            await cluster.run_until(
+                lambda: (
+                    available(cluster, REPLICA_SETS, "one") == available(cluster, REPLICATION_CONTROLLERS, "two") == 2
+                )
+            )
+            await cluster.advance(40)
+            assert sorted(name for names in controllers(cluster).values() for name in names) == [
+                "one",
+                "one",
+                "two",
+                "two",
+            ]
+            assert cluster.failures == 0
+
+    run(main())
+
+
 def test_a_second_owner_keeps_what_the_first_would_take_along(run):
     """A Pod that another owner wants too stays when one goes in the foreground, without the reference to it."""
 

@@ -148,7 +148,10 @@ class Deployments:
     async def _met(self, key: str, deployment: Deployment, name: str, refusal: StatusError) -> None:
         """Take a ReplicaSet that has the new one's name for it, if it is; else the next look hashes otherwise."""
         meta = deployment.metadata
-        standing = await self._client.get(REPLICA_SETS, name, meta.namespace)
+        try:
+            standing = await self._client.get(REPLICA_SETS, name, meta.namespace)
+        except StatusError as gone:
+            raise Refused(gone) from gone
         reference = controller_of(standing)
         if reference is not None and reference.uid == meta.uid and is_of(deployment, standing):
             self._written_sets.put(meta.uid, standing)

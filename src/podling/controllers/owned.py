@@ -125,7 +125,8 @@ class Owned(Generic[_Kind]):
         try:
             done = await client.patch(resource, meta.name, patch, namespace=meta.namespace, kind="strategic")
         except StatusError as refusal:
-            if refusal.is_not_found:
+            # Gone, or taken by another controller meanwhile: the watch will say.
+            if refusal.is_not_found or refusal.is_invalid:
                 return None
             raise
         self._written.put(group, done)
