@@ -39,6 +39,7 @@ def controllers() -> tuple[type[Controller], ...]:
     from podling.controllers.account_tokens import AccountTokens
     from podling.controllers.certificates import CertificateSigner
     from podling.controllers.cron_jobs import CronJobs
+    from podling.controllers.daemon_sets import DaemonSets
     from podling.controllers.deployments import Deployments
     from podling.controllers.disruption import Disruption
     from podling.controllers.endpoint_slice_mirroring import EndpointSliceMirroring
@@ -73,6 +74,7 @@ def controllers() -> tuple[type[Controller], ...]:
         ReplicationControllers,
         ReplicaSets,
         Deployments,
+        DaemonSets,
         Jobs,
         CronJobs,
         TtlAfterFinished,
