@@ -157,3 +157,15 @@ def test_no_firewall_is_nothing_to_tell_of(machine: Machine) -> None:
     machine.pod("one")
     assert not machine.within("machine", lambda: firewalls.warnings(FAMILIES, ["pd"]))
     machine.down()
+
+
+def test_a_narrow_way_out_takes_ipv6_from_nobody(machine: Machine) -> None:
+    """Links that take no packets of 1,280 bytes have no IPv6 at all: Pods' take such, and hear what is narrower."""
+    machine.run("ip addr add 192.0.2.1/24 dev up0; ip link set up0 mtu 1000; ip route add default via 192.0.2.2")
+    address = machine.pod("one")[1]
+    assert " mtu 1280 " in machine.run("ip link show dev eth0", where="one")
+    assert machine.reaches("machine", address)
+    machine.down()
+    machine.pod("two", families=(IPV4,))
+    assert " mtu 1000 " in machine.run("ip link show dev eth0", where="two")
+    machine.down()

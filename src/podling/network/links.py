@@ -26,8 +26,9 @@ UPLINK: Final = "eth0"
 """The inner end of a link, in a Pod as in a further node."""
 
 
-NODE_LINKS: Final = "pn"
-"""What the names of all links to further nodes begin with, whoever's they are; Pods' begin with `pd`."""
+POD_LINKS, NODE_LINKS = "pd", "pn"
+"""What the names of all links to Pods begin with, and to further nodes, whichever instance's they are."""
+OURS: Final = (POD_LINKS, NODE_LINKS)
 
 
 def table_name(instance: str) -> str:
@@ -37,7 +38,7 @@ def table_name(instance: str) -> str:
 
 def link_prefix(instance: str) -> str:
     """Return what the names of an instance's links to Pods begin with."""
-    return f"pd{_digest(instance, 5)}"
+    return f"{POD_LINKS}{_digest(instance, 5)}"
 
 
 def link_name(instance: str, uid: str) -> str:

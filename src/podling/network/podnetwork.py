@@ -214,8 +214,9 @@ class RoutedPodNetwork:
     def _settle(self) -> None:
         """Give the node its addresses, let it forward, and learn its MTU."""
         pod_ranges.settle(self.ranges, parted=self._place is not None)
-        self._mtu = uplinks.mtu(self._mtu)
-        for name, value in uplinks.forwarding(each.family for each in self.ranges):
+        families = [each.family for each in self.ranges]
+        self._mtu = uplinks.mtu(families, self._mtu)
+        for name, value in uplinks.forwarding(families):
             self._set_sysctl(name, value)
 
     async def set_sysctl(self, name: str, value: str) -> None:

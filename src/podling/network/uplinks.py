@@ -11,23 +11,30 @@ from typing import TYPE_CHECKING, Final
 from podling.linux import namespaces
 from podling.linux.families import IPV4, IPV6
 from podling.linux.netlink import Netlink
+from podling.network.links import OURS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from podling.linux.families import Family
 
 FORWARDING: Final = {IPV4: "net.ipv4.ip_forward", IPV6: "net.ipv6.conf.all.forwarding"}
 """What the kernel sets for every link with the one setting."""
-_NO_LINKS: Final = ("all", "default")
+LEAST: Final = 1280
+"""Bytes that a packet of IPv6 may always have."""
+_NO_LINKS: Final = frozenset({"all", "default", "lo"})
 
 
-def mtu(default: int) -> int:
-    """Return the largest packet that the preferred way out takes whole; `default` where there is none."""
+def mtu(families: Collection[Family], default: int) -> int:
+    """Return the largest packet that the preferred way out takes whole; `default` where there is none.
+
+    Of IPv6 every link takes packets of `LEAST`, or none at all: what is narrower outside is found out on the way.
+    """
     with Netlink() as netlink:
         links = {link.index: link for link in netlink.links()}
         ways = [route for route in netlink.routes(IPV4) if not route.destination.prefixlen and route.interface in links]
-    return links[min(ways, key=lambda way: way.metric).interface].mtu if ways else default
+    found = links[min(ways, key=lambda way: way.metric).interface].mtu if ways else default
+    return max(found, LEAST) if IPV6 in families else found
 
 
 def forwarding(families: Iterable[Family]) -> Iterator[tuple[str, str]]:
@@ -46,5 +53,5 @@ def _believing() -> Iterator[tuple[str, str]]:
     for link in namespaces.sysctl_folder("net/ipv6/conf"):
         there = f"net/ipv6/conf/{link}/"
         found = [namespaces.read_sysctl(there + name) for name in ("accept_ra", "forwarding")]
-        if link not in _NO_LINKS and found == ["1", "0"]:
+        if link not in _NO_LINKS and not link.startswith(OURS) and found == ["1", "0"]:
             yield f"{there}accept_ra", "2"

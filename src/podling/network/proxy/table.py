@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from podling.linux import nf_expressions as nf
 from podling.linux.families import FAMILIES, IPV4, IPV6
 from podling.linux.nf_expressions import DROP, JUMP, RETURN, Verdict, goto, verdict
-from podling.network.links import NODE_LINKS
+from podling.network.links import OURS, POD_LINKS
 from podling.network.proxy import chains as ch
 from podling.network.proxy import sets
 from podling.network.proxy.sets import any_address
@@ -94,7 +94,7 @@ def _base_chains(batch: Batch, facts: Facts) -> None:
         nf.equal(_LOOPBACK, inverted=True), verdict(Verdict(DROP)),
     )  # fmt: skip
     others_pods = (
-        nf.input_link(), nf.equal(facts.links[:2].encode()), nf.equal(facts.links.encode(), inverted=True),
+        nf.input_link(), nf.equal(POD_LINKS.encode()), nf.equal(facts.links.encode(), inverted=True),
         verdict(Verdict(RETURN)),
     )  # fmt: skip
     for hook in ("prerouting", "output"):
@@ -123,8 +123,8 @@ def _base_chains(batch: Batch, facts: Facts) -> None:
     batch.add_chain("leave", "nat", "postrouting", 99)
     batch.add_rule("leave", *other_families)
     # Towards Pods and nodes of another cluster on this machine the mark is that one's, and so is what it asks for.
-    for kind in (facts.links[:2], NODE_LINKS):
-        own = f"{kind}{facts.links[2:]}"
+    for kind in OURS:
+        own = kind + facts.links.removeprefix(POD_LINKS)
         batch.add_rule(
             "leave", nf.output_link(), nf.equal(kind.encode()), nf.equal(own.encode(), inverted=True),
             verdict(Verdict(RETURN)),
