@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import RunningCluster, eventually, forwarded_pages, pod_manifest, terminal
+from tests.running import IMAGE, RunningCluster, eventually, forwarded_pages, pod_manifest, terminal
 
 pytestmark = pytest.mark.root
 
@@ -80,3 +80,23 @@ def test_port_forward_over_spdy(old, cluster: RunningCluster, name: str) -> None
     cluster.wait_ready(name)
     assert forwarded_pages(cluster, name, str(OLD)) == ["old but gold\n"] * 2
     old("delete", "pod", name, "--now")
+
+
+def test_a_deployment_rolls_and_goes_back(old, name: str) -> None:
+    """create, scale, set env, rollout status, history and undo, describe, explain, delete."""
+    old("create", "deployment", name, f"--image={IMAGE}", "--", "sleep", "3600")
+    status = ("rollout", "status", f"deployment/{name}", "--timeout=50s")
+    try:
+        old(*status)
+        old("scale", f"deployment/{name}", "--replicas=2")
+        old("set", "env", f"deployment/{name}", "A=b")
+        assert "successfully rolled out" in old(*status).stdout
+        lines = old("rollout", "history", f"deployment/{name}").stdout.splitlines()
+        assert [line.split()[0] for line in lines[2:] if line.strip()] == ["1", "2"]
+        old("rollout", "undo", f"deployment/{name}")
+        old(*status)
+        assert "A=b" not in old("set", "env", f"deployment/{name}", "--list").stdout
+        assert "2 desired | 2 updated | 2 total | 2 available" in old("describe", "deployment", name).stdout
+        assert "maxSurge" in old("explain", "deployment.spec.strategy.rollingUpdate").stdout
+    finally:
+        old("delete", "deployment", name)

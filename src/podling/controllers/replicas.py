@@ -81,9 +81,11 @@ class ReplicaController:
     def _on_pod(self, old: Encoded | None, new: Encoded | None) -> None:
         if new is None and old is not None:
             self._deleted.pop(old.uid, None)
-        elif old is not None and new is not None and old.uid == new.uid and self._alike(old, new):
+        concerned = self._owners.concerned(old, new)
+        # Asked in this order: a Pod that is none of theirs is never decoded.
+        if not concerned or (old is not None and new is not None and old.uid == new.uid and self._alike(old, new)):
             return
-        for found in self._owners.concerned(old, new):
+        for found in concerned:
             self._wake(found)
 
     def _wake(self, found: Encoded) -> None:
