@@ -9,11 +9,12 @@ Instants are seconds since the epoch.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 from podling.api.validation.field import quoted
 
@@ -31,8 +32,7 @@ class Schedule(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Calendar:
+class Calendar(Struct, frozen=True):
     """Sets of numbers; that of days holds `_STAR` where any day would do."""
 
     minutes: frozenset[int]
@@ -69,8 +69,7 @@ class Calendar:
         return day or weekday
 
 
-@dataclass(frozen=True, slots=True)
-class Every:
+class Every(Struct, frozen=True):
     """So many seconds after the time before."""
 
     seconds: int
@@ -105,8 +104,7 @@ def zone_of(name: str | None) -> tzinfo:
         raise ValueError(f"unknown time zone {name}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Bounds:
+class _Bounds(Struct, frozen=True):
     least: int
     most: int
     names: Mapping[str, int]

@@ -6,8 +6,9 @@ containers add up to. Pure reading.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -62,8 +63,7 @@ def sidecars(pod: Pod) -> tuple[Container, ...]:
     return tuple(container for container in pod.spec.init_containers if is_sidecar(container))
 
 
-@dataclass(frozen=True, slots=True)
-class HostPort:
+class HostPort(Struct, frozen=True):
     """A port of the node that leads to one of the Pod's."""
 
     host_port: int

@@ -6,15 +6,15 @@ begins and once when it is over; either may be missing, and the sink must bear t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(Struct, frozen=True):
     """One connection, or exchange of datagrams, as one node saw it."""
 
     node: str
@@ -32,8 +32,7 @@ class Flow:
     callee_port: int
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How a flow ended."""
 
     answered: bool
@@ -42,8 +41,7 @@ class Outcome:
     received: int
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """An attempt that a policy stopped: it never became a flow."""
 
     node: str
@@ -57,8 +55,7 @@ class Block:
     """Ingress or Egress: at whose end it was stopped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """A call to a Service without endpoints, which the rules refused: it never became a flow."""
 
     node: str

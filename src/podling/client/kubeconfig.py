@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
 
 from podling.api.validation.addresses import bracketed
 
@@ -22,8 +23,7 @@ class ConfigError(Exception):
     """A kubeconfig that cannot be used; the message says what is missing where."""
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(Struct, frozen=True):
     """An API server's address and the credentials for it."""
 
     server: str

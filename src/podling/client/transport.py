@@ -6,8 +6,9 @@ a URL and credentials. What passes is what passes over the wire: paths, queries,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from podling.api.resources import Resource
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One request. `query` keeps the order and repetitions of its parameters."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -28,8 +28,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A successful response; refusals are raised as `StatusError`."""
 
     code: int
@@ -38,8 +37,7 @@ class Answer:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ListPage:
+class ListPage(Struct, frozen=True):
     """A page of a listing, undecoded."""
 
     items: Sequence[Encoded]
@@ -47,16 +45,14 @@ class ListPage:
     continue_token: str
 
 
-@dataclass(frozen=True, slots=True)
-class WatchEvent:
+class WatchEvent(Struct, frozen=True):
     """One event of a watch. A bookmark carries an object of which only `revision` counts."""
 
     type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
     object: Encoded
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """Which objects a list or watch means; empty means all."""
 
     namespace: str = ""

@@ -9,8 +9,9 @@ output and of an HTTP answer no more is kept than of a probe's.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from podling.kubelet.probes import http
 from podling.kubelet.probes.checks import OUTPUT_LIMIT, NoPort, port_of

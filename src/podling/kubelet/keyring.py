@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import Struct
 
 from podling.runtime.protocol import Credentials
 
@@ -24,8 +24,7 @@ _HUB = "index.docker.io"
 _HUB_NAMES = frozenset({"docker.io", "index.docker.io"})
 
 
-@dataclass(frozen=True, slots=True)
-class SecretSource:
+class SecretSource(Struct, frozen=True):
     """The Secret that a credential stands in, by what makes it itself."""
 
     namespace: str
@@ -33,8 +32,7 @@ class SecretSource:
     uid: str
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One line of a docker configuration: a place, and what opens it; `source` is none for the node's own file."""
 
     place: str

@@ -5,8 +5,9 @@ Owns the policies, the limits of resolvers and upstream's words for what they cu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from podling.lifecycle.specs import full_name
 
@@ -23,16 +24,14 @@ _SEARCH: Final = 253
 """More than these, resolvers leave out or break at."""
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """What is to be told of a Pod's resolver: an event's reason and message."""
 
     reason: str
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Resolver:
+class Resolver(Struct, frozen=True):
     """The lines of a resolv.conf, and what had to be left out."""
 
     servers: Sequence[str]

@@ -13,11 +13,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Struct
 
 from podling.api.annotations import MIRROR, SOURCE
 from podling.api.errors import StatusError
@@ -44,8 +44,7 @@ _PERIOD: Final = 20.0
 """Seconds between looks at the folder that nothing gave reason for, as upstream's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """One static Pod: its mirror as it is to be created, and the hash that tells it from an earlier content."""
 
     namespace: str
@@ -54,8 +53,7 @@ class Manifest:
     tree: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Mirror:
+class Mirror(Struct, frozen=True):
     """One mirror Pod as the API has it."""
 
     namespace: str
@@ -65,8 +63,7 @@ class Mirror:
     ending: bool
 
 
-@dataclass(frozen=True, slots=True)
-class MirrorPlan:
+class MirrorPlan(Struct, frozen=True):
     """Which mirrors to delete, and which manifests have none yet."""
 
     delete: tuple[Mirror, ...]

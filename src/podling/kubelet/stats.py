@@ -6,8 +6,9 @@ polls: every number is read when somebody wants it, and a Pod's files are walked
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from msgspec import Struct
 
 from podling.api.quantity import parse
 from podling.lifecycle.eviction import Observation, Signal
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 _SIMULATED_PIDS = 32_768
 
 
-@dataclass(frozen=True, slots=True)
-class FileSystem:
+class FileSystem(Struct, frozen=True):
     """A file system's space, in bytes and inodes."""
 
     capacity: int

@@ -9,8 +9,9 @@ Owns names and arithmetic; writes nothing. Shares weigh requests against each ot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from podling.api.quantity import parse
 from podling.lifecycle.limits import every_container_limits, pod_limit, pod_request
@@ -28,8 +29,7 @@ PERIOD: Final = 100_000
 _LEAST_QUOTA: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What a cgroup is told; `None` leaves the kernel's default."""
 
     cpu_shares: int

@@ -14,9 +14,11 @@ whose grace is not over is never acted upon; of those that are met, memory goes 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
 
 from podling.api.quantity import BINARY_SI, DECIMAL_SI, Quantity, parse
 
@@ -62,8 +64,7 @@ def resource_of(signal: Signal) -> str:
     return "inodes" if signal in _COUNTS else "ephemeral-storage"
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(Struct, frozen=True):
     """An amount (a quantity's text) or a part of the capacity (0.1 for 10 %)."""
 
     amount: str = ""
@@ -76,8 +77,7 @@ class Share:
         return quantity(int(capacity * self.part), signal)
 
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
+class Threshold(Struct, frozen=True):
     """A signal below `value` for `grace` seconds calls for an eviction; without grace it is hard."""
 
     signal: Signal
@@ -98,8 +98,7 @@ class Threshold:
         return least.nano > seen.available * _NANO
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(Struct, frozen=True):
     """What a signal was seen to be: bytes, inodes or processes."""
 
     available: int
@@ -199,8 +198,7 @@ class EvictionPolicy:
 UPSTREAM_EVICTION: Final = EvictionPolicy()
 
 
-@dataclass(frozen=True, slots=True)
-class Pressure:
+class Pressure(Struct, frozen=True):
     """What was seen so far, from which the next observation is judged."""
 
     first_observed: Mapping[Threshold, float] = field(default_factory=dict)

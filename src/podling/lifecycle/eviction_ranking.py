@@ -7,8 +7,9 @@ handed in. BestEffort before Burstable before Guaranteed is not a rule here but 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
 
 from podling.api.annotations import MIRROR, SOURCE
 from podling.api.quantity import BINARY_SI, Quantity, parse
@@ -29,8 +30,7 @@ _SYSTEM_CRITICAL: Final = 2_000_000_000
 _NANO: Final = 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerUsage:
+class ContainerUsage(Struct, frozen=True):
     """What one container uses now: bytes of memory (working set), of its writable layer and of its logs."""
 
     name: str
@@ -39,8 +39,7 @@ class ContainerUsage:
     logs: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PodUsage:
+class PodUsage(Struct, frozen=True):
     """What one Pod uses now; disk and inodes count layers, logs and volumes on disk."""
 
     memory: int = 0
@@ -52,8 +51,7 @@ class PodUsage:
     """Bytes, by the names of emptyDir volumes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A Pod that may have to go: its requests (bytes by resource) and its usage, `None` where nobody could tell."""
 
     pod: Pod

@@ -20,8 +20,9 @@ same plan.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from podling.api.durations import go_duration
 from podling.api.pods import is_sidecar, sidecars
@@ -65,16 +66,14 @@ if TYPE_CHECKING:
     from podling.lifecycle.specs import AnyContainer
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """Why a container does not run: upstream's reason and message."""
 
     reason: str
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PodPlan:
+class PodPlan(Struct, frozen=True):
     """What is due now, and when to ask again at the latest."""
 
     actions: tuple[Action, ...] = ()

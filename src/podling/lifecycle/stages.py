@@ -13,9 +13,10 @@ that a kubelet tells one after the other is a walk through the table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from podling.lifecycle.display import status_text
 from podling.lifecycle.machine import IGNORED, Cell, Machine
@@ -56,8 +57,7 @@ class PodStage(Enum):
     GONE = "gone"
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """How a state looks from outside."""
 
     phases: tuple[str, ...]

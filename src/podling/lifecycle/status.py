@@ -8,10 +8,10 @@ that the runtime has since lost is kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct
 
 from podling.api.pods import TERMINAL_PHASES, is_sidecar
 from podling.api.times import to_wire
@@ -49,8 +49,7 @@ _MESSAGES = 12 * 1024
 """Characters that the termination messages of all containers of a Pod have together."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFacts:
+class NodeFacts(Struct, frozen=True):
     """What a Pod's status says of its node."""
 
     addresses: tuple[str, ...]

@@ -8,9 +8,10 @@ found later never gives back what an earlier one has taken: grace only shrinks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from podling.api.pods import is_terminal
 from podling.api.times import from_wire
@@ -38,8 +39,7 @@ class Cause(Enum):
     FINISHED = "its containers are done"
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """An end: its cause, and the `reason` and `message` of the status where the Pod fails by it."""
 
     cause: Cause

@@ -6,8 +6,9 @@ wired, not when it is written, and hold for as long as its sandbox lives.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from podling.api.pods import HostPort, host_ports
 from podling.api.quantity import parse
@@ -23,8 +24,7 @@ _LEAST: Final = 1_000
 _MOST: Final = 1_000_000_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(Struct, frozen=True):
     """Bits per second, `None` for as many as there are; and ports on the node."""
 
     ingress: int | None = None

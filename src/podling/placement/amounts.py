@@ -9,8 +9,9 @@ Invariant: an `Amounts` that was handed out is never changed; arithmetic makes n
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
 
 from podling.api.pods import is_sidecar, raise_to, together
 from podling.api.quantity import parse
@@ -29,8 +30,7 @@ _ASSUMED: Final = {"cpu": DEFAULT_MILLI_CPU * 10**6, "memory": DEFAULT_MEMORY * 
 _NOTHING: Final[Mapping[str, int]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Amounts:
+class Amounts(Struct, frozen=True):
     """Thousandths of a CPU, bytes of memory and of ephemeral storage, a number of Pods, and whole units of the rest."""
 
     milli_cpu: int = 0

@@ -9,8 +9,9 @@ Owns the sentences about claims that are not there or not ready.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from podling.placement.volumes import (
     NO_PROVISIONER,
@@ -41,16 +42,14 @@ class NotReady(Exception):
     """A Pod's claims let it go nowhere, whatever the Node; the message is upstream's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(Struct, frozen=True):
     """A Pod's claims, sorted by what is to be done about them."""
 
     bound: tuple[PersistentVolumeClaim, ...] = ()
     late: tuple[PersistentVolumeClaim, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class VolumePlan:
+class VolumePlan(Struct, frozen=True):
     """What is to be bound for a Pod on one Node."""
 
     found: tuple[tuple[PersistentVolumeClaim, PersistentVolume], ...] = ()

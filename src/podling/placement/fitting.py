@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from msgspec import Struct
+
 from podling.placement.diagnosis import Diagnosis
 from podling.placement.plugin import Prepared, Refusal
 
@@ -24,8 +26,7 @@ _ALWAYS_ENOUGH: Final = 100
 _LEAST_PERCENTAGE: Final = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """The Nodes of the highest score; which of them is chance."""
 
     best: tuple[str, ...]
@@ -34,8 +35,7 @@ class Chosen:
     next_start: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unschedulable:
+class Unschedulable(Struct, frozen=True):
     """No Node fits, and why."""
 
     diagnosis: Diagnosis

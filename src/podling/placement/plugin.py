@@ -9,8 +9,9 @@ snapshot (preemption) need no further seam.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from podling.placement.changes import Change
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 MAX_SCORE: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why a Node cannot have the Pod. `resolvable` means that taking other Pods away might change it."""
 
     reasons: tuple[str, ...]
@@ -31,8 +31,7 @@ class Refusal:
 NodeCheck: TypeAlias = Callable[["NodeInfo"], "Refusal | None"]
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """What a filter asks for one Pod."""
 
     check: NodeCheck | None = None

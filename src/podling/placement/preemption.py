@@ -10,8 +10,9 @@ copies; who deletes the victims is the scheduler.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from podling.placement.diagnosis import tally
 from podling.placement.fitting import refusal
@@ -36,8 +37,7 @@ _ABOVE_ANY_PRIORITY: Final = 2**31
 _NOT_STARTED: Final = "~"
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Struct, frozen=True):
     """What a PodDisruptionBudget still allows."""
 
     namespace: str
@@ -51,8 +51,7 @@ class Budget:
         return is_of_it and pod.name not in self.disrupted
 
 
-@dataclass(frozen=True, slots=True)
-class Preemption:
+class Preemption(Struct, frozen=True):
     """Where room is to be made, and by whom; the most important victim first."""
 
     node: str
@@ -61,8 +60,7 @@ class Preemption:
     """How many of them a budget wants to keep."""
 
 
-@dataclass(frozen=True, slots=True)
-class NoPreemption:
+class NoPreemption(Struct, frozen=True):
     """Why no room can be made."""
 
     message: str

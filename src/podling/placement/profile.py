@@ -5,8 +5,9 @@ The order of filters decides which reason a Node is refused for: the first that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from podling.placement.plugins.balanced_allocation import BalancedAllocation
 from podling.placement.plugins.image_locality import ImageLocality
@@ -32,8 +33,7 @@ _POD_TOPOLOGY_SPREAD = PodTopologySpread()
 _INTER_POD_AFFINITY = InterPodAffinity()
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Struct, frozen=True):
     """Rules in the order in which they are asked; scores with their weights."""
 
     scheduler_name: str

@@ -12,8 +12,9 @@ checkpoints are called for by the store, off the way of writes.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from podling.store.heads import FIRST_REVISION, TOP
 from podling.store.protocol import Change, Page, Row
@@ -69,8 +70,7 @@ class WrongLayout(Exception):
     """The file is not one that this version reads; the message says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """What a store starts from."""
 
     rows: Sequence[Row]

@@ -8,15 +8,15 @@ revision, each once; reading at a compacted revision raises `Compacted`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One key as of one revision."""
 
     key: str
@@ -27,8 +27,7 @@ class Row:
     """The revision at which the key was created last."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One committed write, with what it replaced."""
 
     revision: int
@@ -40,8 +39,7 @@ class Change:
     """`None`: the key was created."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """A part of an ordered listing, all as of one revision."""
 
     rows: Sequence[Row]

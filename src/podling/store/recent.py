@@ -8,9 +8,10 @@ Owns `Recent`, a window of the newest changes from which watches catch up and ol
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,8 +58,7 @@ class Recent:
         return before
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """How much of the past a store keeps: whichever of the two bounds is met first ends it."""
 
     seconds: float = 600.0

@@ -7,9 +7,12 @@ and `warn` are silent. Invariant: a namespace without labels asks for nothing.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from podling.api.validation.field import Path, invalid
 
@@ -36,8 +39,7 @@ class Level(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True)
-class LevelVersion:
+class LevelVersion(Struct, frozen=True):
     """A level as a release of Kubernetes understood it."""
 
     level: Level

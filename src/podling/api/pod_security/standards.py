@@ -6,8 +6,9 @@ Owns which checks a level has, and their order, which is that of upstream's name
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from podling.api.pod_security import baseline, restricted
 from podling.api.pod_security.levels import Level, LevelVersion
@@ -46,8 +47,7 @@ _RESTRICTED: Final[Sequence[Check]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Violations:
+class Violations(Struct, frozen=True):
     """All that a level finds wrong; false where that is nothing."""
 
     found: Sequence[Violation]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import Struct
 
 from podling.api.validation.field import SPEC
 from podling.api.validation.visit import visit
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     AnyContainer = Container | EphemeralContainer
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """What a check looks at: a Pod's, or of what Pods are made from."""
 
     spec: PodSpec

@@ -7,9 +7,10 @@ answer at most 10 KiB of body are kept; what is no HTTP is `BadAnswer`, never an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit
+
+from msgspec import Struct
 
 from podling.api.validation.addresses import bracketed
 from podling.kubelet.probes.wire import Endpoint, go_error
@@ -35,8 +36,7 @@ class PlainAnswer(BadAnswer):
     """What was asked over TLS answered without."""
 
 
-@dataclass(frozen=True, slots=True)
-class Url:
+class Url(Struct, frozen=True):
     """Whom to ask for what. `host` is as it is written, without brackets."""
 
     scheme: str
@@ -53,8 +53,7 @@ class Url:
         return str(self).split("/", 3)[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A response's status and the beginning of its body."""
 
     status: int

@@ -7,8 +7,9 @@ a `Wire` itself and answers from its script. Failures are `OSError` and `Timeout
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 from podling.api.validation.addresses import bracketed
 
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from podling.linux.host import Host
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """A port to ask. `container` is whom it is thought to be, for those who simulate it."""
 
     container: str

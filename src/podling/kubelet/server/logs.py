@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+
+from msgspec import Struct
 
 from podling.api.times import from_wire
 from podling.kubelet.logrecords import read_record
@@ -27,8 +28,7 @@ _BLOCK = 64 * 1024
 _LONGEST_RECORD = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class LogOptions:
+class LogOptions(Struct, frozen=True):
     """What of a log is wanted."""
 
     follow: bool = False

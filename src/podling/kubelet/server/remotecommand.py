@@ -12,10 +12,10 @@ import base64
 import binascii
 import contextlib
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+from msgspec import Struct
 
 from podling.kubelet.server.spdystreams import SpdyConnection, SpdyStream
 from podling.kubelet.server.wire import Inbox, Wire
@@ -40,8 +40,7 @@ _SIZE = re.compile(rb"\{[^{}]*\}")
 _SIZE_LIMIT = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Streams:
+class Streams(Struct, frozen=True):
     """Which streams a client asked for. With a terminal stderr comes with stdout."""
 
     stdin: bool
@@ -50,8 +49,7 @@ class Streams:
     tty: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How a command ended, in both forms that the versions know."""
 
     status: bytes

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,8 +122,7 @@ class SpdyError(Exception):
     """The peer broke the protocol; the connection is to be closed."""
 
 
-@dataclass(frozen=True, slots=True)
-class SynStream:
+class SynStream(Struct, frozen=True):
     """The peer opened a stream."""
 
     stream: int
@@ -130,8 +130,7 @@ class SynStream:
     fin: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SynReply:
+class SynReply(Struct, frozen=True):
     """The peer accepted a stream."""
 
     stream: int
@@ -139,8 +138,7 @@ class SynReply:
     fin: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(Struct, frozen=True):
     """Bytes of a stream; `fin` closes the peer's half."""
 
     stream: int
@@ -148,24 +146,21 @@ class Data:
     fin: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RstStream:
+class RstStream(Struct, frozen=True):
     """The peer gave a stream up."""
 
     stream: int
     code: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
+class Ping(Struct, frozen=True):
     """A ping of the peer's (to be sent back), or the return of one of ours."""
 
     id: int
     ours: bool
 
 
-@dataclass(frozen=True, slots=True)
-class GoAway:
+class GoAway(Struct, frozen=True):
     """The peer will open and accept no more streams."""
 
     last_stream: int

@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
+
+from msgspec import Struct
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 MESSAGE_LIMIT = 8 * 1024 * 1024
@@ -37,8 +38,7 @@ class WebSocketError(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """A whole message, or a control frame."""
 
     opcode: Opcode

@@ -5,8 +5,9 @@ Owns the gathering: keys and paths, modes, optional references, upstream's words
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from msgspec import Struct
 
 from podling.api.codec import to_tree
 from podling.api.errors import StatusError
@@ -43,8 +44,7 @@ _OLDEST: Final = 86_400.0
 """Seconds after which a token is renewed however long it still lives."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(Struct, frozen=True):
     text: str
     refresh_at: float
     expires: float

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +25,7 @@ if TYPE_CHECKING:
 _DATA = "..data"
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectedFile:
+class ProjectedFile(Struct, frozen=True):
     """A file to be: its content, mode, and owner where it has one of its own."""
 
     content: bytes

@@ -7,9 +7,10 @@ those of the same Services and of the same controller, as upstream's defaults ha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import log
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from podling.api.selectors import IN, NOTHING, Selector, from_label_selector, from_labels, requirement
 from podling.placement.changes import (
@@ -40,8 +41,7 @@ _HOSTNAME: Final = "kubernetes.io/hostname"
 _DEFAULTS: Final = ((_HOSTNAME, 3), ("topology.kubernetes.io/zone", 5))
 
 
-@dataclass(frozen=True, slots=True)
-class Constraint:
+class Constraint(Struct, frozen=True):
     """One constraint as it holds for one Pod."""
 
     key: str

@@ -11,8 +11,9 @@ import errno
 import json
 import os
 import shutil
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from podling.linux.pipes import PipeReader
 from podling.runtime.protocol import RuntimeFailure
@@ -35,8 +36,7 @@ class CreationFailed(Exception):
     """The low-level runtime could not make the container; its words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Conmon:
+class Conmon(Struct, frozen=True):
     """How conmon is started on this instance."""
 
     path: str

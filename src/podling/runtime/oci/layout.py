@@ -7,14 +7,14 @@ what dies with it (namespace pins, exit files, sockets, the low-level runtime's 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 RUN = Path("/run/podling")
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """The directories of one instance, or of one further node of it."""
 
     data: Path

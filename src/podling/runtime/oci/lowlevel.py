@@ -16,11 +16,12 @@ import os
 import platform
 import shutil
 import threading
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from podling.linux import cgroup, files, mounts, syscalls, trees
 from podling.linux.spawn import Launcher
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("podling.runtime.oci")
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """Which program, and whether it must not see the version 2 hierarchy."""
 
     name: str

@@ -6,8 +6,9 @@ looked up (the user, the devices, the machine's capabilities) is handed in. Inva
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,8 +44,7 @@ class NoCommand(Exception):
     """Neither the Pod nor the image says what to run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(Struct, frozen=True):
     """A device node of the machine."""
 
     path: str
@@ -56,8 +56,7 @@ class Device:
     gid: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What the machine and the sandbox give this container."""
 
     root: str

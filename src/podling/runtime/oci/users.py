@@ -7,8 +7,9 @@ found.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from podling.linux import syscalls
 
@@ -25,8 +26,7 @@ class UserNotFound(Exception):
     """The image knows no such user or group."""
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Struct, frozen=True):
     """Ids to run as, and the home directory that goes with them."""
 
     uid: int = 0

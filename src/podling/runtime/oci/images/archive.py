@@ -14,10 +14,10 @@ import lzma
 import platform
 import tarfile
 import zlib
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import msgspec
+from msgspec import Struct
 
 from podling.runtime.oci.images.limits import ArchiveRefused, Bounds
 from podling.runtime.oci.images.unpack import decompressed
@@ -70,8 +70,7 @@ class Slice(io.RawIOBase):
         return self._at
 
 
-@dataclass(frozen=True, slots=True)
-class ArchivedImage:
+class ArchivedImage(Struct, frozen=True):
     """One image of an archive: its configuration's bytes, its layers in order from the lowest, its names."""
 
     config: bytes

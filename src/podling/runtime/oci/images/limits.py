@@ -5,15 +5,14 @@ Pure. Owns the numbers and the one exception that says which was passed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
 class ArchiveRefused(Exception):  # an outcome: the archive is told about, nothing of it stays
     """An archive is broken, or asks for what no image may have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """Bytes, entries and ratios beyond which an archive is refused."""
 
     metadata: int = 8 << 20

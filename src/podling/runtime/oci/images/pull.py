@@ -11,8 +11,9 @@ import asyncio
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
 
 from podling.runtime.oci.images.archive import choose
 from podling.runtime.oci.images.limits import ArchiveRefused, Bounds
@@ -40,8 +41,7 @@ _PROGRESS: Final = 64 << 10
 """Bytes within the time of a silence without which a connection counts as dead, and a try as wasted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pulled:
+class Pulled(Struct, frozen=True):
     """An image as it arrived: its layers in order from the lowest, `None` for one that was there."""
 
     digest: str
@@ -49,8 +49,7 @@ class Pulled:
     layers: Sequence[Path | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Puller:
+class Puller(Struct, frozen=True):
     """Fetches images. `insecure` names hosts (with port) that are spoken to over plain HTTP, beside the loopback.
 
     `silence` is how many seconds a registry may take for the head of an answer, or between two pieces of a body.

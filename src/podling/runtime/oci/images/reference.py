@@ -7,7 +7,8 @@ Invariant: `str(parse(str(parse(text)))) == str(parse(text))`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
@@ -23,8 +24,7 @@ class InvalidReference(ValueError):  # named as upstream's condition, InvalidIma
     """The text is no image reference."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A full image name; a digest, where given, decides over the tag."""
 
     registry: str
