@@ -52,6 +52,16 @@ def test_the_control_plane_is_told(cluster: RunningCluster) -> None:
     assert all(key in server for key in ("major", "minor", "gitVersion", "gitCommit", "buildDate", "platform"))
 
 
+def test_a_node_tells_what_it_works_by(cluster: RunningCluster) -> None:
+    """Its kubelet's configuration, by the path that upstream's suite reads it by."""
+    node = cluster.get("nodes")["items"][0]
+    told = cluster.kubectl("get", "--raw", f"/api/v1/nodes/{node['metadata']['name']}/proxy/configz").stdout
+    configuration = json.loads(told)["kubeletconfig"]
+    assert configuration["kind"] == "KubeletConfiguration"
+    assert str(configuration["maxPods"]) == node["status"]["capacity"]["pods"]
+    assert configuration["evictionHard"]["memory.available"] == "100Mi"
+
+
 def test_a_controller_is_scaled(cluster: RunningCluster, controller: str) -> None:
     """To three, to one, to two: as many Pods run as were asked for."""
     for size in (3, 1, 2):

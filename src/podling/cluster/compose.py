@@ -27,6 +27,7 @@ from podling.cluster.failure import StartFailed
 from podling.cluster.identity import Identity
 from podling.controllers.settings import Settings as ControllerSettings
 from podling.insight.questions import Questions
+from podling.kubelet.configuration_shown import shown
 from podling.kubelet.server.server import KubeletServer
 from podling.kubelet.settings import Settings
 from podling.linux.local import LocalHost
@@ -237,7 +238,12 @@ class Cluster:
         for number, node in enumerate(composed):
             kubelet = node.kubelet
             server = KubeletServer(
-                kubelet, node.runtime, self._clock, node=kubelet.name, stats=kubelet.housekeeping.stats
+                kubelet,
+                node.runtime,
+                self._clock,
+                node=kubelet.name,
+                configuration=shown(kubelet.settings),
+                stats=kubelet.housekeeping.stats,
             )
             path = str(self._data.run / f"kubelet-{number}.sock")
             own = kubelet.settings.addresses

@@ -11,6 +11,7 @@ import pytest
 from podling.api.codec import from_tree
 from podling.api.types.core_v1 import Pod
 from podling.kubelet.configuration import configured, seconds
+from podling.kubelet.configuration_shown import settable, shown
 from podling.kubelet.settings import Settings
 from podling.kubelet.stats_machine import file_system, machine_cpu_nanoseconds, machine_working_set, processes
 from podling.kubelet.stats_summary import resource_metrics, summary
@@ -32,30 +33,30 @@ from tests.scenario.node import OneNode, running
 MI = 1 << 20
 
 
+CONFIGURATION = {
+    "apiVersion": "kubelet.config.k8s.io/v1beta1",
+    "kind": "KubeletConfiguration",
+    "evictionHard": {"memory.available": "5%"},
+    "evictionSoft": {"nodefs.available": "20%"},
+    "evictionSoftGracePeriod": {"nodefs.available": "1m30s"},
+    "evictionMinimumReclaim": {"memory.available": "10Mi"},
+    "evictionPressureTransitionPeriod": "30s",
+    "evictionMaxPodGracePeriod": 20,
+    "imageGCHighThresholdPercent": 70,
+    "imageGCLowThresholdPercent": 60,
+    "imageMinimumGCAge": "0s",
+    "maxPods": 50,
+    "podPidsLimit": 1024,
+    "systemReserved": {"memory": "1Gi", "cpu": "100m"},
+    "kubeReserved": {"memory": "512Mi"},
+    "seccompDefault": True,
+    "allowedUnsafeSysctls": ["kernel/msg*"],
+}
+
+
 def test_a_kubelet_configuration_sets_what_upstreams_does() -> None:
     """Thresholds by signal, graces as Go durations, reservations added up; the rest stays upstream's default."""
-    settings = configured(
-        Settings(),
-        {
-            "apiVersion": "kubelet.config.k8s.io/v1beta1",
-            "kind": "KubeletConfiguration",
-            "evictionHard": {"memory.available": "5%"},
-            "evictionSoft": {"nodefs.available": "20%"},
-            "evictionSoftGracePeriod": {"nodefs.available": "1m30s"},
-            "evictionMinimumReclaim": {"memory.available": "10Mi"},
-            "evictionPressureTransitionPeriod": "30s",
-            "evictionMaxPodGracePeriod": 20,
-            "imageGCHighThresholdPercent": 70,
-            "imageGCLowThresholdPercent": 60,
-            "imageMinimumGCAge": "0s",
-            "maxPods": 50,
-            "podPidsLimit": 1024,
-            "systemReserved": {"memory": "1Gi", "cpu": "100m"},
-            "kubeReserved": {"memory": "512Mi"},
-            "seccompDefault": True,
-            "allowedUnsafeSysctls": ["kernel/msg*"],
-        },
-    )
+    settings = configured(Settings(), CONFIGURATION)
     told = [(t.signal, t.value.part, t.grace, t.reclaim is not None) for t in settings.eviction.thresholds]
     assert told == [
         (Signal.MEMORY, 0.05, 0.0, True),
@@ -68,6 +69,17 @@ def test_a_kubelet_configuration_sets_what_upstreams_does() -> None:
     assert (settings.max_pods, settings.pod_pids_limit) == (50, 1024)
     assert settings.reserved == {"memory": "1536Mi", "cpu": "100m"}
     assert configured(Settings(), {}) == Settings()
+
+
+@pytest.mark.parametrize("tree", [{}, CONFIGURATION, {"evictionHard": {}}, {"evictionHard": {"pid.available": "7.5%"}}])
+def test_what_is_shown_of_settings_makes_them_again(tree: Any) -> None:
+    """Defaults are told too; what a file cannot set stands beside what it can, under upstream's names."""
+    settings = configured(Settings(taints=(("k", "", "NoSchedule"),)), tree)
+    assert configured(Settings(taints=settings.taints), settable(settings)) == settings
+    told = shown(settings)
+    assert settable(settings).items() <= told.items()
+    assert (told["nodeStatusReportFrequency"], told["clusterDomain"]) == ("5m0s", "cluster.local")
+    assert told["registerWithTaints"] == [{"key": "k", "effect": "NoSchedule"}]
 
 
 @pytest.mark.parametrize(
