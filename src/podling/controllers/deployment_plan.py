@@ -134,7 +134,12 @@ class _Step:
         self.conditions = statuses.told(self.conditions, statuses.PROGRESSING, status, reason, message, self.now)
 
     def size_changed(self) -> bool:
-        """Whether an active ReplicaSet was last sized for another number of Pods than is wanted now."""
+        """Whether an active ReplicaSet was last sized for another number of Pods than is wanted now.
+
+        Not asked where several are active and cannot be sized in proportion: Recreate takes the old ones down anyway.
+        """
+        if len(self.active) > 1 and not sizes.is_rolling(self.deployment):
+            return False
         noted = [sizes.annotated(one, sizes.DESIRED) for one in self.active]
         return any(number not in (None, sizes.wanted(self.deployment)) for number in noted)
 
@@ -144,7 +149,8 @@ class _Step:
         if len(active) <= 1:
             one = active[0] if active else self.new or (self.old[-1] if self.old else None)
             if one is not None:
-                self._resize(one, wanted)
+                # Its note, too, where somebody else gave it the size: a change that is not noted is one for ever.
+                self._resize(one, wanted, bounds=True)
         elif self._is_saturated():
             for one in active:
                 if one is not self.new:

@@ -294,6 +294,21 @@ def test_recreate_waits_for_the_last_old_pod() -> None:
         assert todo.create.spec.replicas == 4
 
 
+def test_a_size_that_somebody_else_gave_is_noted() -> None:
+    """Else the Deployment would see a change of size for ever, and never roll."""
+    todo = look(made(5), one("old", 5, desired=3, most=4))
+    assert (todo.create, todo.told) == (None, {})
+    (noted_set,) = todo.update
+    assert (noted_set.metadata.annotations[DESIRED], noted_set.metadata.annotations[MOST]) == ("5", "8")
+    assert look(made(5), noted_set).create is not None
+
+
+def test_recreate_does_not_wait_for_a_size_that_it_cannot_spread() -> None:
+    """With two active sets, as a rolling update leaves them, and another size: the old one goes all the same."""
+    todo = look(made(7, **RECREATE), one("old", 2, desired=4), one("new", 3, desired=4, revision=2))
+    assert changes(todo) == {"web-old": 0}
+
+
 def test_old_revisions_are_forgotten_beyond_the_limit() -> None:
     """The oldest revisions first, once the rollout is over, and never one that still has Pods or is not looked at yet."""
     done = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "observedGeneration": 2}
@@ -391,7 +406,7 @@ def test_without_a_deadline_nothing_is_said_of_progress() -> None:
 
 def test_a_pause_is_said_and_stops_the_rollout() -> None:
     """Nothing is made for a new template while paused; a resumption is said, and the rollout goes on."""
-    paused = look(made(10, paused=True), one("old", 10, desired=10))
+    paused = look(made(10, paused=True), one("old", 10, desired=10, most=13))
     assert (paused.create, paused.update) == (None, ())
     assert said(paused, "Progressing") == ("Unknown", "DeploymentPaused", "Deployment is paused")
     resumed = made(10, status={"conditions": [progressing(5, "DeploymentPaused", "Unknown")], "observedGeneration": 2})
