@@ -427,6 +427,10 @@ CLI: Mapping[str, Tests] = {
     "Kubectl logs logs should be able to retrieve and filter logs": f"{_CLI}::test_logs_are_filtered",
 }  # fmt: skip
 
+ARCHITECTURE: Mapping[str, Tests] = {
+    "Conformance Tests should have at least two untainted nodes": "e2e/test_two_nodes.py::test_each_node_is_itself",
+}
+
 SHOWN: Mapping[str, Mapping[str, Tests]] = {
     "sig-api-machinery": MACHINERY,
     "sig-auth": AUTH,
@@ -437,6 +441,7 @@ SHOWN: Mapping[str, Mapping[str, Tests]] = {
     "sig-storage": STORAGE,
     "sig-instrumentation": INSTRUMENTATION,
     "sig-apps": APPS,
+    "sig-architecture": ARCHITECTURE,
 }
 
 _CUSTOM = "there are no custom resources"
