@@ -62,6 +62,15 @@ def test_a_taken_port_is_named(simulated: RunningCluster) -> None:
     simulated.up()
 
 
+def test_a_range_of_a_family_that_is_not_there_is_named(simulated: RunningCluster) -> None:
+    """Nobody waits for addresses that no Service can have."""
+    words = ("up", "--detach", "--runtime", "sim", "--load-balancer-range", "fd00:77::/120")
+    refused = simulated.podling(*words, check=False)
+    assert refused.returncode == 1
+    assert "fd00:77::/120: this cluster has no IPv6" in refused.stderr
+    assert "--ip-family" in refused.stderr
+
+
 def test_newer_data_is_refused_untouched(simulated: RunningCluster) -> None:
     """Data of a newer layout is left as it is."""
     simulated.data.mkdir()

@@ -186,7 +186,9 @@ class Cluster:
         if self._real is not None:
             ranges = self._real.services.of_families
             return tuple(each.services for each in ranges), tuple(each.balancers for each in ranges)
-        services = simulated_addresses.services(self._simulated_families())
+        families = self._simulated_families()
+        self._options.check_ranges(families)
+        services = simulated_addresses.services(families)
         return services, simulated_addresses.balancers(self._options.load_balancer_ranges)
 
     def _simulated_families(self) -> tuple[str, ...]:

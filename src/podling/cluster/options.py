@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from podling.cluster.failure import StartFailed
+
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from podling.linux.families import Network
@@ -40,3 +43,12 @@ class Options:
     """`ipv4`, or `dual`: IPv6 beside it; `None` takes `dual` where the machine has IPv6."""
     kubelet_config: Path | None = None
     """A KubeletConfiguration, for every node."""
+
+    def check_ranges(self, families: Collection[str]) -> None:
+        """Refuse a range of a family that the cluster turns out not to have."""
+        for network in self.load_balancer_ranges:
+            if f"IPv{network.version}" not in families:
+                raise StartFailed(
+                    f"--load-balancer-range {network}: this cluster has no IPv{network.version}",
+                    "leave it out, or see --ip-family",
+                )

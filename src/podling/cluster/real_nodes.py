@@ -153,7 +153,9 @@ class RealNodes:
                 "this machine has no IPv6, which --ip-family dual asks for",
                 "use --ip-family ipv4, or see sysctl net.ipv6.conf.all.disable_ipv6 and net.ipv6.conf.lo.disable_ipv6",
             )
-        return FAMILIES if has_ipv6 and wanted != "ipv4" else (IPV4,)
+        families = FAMILIES if has_ipv6 and wanted != "ipv4" else (IPV4,)
+        self._options.check_ranges([family.name for family in families])
+        return families
 
     async def _prepare_cni(self, configuration: Path) -> None:
         """Have plugins wire the Pods; nodes' addresses, and what else their networks do, stay ours."""
