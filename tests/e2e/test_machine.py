@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from podling.linux import namespaces
 from podling.linux.families import FAMILIES, IPV4, IPV6, Family, has_family
 from podling.network import firewalls
+from podling.network.addresses import DNS
 from podling.network.links import link_prefix
 from tests.e2e.machine import Machine
 from tests.families import needs_ipv6
@@ -110,6 +112,45 @@ def test_ipv6_that_was_switched_off_and_on_is_there_after_a_start(machine: Machi
     assert machine.within("machine", lambda: has_family(IPV6))
     assert [machine.pod(name) for name in ("one", "two")] == before
     assert all(machine.reaches("two", address) for address in before[0])
+    machine.down()
+
+
+def test_ipv6_that_is_switched_off_and_on_meanwhile_comes_back(machine: Machine) -> None:
+    """As VPN programs do: IPv4 works all the time, also for Pods that come; with IPv6 its ways come back by themselves."""
+    for name in ("one", "two"):
+        namespaces.create(machine.pins / name, ("net",), sysctls={})
+
+    async def scenario() -> None:
+        network = machine.network()
+        await network.start()
+        keeping = asyncio.create_task(network.keep_ways())
+        try:
+            own = await network.own_addresses(DNS)
+            one = await network.attach("one", "default", "one", machine.space("one"))
+            namespaces.write_sysctl("net.ipv6.conf.all.disable_ipv6", "1")
+            two = await network.attach("two", "default", "two", machine.space("two"))
+            assert len(two) == 2
+            assert await asyncio.to_thread(machine.reaches, "two", one[0])
+            namespaces.write_sysctl("net.ipv6.conf.all.disable_ipv6", "0")
+            for _ in range(100):
+                await asyncio.sleep(0.05)
+                if all(str(address) in machine.addresses() for address in own):
+                    break
+            await asyncio.to_thread(lambda: [machine.run(f"ip addr del {own[0]}/32 dev lo")])
+            for _ in range(100):
+                await asyncio.sleep(0.05)
+                if str(own[0]) in machine.run("ip addr show dev lo"):
+                    break
+            for target in (*one, *map(str, (*own, *network.addresses))):
+                assert await asyncio.to_thread(machine.reaches, "two", target), target
+            assert await asyncio.to_thread(machine.reaches, "machine", two[1])
+            assert "unreachable fd00:10:244::/56" in machine.run("ip -6 route show")
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+            await network.close()
+
+    machine.live(scenario)
     machine.down()
 
 

@@ -81,6 +81,7 @@ async def start(
     """
     # In this order: the proxy (Services), then policies, then flows. Each adds itself here.
     context.supervisor.component(f"rules of the Pod network {context.node}", context.pods.keep_rules)
+    context.supervisor.component(f"ways of the Pod network {context.node}", context.pods.keep_ways)
     proxy = Proxy(context, flows)
     closing.callback(proxy.close)
     by_plugins = wiring is not context.pods

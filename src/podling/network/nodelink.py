@@ -12,10 +12,10 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from podling.linux import namespaces
-from podling.linux.families import IPV4, IPV6, family_of
+from podling.linux.families import IPV4, IPV6, family_of, has_family
 from podling.linux.netlink import Netlink
 from podling.network.links import BEHIND, EVERYTHING, GATEWAY, UPLINK, mac, node_link_name
-from podling.network.wiring import ensure_veth, set_uplink_ipv6
+from podling.network.wiring import ensure_veth, set_ipv6, set_uplink_ipv6
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,9 +56,26 @@ def connect(instance: str, place: Place, machine: Sequence[Address], mtu: int) -
 
     with Netlink() as netlink:
         index = ensure_veth(netlink, link, place.namespace, mtu, inside, ipv6=ipv6)
-        for each, own in zip(place.ranges, machine, strict=True):
-            netlink.add_neighbour(index, _inner_end(each), mac(link, 1))
-            netlink.add_route(each.own, interface=index, gateway=_inner_end(each), source=own)
+        _lead(netlink, index, link, place.ranges, machine)
+
+
+def lead_again(link: str, node: Sequence[NodeRange], machine: Sequence[Address]) -> None:
+    """Put back the machine's ways to a node, which is connected; nothing happens where its link is gone."""
+    try:
+        index = socket.if_nametoindex(link)
+    except OSError:
+        return
+    with Netlink() as netlink:
+        set_ipv6(link, on=any(each.family is IPV6 for each in node))
+        _lead(netlink, index, link, node, machine)
+
+
+def _lead(netlink: Netlink, index: int, link: str, node: Sequence[NodeRange], machine: Sequence[Address]) -> None:
+    for each, own in zip(node, machine, strict=True):
+        if not has_family(each.family):
+            continue  # switched off since: `lead_again` when it is on
+        netlink.add_neighbour(index, _inner_end(each), mac(link, 1))
+        netlink.add_route(each.own, interface=index, gateway=_inner_end(each), source=own)
 
 
 def _inner_end(each: NodeRange) -> Address:

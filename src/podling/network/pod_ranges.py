@@ -52,8 +52,23 @@ def choose_ranges(addresses: Addresses, preferred: Iterable[Network], run_root: 
                 held = _narrowed(addresses, held, several)
             ranges.append(held)
         _take(netlink, addresses, ranges)
-        for each in ranges:
-            netlink.add_route(each.cluster, unreachable=True, metric=_LAST)
+        reserve(netlink, ranges)
+
+
+def reserve(netlink: Netlink, ranges: Iterable[NodeRange]) -> None:
+    """Keep ranges from others on the machine, and answer for those addresses of them that nobody has."""
+    for each in ranges:
+        netlink.add_route(each.cluster, unreachable=True, metric=_LAST)
+
+
+def missing(addresses: Addresses) -> Sequence[Address]:
+    """Return which of the node's own addresses it has no more."""
+    held, families = addresses.held(), [each.family for each in addresses.ranges]
+    own = [each.gateway for each in addresses.ranges]
+    own += [address for name in OWN for address in held.get(name, ())]
+    with Netlink() as netlink:
+        there = {address for family in families for address in netlink.addresses(family)}
+    return [address for address in own if address not in there]
 
 
 def _of_others(netlink: Netlink, wanted: Network, held: NodeRange | None) -> Sequence[Network]:

@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from podling.lifecycle.traffic import UNBOUNDED
 from podling.linux import files, namespaces
-from podling.linux.families import family_of
+from podling.linux.address_watch import AddressWatch
+from podling.linux.families import family_of, has_family
 from podling.linux.netlink import PROTOCOL, Netlink
 from podling.linux.nf_tables import Batch, Tables, TableWatch
-from podling.network import nodelink, pod_ranges, sources, sysctls, uplinks
+from podling.network import nodelink, pod_ranges, sources, sysctls, uplinks, wiring
 from podling.network.addresses import OWN, Addresses
 from podling.network.links import (
     link_name,
@@ -35,7 +36,6 @@ from podling.network.links import (
     table_name,
 )
 from podling.network.ranges import DEFAULT, NodeRange, part_of
-from podling.network.wiring import wire_pod
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -160,6 +160,45 @@ class RoutedPodNetwork:
         finally:
             watch.close()
 
+    async def keep_ways(self) -> None:
+        """Put addresses and routes back when somebody has taken the node's own addresses away; for ever.
+
+        As whoever switches IPv6 off and on again does, with all that any link had of it.
+        """
+        disturbed = asyncio.Event()
+        watch = AddressWatch(self._namespace, disturbed.set)
+        try:
+            while True:
+                await disturbed.wait()
+                disturbed.clear()
+                async with self._lock:
+                    await self._there(self._put_back)
+        finally:
+            watch.close()
+
+    def _put_back(self) -> None:
+        gone = pod_ranges.missing(self._addresses)
+        if not gone:
+            return
+        words = " and ".join(map(str, gone))
+        if not all(has_family(family_of(address)) for address in gone):
+            log.warning("IPv6 was switched off: the node has %s no more until it is on again", words)
+            return
+        log.warning("somebody took %s from the node; it is put back, with the ways to its Pods", words)
+        self._settle()
+        pod_ranges.add_to_loopback(gone)
+        held = self._addresses.held()
+        for uid, addresses in held.items():
+            if uid not in OWN:
+                wiring.lead_again(self._link(uid), addresses, self.addresses)
+        if self._place is None:
+            with Netlink() as netlink:
+                pod_ranges.reserve(netlink, self.ranges)
+            for number, node in enumerate(self._further, 1):
+                link, parts = node_link_name(self._instance, node), self.place(number, "").ranges
+                nodelink.lead_again(link, parts, self.addresses)
+                nodelink.lead(link, parts, self.addresses, self._known(self._behind.get(node, ())))
+
     def _lay_down(self) -> None:
         # Whatever an earlier life left is replaced in one transaction: no packet sees the rules missing.
         batch = Batch(self.table)
@@ -246,7 +285,7 @@ class RoutedPodNetwork:
 
             def wire() -> None:
                 # Elements and link are all there before any process of the Pod is.
-                wire_pod(link, netns, addresses, self.addresses, self._mtu, traffic)
+                wiring.wire_pod(link, netns, addresses, self.addresses, self._mtu, traffic)
                 self._commit(batch)
 
             await self._there(wire)

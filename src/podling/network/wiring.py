@@ -13,7 +13,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from podling.linux import namespaces
-from podling.linux.families import IPV6, family_of
+from podling.linux.families import IPV6, family_of, has_family
 from podling.linux.netlink import Netlink
 from podling.network.links import EVERYTHING, GATEWAY, UPLINK, mac
 
@@ -60,7 +60,7 @@ def ensure_veth(
         netlink.delete_link(link)
         index = 0
     if index:
-        set_ipv6(link, on=ipv6)  # it may be of a time when the cluster had other families
+        set_ipv6(link, on=ipv6 and has_family(IPV6))  # it may be of a time when the cluster had other families
         netlink.set_up(index, asks=False)
         return index
     descriptor = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
@@ -70,7 +70,7 @@ def ensure_veth(
         os.close(descriptor)
     try:
         index = socket.if_nametoindex(link)
-        set_ipv6(link, on=ipv6)
+        set_ipv6(link, on=ipv6 and has_family(IPV6))
         netlink.set_up(index, asks=False)
         namespaces.inside(netns, configure)
         netlink.wait_up(index)
@@ -109,6 +109,23 @@ def wire_pod(
         index = ensure_veth(netlink, link, netns, mtu, inside, ipv6=ipv6)
         if traffic.ingress is not None:
             netlink.shape(index, traffic.ingress)
-        for address, own in zip(addresses, node, strict=True):
-            netlink.add_neighbour(index, address, mac(link, 1))
-            netlink.add_route(ip_network(address), interface=index, source=own)
+        _lead(netlink, index, link, addresses, node)
+
+
+def lead_again(link: str, addresses: Sequence[Address], node: Sequence[Address]) -> None:
+    """Put back the node's ways to a Pod, which is wired; nothing happens where its link is gone."""
+    try:
+        index = socket.if_nametoindex(link)
+    except OSError:
+        return
+    with Netlink() as netlink:
+        set_ipv6(link, on=any(address.version == 6 for address in addresses))
+        _lead(netlink, index, link, addresses, node)
+
+
+def _lead(netlink: Netlink, index: int, link: str, addresses: Sequence[Address], node: Sequence[Address]) -> None:
+    for address, own in zip(addresses, node, strict=True):
+        if not has_family(family_of(address)):
+            continue  # switched off since: `lead_again` when it is on
+        netlink.add_neighbour(index, address, mac(link, 1))
+        netlink.add_route(ip_network(address), interface=index, source=own)
