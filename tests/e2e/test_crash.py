@@ -176,3 +176,35 @@ def test_down_leaves_nothing_behind(cluster: RunningCluster) -> None:
     assert left == []
     found = [path for base in ("/sys/fs/cgroup",) for path, _, _ in os.walk(base) if instance in path]
     assert found == []
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.1, 0.3])
+def test_killed_while_a_deployment_rolls(cluster: RunningCluster, pause: float) -> None:
+    """Killed in the middle of a rollout, it goes on where it was: no Pod and no ReplicaSet too many, none run twice."""
+    mark, labels = f"38{os.getpid() % 1000:03d}", {"app": "rolling"}
+    pod = json.loads(pod_manifest("rolling", "sleep", mark))["spec"]
+    manifest = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "rolling"},
+        "spec": {
+            "replicas": 4,
+            "selector": {"matchLabels": labels},
+            "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(manifest))
+    status = ("rollout", "status", "deployment/rolling", "--timeout=60s")
+    cluster.kubectl(*status, timeout=90)
+    cluster.kubectl("set", "env", "deployment/rolling", "A=b")
+    time.sleep(pause)
+    kill(cluster)
+    cluster.up()
+    cluster.kubectl(*status, timeout=90)
+    eventually(lambda: len(cluster.get("pods", "-l", "app=rolling")["items"]) == 4)
+    sizes = sorted(one["spec"]["replicas"] for one in cluster.get("replicasets", "-l", "app=rolling")["items"])
+    assert sizes == [0, 4]
+    found = containers(cluster)
+    assert [(count, ready) for _, count, ready in found.values()] == [(0, True)] * 4
+    eventually(lambda: len(running_processes(mark)) == 4)
