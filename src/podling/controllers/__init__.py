@@ -58,6 +58,7 @@ def controllers() -> tuple[type[Controller], ...]:
     from podling.controllers.resource_quota import ResourceQuotaController
     from podling.controllers.root_ca import RootCertificatePublisher
     from podling.controllers.service_accounts import ServiceAccounts
+    from podling.controllers.stateful_sets import StatefulSets
     from podling.controllers.taint_eviction import TaintEviction
     from podling.controllers.ttl_after_finished import TtlAfterFinished
     from podling.controllers.volume_protection import ClaimProtection, VolumeProtection
@@ -75,6 +76,7 @@ def controllers() -> tuple[type[Controller], ...]:
         ReplicaSets,
         Deployments,
         DaemonSets,
+        StatefulSets,
         Jobs,
         CronJobs,
         TtlAfterFinished,

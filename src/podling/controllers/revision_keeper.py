@@ -16,6 +16,7 @@ from podling.controllers.written import Written
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from podling.api.encoded import Encoded
     from podling.api.resources import Resource
     from podling.api.selectors import Selector
     from podling.api.types.apps_v1 import ControllerRevision
@@ -35,6 +36,10 @@ class RevisionKeeper:
         self._informer = informers.of(CONTROLLER_REVISIONS)
         self._written: Written[ControllerRevision] = Written(self._informer)
         self._owned = Owned(self._informer, self._written)
+        self._informer.on_change(self._echo)
+
+    def _echo(self, old: Encoded | None, new: Encoded | None) -> None:
+        self._written.echoed(old, new)
 
     async def wait_synced(self) -> None:
         await self._informer.wait_synced()

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from podling.api.codec import to_tree
+from podling.api.codec import from_tree, to_tree
 from podling.api.types.apps_v1 import ControllerRevision
+from podling.api.types.core_v1 import PodTemplateSpec
 from podling.api.types.meta_v1 import ObjectMeta
 from podling.controllers.deployment_revisions import template_hash
 from podling.controllers.pods_of_templates import controller_reference
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from podling.api.resources import Resource
-    from podling.api.types.core_v1 import PodTemplateSpec
 
 HASH: Final = "controller-revision-hash"
 """The label by which Pods tell of which revision they are."""
@@ -33,6 +33,10 @@ class History:
     present: Sequence[ControllerRevision]
     old: Sequence[ControllerRevision]
     """The oldest first."""
+
+    def named(self, name: str) -> ControllerRevision | None:
+        """Return the revision of a name, present or old."""
+        return next((one for one in (*self.present, *self.old) if one.metadata.name == name), None)
 
     @property
     def next_number(self) -> int:
@@ -58,6 +62,11 @@ def data_of(template: PodTemplateSpec) -> dict[str, Any]:
     return {"spec": {"template": {"$patch": "replace", **to_tree(template)}}}
 
 
+def template_of(one: ControllerRevision) -> PodTemplateSpec:
+    """Return the template that a revision puts back."""
+    return from_tree(PodTemplateSpec, _bare({**one.data["spec"]["template"], "$patch": None}))
+
+
 def made(
     kind: Resource[Any], owner: Any, revision: int, collisions: int, hash_label: str, annotations: dict[str, str]
 ) -> ControllerRevision:
@@ -80,14 +89,18 @@ def made(
 def expired(
     past: History, live: Collection[str], limit: int, hash_label: str | None = None
 ) -> list[ControllerRevision]:
-    """Return old revisions beyond the limit that no Pod is of: `live` are names, or hashes where a label has them."""
-    surplus = len(past.old) - limit
+    """Return old revisions beyond the limit that no Pod is of: `live` are names, or hashes where a label has them.
+
+    Upstream's two kinds count otherwise: by hash, those that are in use are of the number, by name they are beside it.
+    A limit below zero is none.
+    """
     free = [
         one
         for one in past.old
         if (one.metadata.name if hash_label is None else one.metadata.labels.get(hash_label, "")) not in live
     ]
-    return free[:surplus] if surplus > 0 else []
+    surplus = len(free if hash_label is None else past.old) - limit
+    return free[:surplus] if surplus > 0 and limit >= 0 else []
 
 
 def _bare(tree: Any) -> Any:

@@ -1,0 +1,162 @@
+"""Keeps StatefulSets: Pods with a name and claims of their own, made, rolled and taken away in their order.
+
+Level: sets, Pods, revisions and claims as they are seen, and as they were written. What to do is `stateful_plan`'s.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from podling.aio.workqueue import WorkQueue
+from podling.api.errors import StatusError
+from podling.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
+from podling.api.selectors import from_label_selector
+from podling.client.cache import key_of, split_key
+from podling.controllers.owned import Owned
+from podling.controllers.pod_owners import PodOwners
+from podling.controllers.refusals import Refused, namespace_is_going
+from podling.controllers.revision_keeper import RevisionKeeper
+from podling.controllers.slow_start import all_at_once, slow_start
+from podling.controllers.stateful_plan import Revisions, plan
+from podling.controllers.stateful_pods import number_of, revision_of
+from podling.controllers.stateful_status import status
+from podling.controllers.stateful_writes import StatefulWrites
+from podling.controllers.written import Written
+
+if TYPE_CHECKING:
+    from podling.api.encoded import Encoded
+    from podling.api.selectors import Selector
+    from podling.api.types.apps_v1 import StatefulSet, StatefulSetStatus
+    from podling.api.types.core_v1 import PersistentVolumeClaim, Pod
+    from podling.client.informer import Informer
+    from podling.controllers.context import Context
+    from podling.controllers.stateful_plan import StatefulPlan
+
+_WORKERS: Final = 5
+_REVISION_HASH: Final = "controller.kubernetes.io/hash"
+"""Where a StatefulSet's revision tells its hash; its Pods tell its name."""
+
+
+class StatefulSets:
+    """Keys are StatefulSets."""
+
+    account = "statefulset-controller"
+
+    def __init__(self, context: Context) -> None:
+        self._client = context.client
+        self._supervisor = context.supervisor
+        self._clock = context.clock
+        self._sets: Informer[StatefulSet] = context.informers.of(STATEFUL_SETS)
+        self._pods: Informer[Pod] = context.informers.of(PODS)
+        self._claims: Informer[PersistentVolumeClaim] = context.informers.of(PERSISTENT_VOLUME_CLAIMS)
+        self._written_sets = Written(self._sets)
+        self._written_pods = Written(self._pods)
+        self._written_claims = Written(self._claims)
+        self._owned = Owned(self._pods, self._written_pods)
+        self._owners = PodOwners(self._sets, _selector)
+        self._revisions = RevisionKeeper(context.client, context.informers, STATEFUL_SETS, _REVISION_HASH)
+        self._writes = StatefulWrites(
+            context.client, context.recorder(self.account), self._written_pods, self._written_claims
+        )
+        self._queue: WorkQueue[str] = WorkQueue(context.clock)
+
+    def start(self) -> None:
+        self._sets.on_change(self._on_set)
+        self._pods.on_change(self._on_pod)
+        self._claims.on_change(self._on_claim)
+        self._supervisor.workers("statefulsets", self._queue, self._sync, _WORKERS)
+
+    def _on_set(self, old: Encoded | None, new: Encoded | None) -> None:
+        seen = new or old
+        if seen is not None and not self._written_sets.echoed(old, new):
+            self._queue.add(key_of(seen))
+
+    def _on_pod(self, old: Encoded | None, new: Encoded | None) -> None:
+        self._written_pods.echoed(old, new)
+        for found in self._owners.concerned(old, new):
+            self._queue.add(key_of(found))
+
+    def _on_claim(self, old: Encoded | None, new: Encoded | None) -> None:
+        """The end of a claim is what a Pod of its name may wait for."""
+        self._written_claims.echoed(old, new)
+        if new is not None or old is None:
+            return
+        for found in self._sets.indexed("namespace", old.namespace):
+            templates = self._sets.view(found).spec.volume_claim_templates
+            if any(old.name.startswith(f"{template.metadata.name}-{found.name}-") for template in templates):
+                self._queue.add(key_of(found))
+
+    async def _sync(self, key: str) -> None:
+        for informer in (self._sets, self._pods, self._claims, self._revisions):
+            await informer.wait_synced()
+        namespace, name = split_key(key)
+        seen = self._sets.get(name, namespace)
+        if seen is None:
+            return
+        (found,) = self._written_sets.over(key, [seen])
+        selector = from_label_selector(found.spec.selector)
+        if selector.empty:
+            return
+        try:
+            await self._run(key, found, selector)
+        except StatusError as refusal:
+            if not namespace_is_going(refusal):
+                raise
+
+    async def _run(self, key: str, found: StatefulSet, selector: Selector) -> None:
+        await self._owned.settle(
+            self._client, STATEFUL_SETS, found, selector, counts=lambda pod: number_of(found, pod) is not None
+        )
+        update, past, collisions = await self._revisions.present(found, selector, found.metadata.annotations)
+        name = found.status.current_revision if found.status is not None else ""
+        current = update if name == update.metadata.name else past.named(name) or update
+        revisions = Revisions(current, update)
+        pods = self._owned.of(found.metadata.uid)
+        todo = plan(found, revisions, pods, self._claims_of(found), self._clock.time())
+        refusal = await self._carry_out(found, todo)
+        pods, now = self._owned.of(found.metadata.uid), self._clock.time()
+        await self._write(key, found, status(found, revisions, pods, collisions, now))
+        if found.metadata.deletion_timestamp is None:
+            live = {current.metadata.name, update.metadata.name, *(revision_of(pod) for pod in pods)}
+            await self._revisions.trim(found, past, live, by_hash=False)
+        if refusal is not None:
+            raise Refused(refusal) from refusal
+        if todo.again_in is not None:
+            self._queue.add_after(key, todo.again_in)
+
+    def _claims_of(self, found: StatefulSet) -> dict[str, PersistentVolumeClaim]:
+        if not found.spec.volume_claim_templates:
+            return {}
+        namespace = found.metadata.namespace
+        seen = [self._claims.view(one) for one in self._claims.indexed("namespace", namespace)]
+        return {claim.metadata.name: claim for claim in self._written_claims.over(found.metadata.uid, seen)}
+
+    async def _carry_out(self, found: StatefulSet, todo: StatefulPlan) -> StatusError | None:
+        """Do what is planned, whatever of it is refused; return the first refusal."""
+        writes = self._writes
+        refusal = await all_at_once([writes.retain(found, claim) for claim in todo.retain])
+        if refusal is not None:
+            return refusal  # before a Pod goes, its claims must know whether they go with it
+        refusals = [
+            await all_at_once([writes.complete(found, new) for new in todo.claims]),
+            await all_at_once([writes.repair(found, pod) for pod in todo.repair]),
+            await slow_start(len(todo.create), lambda n: writes.create(found, todo.create[n])),
+            await all_at_once([writes.delete(found, pod) for pod in todo.delete]),
+        ]
+        return next((refusal for refusal in refusals if refusal is not None), None)
+
+    async def _write(self, key: str, found: StatefulSet, fresh: StatefulSetStatus) -> None:
+        if fresh == found.status:
+            return
+        changed = msgspec.structs.replace(found, status=fresh)
+        try:
+            self._written_sets.put(key, await self._client.update_status(STATEFUL_SETS, changed))
+        except StatusError as refusal:
+            if not refusal.is_not_found:
+                raise
+
+
+def _selector(found: StatefulSet) -> Selector | None:
+    return from_label_selector(found.spec.selector)
