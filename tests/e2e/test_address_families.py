@@ -100,15 +100,16 @@ def test_a_service_of_both_is_called_by_name_and_by_either_address(cluster: Runn
     assert found == dict(zip(("IPv4", "IPv6"), addresses(cluster, "server"), strict=True))
 
 
-def test_the_api_answers_at_an_ipv6_address(cluster: RunningCluster) -> None:
-    """`--listen ::1`: the certificate names it."""
+def test_the_api_answers_at_every_address(cluster: RunningCluster) -> None:
+    """The node's own, and what `--listen` says; the certificate names them all."""
     context = ssl.create_default_context(cafile=str(cluster.data / "pki" / "ca.crt"))
-    with (
-        socket.create_connection(("::1", cluster.port), timeout=5) as plain,
-        context.wrap_socket(plain, server_hostname="::1") as secured,
-    ):
-        secured.sendall(b"GET /version HTTP/1.0\r\nHost: x\r\n\r\n")
-        assert secured.recv(12).startswith(b"HTTP/1.")
+    for address in (*addresses(cluster, "host"), "::1"):
+        with (
+            socket.create_connection((address, cluster.port), timeout=5) as plain,
+            context.wrap_socket(plain, server_hostname=address) as secured,
+        ):
+            secured.sendall(b"GET /version HTTP/1.0\r\nHost: x\r\n\r\n")
+            assert secured.recv(12).startswith(b"HTTP/1.")
 
 
 def test_the_kubelet_answers_at_each_address_of_its_node(cluster: RunningCluster) -> None:

@@ -413,14 +413,14 @@ def test_the_apis_ports_ask_for_credentials(two: TwoNodes) -> None:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     pod = two.pod_caller("client-2")
+    nodes = two.every_node_address.values()
     for address, port, path, expected in (
-        (two.node_addresses[0], two.cluster.port, "/api/v1/pods", "403"),
         (two.cluster.get("service", "kubernetes")["spec"]["clusterIP"], 443, "/api/v1/pods", "403"),
-        (two.node_addresses[0], 10250, "/pods", "401"),
-        (two.node_addresses[1], 10250, "/pods", "401"),
+        *((own[0], two.cluster.port, "/api/v1/pods", "403") for own in nodes),
+        *((address, 10250, "/pods", "401") for own in nodes for address in own),
     ):
-        answer = ""
-        with namespaces.inside(pod.namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as plain:
+        answer, family = "", family_of(ip_address(address)).number
+        with namespaces.inside(pod.namespace, lambda family=family: socket.socket(family, socket.SOCK_STREAM)) as plain:
             plain.settimeout(5)
             plain.connect((address, port))
             try:

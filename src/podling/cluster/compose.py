@@ -12,6 +12,7 @@ import os
 import resource
 import shutil
 import socket
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Self
 
 import podling
@@ -139,6 +140,7 @@ class Cluster:
             yield f"Containers are simulated: {missing}"
 
         addresses = ["127.0.0.1", *options.listen]
+        endpoint = addresses[-1]
         if kind == "oci":
             from podling.cluster.real_nodes import RealNodes
 
@@ -147,7 +149,8 @@ class Cluster:
             await self._real.prepare()
             for warning in self._real.warnings:
                 yield warning
-            addresses.append(self._real.address)
+            addresses += self._real.addresses
+            endpoint = self._real.addresses[0]
 
         yield "Opening the store"
         try:
@@ -166,6 +169,8 @@ class Cluster:
 
         yield "Starting the API server"
         await self._listen(plane, identity, addresses)
+        if not ip_address(endpoint).is_loopback:  # nobody but this machine could reach it: there would be no endpoint
+            await plane.server.publish_endpoints(endpoint, self.port)
         plane.authority = identity
         plane.start_components(identity.root_ca())
 
@@ -218,8 +223,6 @@ class Cluster:
                 raise StartFailed(
                     f"cannot listen on {address}:{self.port}: {error}", "see --listen and --port"
                 ) from error
-        if addresses[-1] != "127.0.0.1":  # nobody but this machine can reach a loopback address: there is no endpoint
-            await plane.server.publish_endpoints(addresses[-1], self.port)
 
     async def _start_nodes(self, plane: ControlPlane, identity: Identity) -> None:
         from podling.cluster import nodes

@@ -198,9 +198,9 @@ class RealNodes:
         await network.start()
 
     @property
-    def address(self) -> str:
-        """Where Pods of every node reach what runs on the first one."""
-        return self._nodes[0].addresses[0]
+    def addresses(self) -> tuple[str, ...]:
+        """Where Pods of every node reach what runs on the first one, in each family."""
+        return self._nodes[0].addresses
 
     @property
     def services(self) -> ServiceRanges:

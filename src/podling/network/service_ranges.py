@@ -63,7 +63,7 @@ def reserve(
 
     `run` is the instance's folder below the one that all instances of the machine share. `balancers` are what the user
     wants for load balancers, which may change from start to start; `ServicesHeld` too, if it is somebody else's. Of a
-    family that is not wanted at this start nothing is returned, but it is kept for the next.
+    family that is not wanted at this start nothing is returned; what the cluster has of it stays its own for the next.
     """
     kept = data / "network" / "services.json"
     wanted = {family_of(network): network for network in balancers}
@@ -77,11 +77,9 @@ def reserve(
         mine = ServiceRanges(first.services, first.balancers, of.get(IPV6))
         kept.parent.mkdir(parents=True, exist_ok=True)
         files.replace(kept, msgspec.json.encode(mine))
-        if IPV6 not in families:
-            mine = msgspec.structs.replace(mine, further=None)
         run.mkdir(parents=True, exist_ok=True)
         (run / _RESERVATION).write_bytes(msgspec.json.encode(mine))
-    return mine
+    return mine if IPV6 in families else msgspec.structs.replace(mine, further=None)
 
 
 def _chosen(
