@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from podling.controllers.daemon_pods import Fit
 
 _WORKERS: Final = 2
+_LARGE: Final = 50
+_PAUSE: Final = 0.0002
+"""Seconds, for each Node of more than `_LARGE`, that a DaemonSet waits for more changes of its Pods."""
 
 
 class DaemonSets:
@@ -80,8 +83,13 @@ class DaemonSets:
         if new is None:
             if old is not None:
                 self._failures.forget(old.uid)
-        elif not self._written.echoed(old, new):
+            return
+        if self._written.echoed(old, new):
+            return
+        if old is None or _asked(self._sets.view(old)) != _asked(self._sets.view(new)):
             self._queue.add(key_of(new))
+        else:
+            self._wake(new)
 
     def _on_pod(self, old: Encoded | None, new: Encoded | None) -> None:
         if new is None and old is not None:
@@ -89,7 +97,12 @@ class DaemonSets:
         if old is not None and new is not None and old.uid == new.uid and self._alike(old, new):
             return
         for found in self._owners.concerned(old, new):
-            self._queue.add(key_of(found))
+            self._wake(found)
+
+    def _wake(self, found: Encoded) -> None:
+        """Look at a DaemonSet soon: where there are many Nodes not for each of them anew."""
+        nodes = len(self._infos)
+        self._queue.add_after(key_of(found), nodes * _PAUSE if nodes > _LARGE else 0)
 
     def _alike(self, old: Encoded, new: Encoded) -> bool:
         return old.labels == new.labels and _facts(self._pods.view(old)) == _facts(self._pods.view(new))
@@ -207,6 +220,11 @@ class DaemonSets:
 
 
 _SELECTING_ALL: Final = "This daemon set is selecting all pods. A non-empty selector is required."
+
+
+def _asked(found: DaemonSet) -> tuple[object, ...]:
+    """Return all that others ask of a DaemonSet."""
+    return found.metadata.uid, found.metadata.generation, found.metadata.deletion_timestamp
 
 
 def _selector(found: Any) -> Selector | None:

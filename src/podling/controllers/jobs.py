@@ -87,8 +87,12 @@ class Jobs:
                 for pod in self._owned.of(old.uid):
                     self._orphans.add(f"{pod.metadata.namespace}/{pod.metadata.name}")
             return
-        if not self._written_jobs.echoed(old, new):
+        if self._written_jobs.echoed(old, new):
+            return
+        if old is None or _asked(self._jobs.view(old)) != _asked(self._jobs.view(new)):
             self._queue.add(key_of(new))
+        else:
+            self._wake(new)
 
     def _on_pod(self, old: Encoded | None, new: Encoded | None) -> None:
         self._tracking.seen(old, new)
@@ -96,9 +100,13 @@ class Jobs:
             return
         concerned = self._owners.concerned(old, new)
         for found in concerned:
-            self._queue.add_after(key_of(found), _BATCH if found.uid in self._large else 0)
+            self._wake(found)
         if new is not None and not concerned and is_tracked(self._pods.view(new)):
             self._orphans.add(key_of(new))
+
+    def _wake(self, found: Encoded) -> None:
+        """Look at a Job soon: at a large one not for each of its Pods anew."""
+        self._queue.add_after(key_of(found), _BATCH if found.uid in self._large else 0)
 
     def _alike(self, old: Encoded, new: Encoded) -> bool:
         return old.labels == new.labels and _facts(self._pods.view(old)) == _facts(self._pods.view(new))
@@ -123,6 +131,9 @@ class Jobs:
         seen = tally(job, spec, pods)
         backoff = self._backoff(job, spec, pods, seen)
         todo = plan(job, spec, pods, seen, backoff, now)
+        self._large.pop(uid, None)
+        if len(pods) + len(todo.create) > _LARGE:
+            self._large[uid] = None
         refusal = await self._carry_out(job, spec, todo, seen)
         after = self._mine(job)
         decided = todo.verdict if refusal is None else None
@@ -139,9 +150,6 @@ class Jobs:
         if decided is not None and unreleased is None and sums.whole:
             status = finish(status, decided, now)
         job = await self._write(key, job, status)
-        self._large.pop(uid, None)
-        if len(after) > _LARGE:
-            self._large[uid] = None
         _raise(refusal or unreleased)
         if not sums.whole:
             self._queue.add(key)
@@ -241,6 +249,11 @@ def _selector(job: Job) -> Selector | None:
     if job.spec is None or ended(job) is not None or managed_elsewhere(job):
         return None
     return from_label_selector(job.spec.selector) if job.spec.selector is not None else NOTHING
+
+
+def _asked(job: Job) -> tuple[object, ...]:
+    """Return all that others ask of a Job."""
+    return job.metadata.uid, job.metadata.generation, job.metadata.deletion_timestamp
 
 
 def _raise(refusal: StatusError | None) -> None:
