@@ -9,6 +9,7 @@ import pytest
 from podling.api.errors import StatusError
 from podling.api.resources import LIMIT_RANGES, POD_DISRUPTION_BUDGETS, PODS, REPLICA_SETS, REPLICATION_CONTROLLERS
 from podling.client.transport import Call
+from podling.controllers.replicas import ReplicaSets
 from podling.runtime.sim import SCRIPT_ANNOTATION
 from podling.testing import SimulatedCluster
 
@@ -390,5 +391,33 @@ def test_replicas_are_spread_over_the_nodes(run, resource):
             await cluster.run_until(lambda: available(cluster, resource) == 9)
             counts = Counter(p.spec.node_name for p in pods(cluster) if p.metadata.labels == LABELS)
             assert counts == {"node-0": 3, "node-1": 3, "node-2": 3}
+
+    run(main())
+
+
+def test_a_lone_pod_is_no_matter_of_other_sets(run, monkeypatch):
+    """However many sets there are, a Pod of nobody is held only against those that ask for one of its labels."""
+    asked = []
+    selector = ReplicaSets.selector
+    monkeypatch.setattr(ReplicaSets, "selector", lambda self, found: asked.append(found) or selector(self, found))
+
+    async def main():
+        async with SimulatedCluster() as cluster:
+            for number in range(100):
+                labels = {"app": f"app-{number}"}
+                spec = {"selector": {"matchLabels": labels}, "template": template(labels)}
+                await cluster.apply(workload(REPLICA_SETS, 0, f"set-{number}", **spec))
+            expressed = {"matchExpressions": [{"key": "app", "operator": "Exists"}]}
+            await cluster.apply(workload(REPLICA_SETS, 1, "any", selector=expressed))
+            await cluster.run_until(lambda: available(cluster, REPLICA_SETS, "any") == 1)
+            await cluster.advance(1)
+            asked.clear()
+            await cluster.apply(lone("stranger", {"no": "app"}))
+            await cluster.advance(10)
+            assert {found.metadata.name for found in asked} <= {"any"}
+            await cluster.apply(lone("taken", {"app": "app-7"}))
+            await cluster.advance(60)
+            assert {found.metadata.name for found in asked} <= {"any", "set-7"}
+            assert cluster.get(PODS, "taken") is None or controllers(cluster)["taken"]
 
     run(main())

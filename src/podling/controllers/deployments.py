@@ -54,7 +54,7 @@ class Deployments:
         self._owned = Owned(self._sets, self._written_sets)
         self._owned_pods = Owned(self._pods, Written(self._pods))
         self._owners = PodOwners(self._deployments, lambda found: from_label_selector(found.spec.selector))
-        self._pod_owners = PodOwners(self._sets, lambda _: None)
+        self._pod_owners = PodOwners(self._sets)
         self._recorder = context.recorder(self.account)
         self._queue: WorkQueue[str] = WorkQueue(context.clock)
 

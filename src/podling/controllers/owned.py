@@ -82,7 +82,7 @@ class Owned(Generic[_Kind]):
 
     def orphans(self, namespace: str, selector: Selector) -> Sequence[_Kind]:
         """Return what nobody controls and a selector matches."""
-        found = self._informer.indexed(_INDEX, f"{namespace}/{_narrowest(selector)}")
+        found = self._informer.indexed(_INDEX, f"{namespace}/{narrowest(selector)}")
         return [self._informer.view(seen) for seen in found if selector.matches(seen.labels)]
 
     async def settle(
@@ -145,7 +145,7 @@ async def _still_stands(client: Client, kind: Resource[Any], owner: Any) -> bool
     return bool(found.metadata.uid == meta.uid and found.metadata.deletion_timestamp is None)
 
 
-def _narrowest(selector: Selector) -> str:
+def narrowest(selector: Selector) -> str:
     """Return a label that everything selected has; empty where the selector names none."""
     for wanted in selector.requirements:
         value = selector.required_value(wanted.key)
