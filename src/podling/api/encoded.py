@@ -57,6 +57,11 @@ class Encoded:
     def __repr__(self) -> str:
         return f"<Encoded {self.namespace}/{self.name}@{self.revision}>"
 
+    @property
+    def stored(self) -> bytes:
+        """What stands in the store, where that is not `raw`: an object completed when it was read."""
+        return self.raw
+
     def wire(self) -> bytes:
         """Return the JSON that clients see."""
         cut = self.offset

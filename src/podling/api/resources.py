@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
     from podling.api.types import (
+        apiextensions_v1,
         apps_v1,
         authentication_v1,
         authorization_v1,
@@ -55,6 +56,11 @@ class Resource(Generic[_Kind]):
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
+    def list_kind(self) -> str:
+        """The kind of a list of them: `PodList`."""
+        return f"{self.kind}List"
+
+    @property
     def prefix(self) -> str:
         """The path of the group version: `/api/v1`, `/apis/apps/v1`."""
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
@@ -77,6 +83,8 @@ class Resource(Generic[_Kind]):
         if self.group.endswith(".podling.dev"):
             return f"{'.'.join(reversed(self.group.split('.')))}.{self.version}.{self.kind}"
         package = self.group.split(".", maxsplit=1)[0] or "core"
+        if package == "apiextensions":
+            return f"io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.{self.version}.{self.kind}"
         return f"io.k8s.api.{package}.{self.version}.{self.kind}"
 
     @cached_property
@@ -85,6 +93,28 @@ class Resource(Generic[_Kind]):
         package = self.group.split(".", maxsplit=1)[0] or "core"
         module = importlib.import_module(f"podling.api.types.{package}_{self.version}")
         return cast("type[_Kind]", getattr(module, self.kind))
+
+
+@dataclass(frozen=True)
+class CustomResource(Resource[Any]):
+    """A resource of a kind that a CustomResourceDefinition brought."""
+
+    listed_as: str = ""
+
+    @property
+    def list_kind(self) -> str:
+        return self.listed_as or f"{self.kind}List"
+
+    @cached_property
+    def schema_name(self) -> str:
+        return f"{'.'.join(reversed(self.group.split('.')))}.{self.version}.{self.kind}"
+
+    @cached_property
+    def type(self) -> type[Any]:
+        """What is known of the objects of every kind: their metadata."""
+        from podling.api.custom.objects import PartialObject
+
+        return PartialObject
 
 
 def _core(
@@ -177,6 +207,15 @@ CLUSTER_ROLES: Resource[rbac_v1.ClusterRole] = _of(
 CLUSTER_ROLE_BINDINGS: Resource[rbac_v1.ClusterRoleBinding] = _of(
     "rbac.authorization.k8s.io", "clusterrolebindings", "ClusterRoleBinding", namespaced=False
 )
+CUSTOM_RESOURCE_DEFINITIONS: Resource[apiextensions_v1.CustomResourceDefinition] = _of(
+    "apiextensions.k8s.io",
+    "customresourcedefinitions",
+    "CustomResourceDefinition",
+    "crd",
+    "crds",
+    namespaced=False,
+    categories=("api-extensions",),
+)
 CALLS: Resource[insight_v1alpha1.Call] = Resource(
     "insight.podling.dev", "v1alpha1", "calls", "Call", True, (), (), "call"
 )
@@ -224,6 +263,7 @@ STORED: tuple[Resource[Any], ...] = (
     ROLE_BINDINGS,
     CLUSTER_ROLES,
     CLUSTER_ROLE_BINDINGS,
+    CUSTOM_RESOURCE_DEFINITIONS,
     CALLS,
 )
 """What the store holds. `EVENTS_V1` is another face of `EVENTS`."""

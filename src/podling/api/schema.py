@@ -1,8 +1,9 @@
 """Owns the Schema: what fields each definition has, of which types, and how their lists and maps merge.
 
 One Schema serves pruning, strictness, patch and apply, all of which walk plain JSON trees. It comes from the published
-schema of the newest release (`data/schema.json`, written by `tools/generate_api.py`); a definition is read when it is
-first asked for. Must not know resources, validation or the typed view.
+schema of the newest release (`data/schema.json`, written by `tools/generate_api.py`; a definition is read when it is
+first asked for) or from a CustomResourceDefinition (`custom/structural.py`). Must not know resources, validation or the
+typed view.
 
 Invariants: a Schema never changes; equal names give the same object; structs may contain themselves.
 """
@@ -26,6 +27,8 @@ SCALARS: Final = frozenset(
 )
 OPAQUE: Final = frozenset({"object", "any"})
 """Kinds whose content is the writer's own: neither pruned nor typed."""
+ABSENT: Final = object()
+"""Stands where there is no value, not even null."""
 
 
 class Schema:
@@ -35,6 +38,8 @@ class Schema:
         "_fields",
         "_raw_fields",
         "atomic",
+        "default",
+        "embedded",
         "go_names",
         "item",
         "keys",
@@ -43,6 +48,8 @@ class Schema:
         "list_type",
         "merge_key",
         "name",
+        "nullable",
+        "open",
         "pointers",
         "printed",
         "required",
@@ -90,6 +97,14 @@ class Schema:
         """Field → the name of its type in upstream's refusals, where that is not the scalar's own."""
         self.walker: Any = None
         """`conform`'s compiled form."""
+        self.open = False
+        """Whether fields that are not known stay (`x-kubernetes-preserve-unknown-fields`)."""
+        self.embedded = False
+        """Whether the struct is an object of its own, with apiVersion, kind and metadata beside its fields."""
+        self.nullable = False
+        """Whether null is a value, where the tree is not typed by Go."""
+        self.default: Any = ABSENT
+        """What a CustomResourceDefinition puts where nothing is; `ABSENT` for none."""
         self._fields = fields
         self._raw_fields: dict[str, Any] = {}
 

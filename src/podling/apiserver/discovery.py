@@ -7,6 +7,7 @@ v2beta1 of apidiscovery.k8s.io) to who asks for it, with an ETag, and the plain 
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -85,7 +86,7 @@ def served(records: Iterable[Record], virtual: Iterable[Resource[Any]] = ()) -> 
         for record in records
     ]
     found += [Served(resource, ("create",)) for resource in virtual]
-    return sorted(found, key=lambda it: (_rank(it.resource.group), it.resource.version, it.resource.plural))
+    return sorted(found, key=lambda it: (_rank(it.resource.group), _priority(it.resource.version), it.resource.plural))
 
 
 def subresource_kind(resource: Resource[Any], subresource: str) -> tuple[str, str, str]:
@@ -254,6 +255,15 @@ def _aggregated_version(accept: str) -> str:
         elif media in (_JSON, "*/*", "application/*", ""):
             return ""
     return ""
+
+
+def _priority(version: str) -> tuple[int, int, int, str]:
+    """Order versions as upstream does: stable before beta before alpha, later before earlier, others by their names."""
+    found = re.fullmatch(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?", version)
+    if found is None:
+        return 3, 0, 0, version
+    major, stage, minor = found.groups()
+    return ("", "beta", "alpha").index(stage or ""), -int(major), -int(minor or 0), version
 
 
 def _rank(group: str) -> tuple[int, str]:

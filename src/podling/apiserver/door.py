@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from podling.api.errors import StatusError
+from podling.api.errors import StatusError, no_such_path
 from podling.apiserver.chain import Chain, attributes_for
 from podling.apiserver.messages import Request
 from podling.apiserver.objects import Shape, tree_of
@@ -65,7 +65,7 @@ class FrontDoor:
         revision: str = "",
     ) -> ListPage:
         self._authorize("list", resource, selection)
-        record = self._registry.record(resource)
+        record = self._record(resource)
         scope = scope_of(record, selection.namespace, selection.labels, selection.fields)
         options = ListOptions(limit=limit, continue_token=continue_token, revision=revision)
         listing = await list_page(self._registry, record, scope, options)
@@ -78,7 +78,7 @@ class FrontDoor:
         self, resource: Resource[Any], selection: Selection, *, revision: int, timeout: float | None = None
     ) -> AsyncIterator[WatchEvent]:
         self._authorize("watch", resource, selection)
-        record = self._registry.record(resource)
+        record = self._record(resource)
         scope = scope_of(record, selection.namespace, selection.labels, selection.fields)
         options = ListOptions(revision=str(revision) if revision else "", bookmarks=True)
         stream = await open_watch(self._registry, record, scope, options)
@@ -98,6 +98,12 @@ class FrontDoor:
 
     async def close(self) -> None:
         """Nothing is held open for a user."""
+
+    def _record(self, resource: Resource[Any]) -> Record:
+        record = self._registry.routes.record(resource.group, resource.version, resource.plural)
+        if record is None:
+            raise no_such_path()
+        return record
 
     def _authorize(self, verb: str, resource: Resource[Any], selection: Selection) -> None:
         asked = (resource.group, resource.version, resource.plural, selection.namespace, selection.fields)

@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     from podling.apiserver.discovery import Discovery
     from podling.apiserver.identity.tokens import Lookup, TokenIssuer
     from podling.apiserver.openapi import OpenApi
-    from podling.apiserver.paths import ResourcePath, Target
-    from podling.apiserver.record import Record
+    from podling.apiserver.paths import ResourcePath, Routes, Target
     from podling.apiserver.reviews import Reviews
 
 
 class DiscoveryExtension:
     """`/api`, `/apis` and what lies under them up to the resources."""
 
-    def __init__(self, records: Iterable[Record], address: str = "") -> None:
-        self._records = tuple(records)
+    def __init__(self, routes: Routes, address: str = "") -> None:
+        self._routes = routes
         self._address = address
         self._discovery: Discovery | None = None
+        self._edition = -1
 
     async def serve(self, request: Request, path: ResourcePath | None) -> Response | None:
         if path is not None or not request.path.startswith("/api") or request.method not in {"GET", "HEAD"}:
@@ -56,28 +56,31 @@ class DiscoveryExtension:
         return self._made().paths()
 
     def _made(self) -> Discovery:
-        if self._discovery is None:
+        if self._discovery is None or self._edition != self._routes.edition:
             from podling.apiserver.discovery import Discovery
 
-            self._discovery = Discovery(self._records, RESOURCES, self._address)
+            self._edition = self._routes.edition
+            self._discovery = Discovery(self._routes.records(), RESOURCES, self._address)
         return self._discovery
 
 
 class OpenApiExtension:
     """`/openapi/v2`, `/openapi/v3` and what lies under it."""
 
-    def __init__(self, records: Iterable[Record], clock: Clock) -> None:
-        self._records = tuple(records)
+    def __init__(self, routes: Routes, clock: Clock) -> None:
+        self._routes = routes
         self._clock = clock
         self._documents: OpenApi | None = None
+        self._edition = -1
 
     async def serve(self, request: Request, path: ResourcePath | None) -> Response | None:
         if path is not None or not request.path.startswith("/openapi/v") or request.method not in {"GET", "HEAD"}:
             return None
-        if self._documents is None:
+        if self._documents is None or self._edition != self._routes.edition:
             from podling.apiserver.openapi import OpenApi
 
-            self._documents = OpenApi(self._records, RESOURCES)
+            self._edition = self._routes.edition
+            self._documents = OpenApi(self._routes.records(), RESOURCES, before=self._documents)
         documents, asked, accept = self._documents, request.path, request.accept
         if not documents.is_ready(asked, accept):
             with self._clock.external():

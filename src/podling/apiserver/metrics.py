@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from podling.aio.clock import Clock
     from podling.apiserver.cache import WatchCache
-    from podling.apiserver.record import Attributes, Record
+    from podling.apiserver.paths import Routes
+    from podling.apiserver.record import Attributes
 
 _BUCKETS = (
     0.005,
@@ -54,10 +53,10 @@ class _Histogram:
 class Metrics:
     """Counters of one API server."""
 
-    def __init__(self, clock: Clock, cache: WatchCache, records: Iterable[Record]) -> None:
+    def __init__(self, clock: Clock, cache: WatchCache, routes: Routes) -> None:
         self._clock = clock
         self._cache = cache
-        self._records = [record for record in records if record.stored_as is None]
+        self._routes = routes
         self._requests: dict[tuple[str, ...], int] = {}
         self._durations: dict[tuple[str, ...], _Histogram] = {}
         self.loop_lag = 0.0
@@ -102,12 +101,13 @@ class Metrics:
             _histogram(lines, "apiserver_request_duration_seconds", names, labels, histogram)
         _head(lines, "apiserver_storage_objects", "gauge", "Number of stored objects, by kind.")
         _watching = "apiserver_longrunning_requests"
-        for record in self._records:
+        stored = [record for record in self._routes.records() if record.stored_as is None]
+        for record in stored:
             resource = f"{record.resource.plural}.{record.resource.group}".rstrip(".")
             size = len(self._cache.shelf(record.key_prefix))
             lines.append(f"apiserver_storage_objects{_labels(('resource',), (resource,))} {size}")
         _head(lines, _watching, "gauge", "Watches that are open, by kind.")
-        for record in self._records:
+        for record in stored:
             labels = ("WATCH", record.resource.group, record.resource.version, record.resource.plural)
             watching = self._cache.shelf(record.key_prefix).watching
             lines.append(f"{_watching}{_labels(names, labels)} {watching}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from podling.apiserver.record import Record
 
@@ -68,12 +68,22 @@ def resource_path(path: str) -> ResourcePath | None:
 
 
 class Routes:
-    """Finds the record of a path."""
+    """Finds the record of a path. Records may come and go; `edition` counts how often that happened."""
 
     def __init__(self, records: Iterable[Record]) -> None:
-        self._records: Mapping[tuple[str, str, str], Record] = {
-            (it.resource.group, it.resource.version, it.resource.plural): it for it in records
-        }
+        self._records = {_place(it): it for it in records}
+        self.edition = 0
+
+    def serve(self, records: Iterable[Record], instead_of: Iterable[Record] = ()) -> None:
+        """Let other records be found from now on; one that is there already is not taken away by another."""
+        for record in instead_of:
+            self._records.pop(_place(record), None)
+        for record in records:
+            self._records.setdefault(_place(record), record)
+        self.edition += 1
+
+    def records(self) -> tuple[Record, ...]:
+        return tuple(self._records.values())
 
     def record(self, group: str, version: str, plural: str) -> Record | None:
         return self._records.get((group, version, plural))
@@ -94,6 +104,11 @@ class Routes:
         if path.rest and path.subresource != "proxy":
             return None
         return Target(record, namespace, path.name, path.subresource, path.rest, path.watch)
+
+
+def _place(record: Record) -> tuple[str, str, str]:
+    resource = record.resource
+    return resource.group, resource.version, resource.plural
 
 
 def verb_of(method: str, path: ResourcePath, query: Iterable[tuple[str, str]]) -> str:

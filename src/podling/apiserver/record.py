@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from podling.apiserver.model import BuiltIn, Model
 from podling.apiserver.objects import Shape
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from podling.api.errors import Cause
     from podling.api.resources import Resource
-    from podling.api.selectors import Selector
+    from podling.apiserver.scales import Scaling
     from podling.store.protocol import Wish
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -152,6 +153,10 @@ class Face(Protocol):
     def from_stored(self, tree: dict[str, Any]) -> dict[str, Any]: ...
 
 
+_MADE: Any = None
+"""Stands for what a record makes for itself where it is given none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One kind as it is served."""
@@ -189,20 +194,24 @@ class Record:
     """Whether a deletion that says nothing of dependents leaves them; kinds older than garbage collection do so."""
     orphaning_warning: str = ""
     """What is said to whoever leaves dependents without saying that they mean to."""
-    scaled_by: Callable[[Any], Selector] | None = None
-    """For kinds with the subresource `scale`: by what an object, as its typed view, selects its Pods."""
+    scaling: Scaling | None = None
+    """For kinds with the subresource `scale`: where it stands in an object."""
     deprecated: str = ""
     """What every caller is warned of, upstream's sentence; empty for kinds that are here to stay."""
-    shape: Shape = field(init=False, repr=False, compare=False)
+    model: Model = _MADE
+    """What objects must be like."""
+    shape: Shape = field(default=_MADE, repr=False, compare=False)
     """Reads and writes the stored bytes."""
 
     def __post_init__(self) -> None:
+        if self.model is _MADE:
+            object.__setattr__(self, "model", BuiltIn(self.resource))
         if self.stored_as is not None:
-            shape = self.stored_as.shape
-        else:
+            object.__setattr__(self, "shape", self.stored_as.shape)
+        elif self.shape is _MADE:
             absent = dict.fromkeys(self.flags, "false") | dict.fromkeys(self.counts, "0")
             shape = Shape(self.resource.api_version, self.resource.kind, self.fields, absent)
-        object.__setattr__(self, "shape", shape)
+            object.__setattr__(self, "shape", shape)
 
     def key(self, namespace: str, name: str) -> str:
         """Return where an object stands in the store."""

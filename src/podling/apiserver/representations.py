@@ -108,17 +108,17 @@ class Representation:
     """One form of the objects of one record."""
 
     def __init__(self, record: Record, wish: Wish) -> None:
-        self._record = record
+        self.record = record
         self.content_type = wish.content_type
         resource = record.resource
-        self._list = (f"{resource.kind}List", resource.api_version)
+        self._list = (resource.list_kind, resource.api_version)
         self.form: Form | None = self._full if record.face is not None else None
         if wish.kind == "metadata":
             self.form = _metadata_form(wish.version)
             self._list = ("PartialObjectMetadataList", f"meta.k8s.io/{wish.version}")
         self.bookmark: Form | None = self.form
         """How the object of a bookmark is shown, which has nothing but metadata."""
-        self._skip = 0 if self.form is not None else record.shape.offset
+        self._skip = record.shape.offset if self.form is None and record.model.is_typed else 0
         if wish.yaml:
             self.content_type = "application/yaml"
 
@@ -139,13 +139,13 @@ class Representation:
         skip, form = self._skip, self.form
         if form is None:
             for it in items:
-                yield b'{"metadata":{"resourceVersion":"%d",%b' % (it.revision, it.raw[skip:])
+                yield b'{"metadata":{"resourceVersion":"%d",%b' % (it.revision, it.raw[skip:]) if skip else it.wire()
         else:
             for it in items:
                 yield form(it)
 
     def _full(self, encoded: Encoded) -> bytes:
-        face = self._record.face
+        face = self.record.face
         assert face is not None
         return msgspec.json.encode(face.from_stored(tree_of(encoded)))
 
@@ -175,9 +175,9 @@ class TableRepresentation(Representation):
     def _table(self, items: Sequence[Encoded], metadata: dict[str, Any] | None) -> bytes:
         from podling.apiserver import tables
 
-        faced = self._record.face is not None and self._wish.include == "Object"
+        faced = self.record.face is not None and self._wish.include == "Object"
         return tables.render(
-            self._record,
+            self.record,
             items,
             now=self._now(),
             include_object=self._wish.include,
@@ -197,7 +197,7 @@ class Representations:
     def of(self, record: Record, wish: Wish) -> Representation:
         key = (record.resource, wish)
         made = self._made.get(key)
-        if made is None:
+        if made is None or made.record is not record:
             table = wish.kind == "table"
             made = TableRepresentation(record, wish, self._now) if table else Representation(record, wish)
             self._made[key] = made

@@ -16,6 +16,7 @@ from podling.apiserver.admission.service_ranges import ServiceRanges
 from podling.apiserver.authorization import Authorization
 from podling.apiserver.cache import CachedKind, WatchCache
 from podling.apiserver.chain import Chain
+from podling.apiserver.custom.kinds import CustomKinds
 from podling.apiserver.door import FrontDoor
 from podling.apiserver.event_retention import EventLimits, EventRetention
 from podling.apiserver.extensions import (
@@ -105,13 +106,13 @@ class ApiServer:
         self.registry.admission = (*admission.chain(self.registry), ranges.admit, self.authorization.admit)
         self.registry.verdicts = admission.verdicts(self.registry, self.authorizer)
         self.handler = Handler(self.registry, self.authorizer)
-        self.metrics = Metrics(clock, self.cache, self.records)
+        self.metrics = Metrics(clock, self.cache, self.routes)
         self.health = Health(self.metrics, {"etcd": self._store_wrong, "watch-cache": self._cache_wrong})
         self.chain = Chain(
             self.routes,
             self.handler,
             self.authorizer,
-            [self.health, DiscoveryExtension(self.records), OpenApiExtension(self.records, clock), *extensions],
+            [self.health, DiscoveryExtension(self.routes), OpenApiExtension(self.routes, clock), *extensions],
             monotonic=clock.monotonic,
             observe=self.metrics.request,
         )
@@ -122,6 +123,7 @@ class ApiServer:
         self.cache.listen(self.registry.record(r.SERVICES).key_prefix, self._follow_service)
         self.cache.listen(self.registry.record(r.IP_ADDRESSES).key_prefix, self._follow_address)
         self._service_ips = ServiceIps(self.registry, self.addresses)
+        self._custom = CustomKinds(self.registry)
 
     async def start(self, objects: Iterable[tuple[Resource[Any], dict[str, Any]]] = ()) -> None:
         """Load the cache and make what must be there, `objects` included.
@@ -142,6 +144,7 @@ class ApiServer:
             ("event-retention", self._events.run),
             ("clusterrole-aggregation", self._aggregation.run),
             ("service-ips", self._service_ips.run),
+            ("custom-kinds", self._custom.run),
             ("loop-lag", self.metrics.measure_lag),
         )
 

@@ -50,12 +50,12 @@ def conform(tree: dict[str, Any], schema: Schema) -> Problems:
     try:
         return walk(tree, schema)
     except WrongType as error:
-        raise cannot_handle(tree, schema, str(error)) from None
+        version, kind = schema.kinds[0][1:] if schema.kinds else schema.name.split(".")[-2:]
+        raise cannot_handle(tree, version, kind, str(error)) from None
 
 
-def cannot_handle(tree: dict[str, Any], schema: Schema, why: str) -> StatusError:
+def cannot_handle(tree: dict[str, Any], version: str, kind: str, why: str) -> StatusError:
     """Return the refusal of a body: `Pod in version "v1" cannot be handled as a Pod: WHY`."""
-    version, kind = schema.kinds[0][1:] if schema.kinds else schema.name.split(".")[-2:]
     given = tree.get("apiVersion")
     given_kind = tree.get("kind")
     if isinstance(given, str) and given:
@@ -175,7 +175,8 @@ def _list_walker(schema: Schema) -> Any:
             raise mismatch(tree, schema, path)
         for index, value in enumerate(tree):
             if value is None:
-                tree[index] = _zero(item)
+                if item.kind != "any":  # of which null is one
+                    tree[index] = _zero(item)
                 continue
             made = walker(value, (path, index, None), unknown)
             if made is not value:

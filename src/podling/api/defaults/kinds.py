@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from podling.api.defaults.batch import apply_cron_job, apply_job
+from podling.api.defaults.custom import apply_definition
 from podling.api.defaults.pod import apply_pod, apply_pod_template
 from podling.api.defaults.quantities import canonicalize
 from podling.api.defaults.service import apply_service
@@ -219,6 +220,7 @@ BY_KIND: dict[tuple[str, str], Callable[[_Tree], None]] = {
     ("networking.k8s.io", "NetworkPolicy"): _network_policy,
     ("networking.k8s.io", "IngressClass"): _ingress_class,
     ("node.k8s.io", "RuntimeClass"): _runtime_class,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): apply_definition,
     (_RBAC, "RoleBinding"): _role_binding,
     (_RBAC, "ClusterRoleBinding"): _role_binding,
 }

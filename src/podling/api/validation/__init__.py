@@ -91,6 +91,9 @@ _RULES: dict[tuple[str, str], _Rules] = {
     ("networking.k8s.io", "Ingress"): _Rules("ingress", status_update="check_status_update"),
     ("networking.k8s.io", "IngressClass"): _named("ingress_class", "class"),
     ("networking.k8s.io", "IPAddress"): _Rules("ip_addresses"),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): _Rules(
+        "custom_definition", status_update="check_status_update"
+    ),
     ("node.k8s.io", "RuntimeClass"): _named("classes", "runtime_class"),
     (_RBAC, "Role"): _named("rbac", "role"),
     (_RBAC, "RoleBinding"): _named("rbac", "role_binding"),

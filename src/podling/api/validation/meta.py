@@ -39,8 +39,12 @@ def check_create(
     *,
     namespaced: bool,
     name: Callable[[str], formats.Complaints] = formats.dns_subdomain,
+    any_finalizer: bool = False,
 ) -> None:
-    """Check the metadata of an object that is created, after its name was generated."""
+    """Check the metadata of an object that is created, after its name was generated.
+
+    `any_finalizer` is for kinds that are not of Kubernetes's core, whose finalizers need not name a domain.
+    """
     if meta.generate_name:
         invalid_each(METADATA / "generateName", meta.generate_name, name(formats.masked(meta.generate_name)), causes)
     if not meta.name:
@@ -54,10 +58,10 @@ def check_create(
             invalid_each(METADATA / "namespace", meta.namespace, formats.dns_label(meta.namespace), causes)
     elif meta.namespace:
         causes.append(forbidden(METADATA / "namespace", "not allowed on this type"))
-    _check_common(meta, causes)
+    _check_common(meta, causes, any_finalizer=any_finalizer)
 
 
-def check_update(new: ObjectMeta, old: ObjectMeta, causes: list[Cause]) -> None:
+def check_update(new: ObjectMeta, old: ObjectMeta, causes: list[Cause], *, any_finalizer: bool = False) -> None:
     """Check how an update changes metadata."""
     if old.deletion_timestamp is not None:
         extra = sorted(set(new.finalizers) - set(old.finalizers))
@@ -87,10 +91,12 @@ def check_update(new: ObjectMeta, old: ObjectMeta, causes: list[Cause]) -> None:
             old.deletion_grace_period_seconds,
             causes,
         )
-    _check_common(new, causes, finalizers=False)
+    _check_common(new, causes, finalizers=False, any_finalizer=any_finalizer)
 
 
-def _check_common(meta: ObjectMeta, causes: list[Cause], *, finalizers: bool = True) -> None:
+def _check_common(
+    meta: ObjectMeta, causes: list[Cause], *, finalizers: bool = True, any_finalizer: bool = False
+) -> None:
     if meta.generation is not None and meta.generation < 0:
         causes.append(invalid(METADATA / "generation", meta.generation, formats.NOT_NEGATIVE))
     if meta.labels:
@@ -108,7 +114,7 @@ def _check_common(meta: ObjectMeta, causes: list[Cause], *, finalizers: bool = T
                 causes.append(
                     invalid(path, meta.finalizers, "finalizer orphan and foregroundDeletion cannot be both set")
                 )
-        for i, finalizer in enumerate(meta.finalizers):
+        for i, finalizer in enumerate(() if any_finalizer else meta.finalizers):
             check_finalizer_known(finalizer, path[i], causes)
 
 

@@ -118,6 +118,10 @@ class Shelf:
             watcher.cut()
         return changes
 
+    def reread(self, read: Callable[[Encoded], Encoded]) -> None:
+        """Show every object as `read` has it: the same revisions, of which who watches is told nothing."""
+        self._objects = {key: read(encoded) for key, encoded in self._objects.items()}
+
     def apply(self, revision: int, key: str, new: Encoded | None) -> Notice | None:
         """Take one change in and hand it to those whom it concerns; `None` if it deletes what was not there."""
         old = self._objects.get(key)

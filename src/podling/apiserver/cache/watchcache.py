@@ -57,6 +57,8 @@ class WatchCache:
         self._shelves = {
             kind.prefix: Shelf(kind.prefix, namespaced=kind.namespaced, index=kind.indexed) for kind in kinds
         }
+        self._unclaimed: dict[str, tuple[bytes, int, int]] = {}
+        """Key → value, revision, creation of what may belong to a custom kind that is not served (yet)."""
         self._listeners: dict[str, list[Callable[[Notice], None]]] = {}
         self._changes: AsyncIterator[Sequence[Change]] | None = None
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -70,9 +72,40 @@ class WatchCache:
     def shelves(self) -> Iterable[Shelf]:
         return self._shelves.values()
 
+    def serve(self, kind: CachedKind) -> None:
+        """Hold a kind from now on, with what the store has of it; one that is held already is read afresh."""
+        shelf = self._shelves.get(kind.prefix)
+        self._shapes[kind.prefix] = kind.shape
+        if shelf is not None:
+            shelf.reread(lambda it: kind.shape.read(it.stored, it.revision, it.created))
+            return
+        shelf = self._shelves[kind.prefix] = Shelf(kind.prefix, namespaced=kind.namespaced, index=kind.indexed)
+        found: list[tuple[str, Encoded]] = []
+        for key in sorted(key for key in self._unclaimed if key.startswith(kind.prefix)):
+            encoded = self._read(kind.prefix, key, *self._unclaimed.pop(key))
+            if encoded is not None:
+                found.append((key, encoded))
+        shelf.load(found, self.revision)
+
+    def retire(self, prefix: str) -> None:
+        """Hold a kind no more: its watches end, its objects wait for who serves it again."""
+        shelf = self._shelves.pop(prefix, None)
+        if shelf is None:
+            return
+        del self._shapes[prefix]
+        for watcher in shelf.watchers():
+            watcher.close()
+        for encoded in shelf.select(Scope()):
+            key = shelf.key(encoded.namespace, encoded.name)
+            self._unclaimed[key] = (encoded.stored, encoded.revision, encoded.created)
+
     def listen(self, prefix: str, listener: Callable[[Notice], None]) -> None:
         """Call `listener` with every change of a kind, within the change; objects loaded come as additions."""
         self._listeners.setdefault(prefix, []).append(listener)
+
+    def listen_once(self, prefix: str, listener: Callable[[Notice], None]) -> None:
+        """As `listen`, in place of whoever listened to this kind before."""
+        self._listeners[prefix] = [listener]
 
     async def start(self) -> None:
         """Load everything, once; afterwards `follow` keeps it current."""
@@ -119,7 +152,7 @@ class WatchCache:
         """Tell idle watchers how far time has gone, so that they need not list again after a break."""
         while True:
             await self._clock.sleep(_BOOKMARK_INTERVAL)
-            for shelf in self._shelves.values():
+            for shelf in list(self._shelves.values()):
                 if shelf.watching:
                     bookmark = self.bookmark(shelf)
                     for watcher in shelf.watchers():
@@ -184,15 +217,23 @@ class WatchCache:
         watcher.precede(past)
 
     def _load(self, rows: Sequence[Row], revision: int) -> None:
-        found: dict[str, list[tuple[str, Encoded]]] = {prefix: [] for prefix in self._shelves}
+        found: dict[str, list[Row]] = {prefix: [] for prefix in self._shelves}
+        self._unclaimed = {}
         for row in rows:
             prefix = self._prefix(row.key)
             if prefix:
+                found[prefix].append(row)
+            elif _may_be_custom(row.key):
+                self._unclaimed[row.key] = (row.value, row.revision, row.created)
+        self.revision = revision
+        for prefix, held in found.items():
+            if prefix not in self._shelves:
+                continue  # its definition is gone, as a listener has just heard
+            objects = []
+            for row in held:
                 encoded = self._read(prefix, row.key, row.value, row.revision, row.created)
                 if encoded is not None:
-                    found[prefix].append((row.key, encoded))
-        self.revision = revision
-        for prefix, objects in found.items():
+                    objects.append((row.key, encoded))
             changes = self._shelves[prefix].load(objects, revision)
             for listener in self._listeners.get(prefix, ()):
                 for notice in changes:
@@ -212,6 +253,10 @@ class WatchCache:
                 if notice is not None:
                     for listener in self._listeners.get(prefix, ()):
                         listener(notice)
+            elif change.value is None:
+                self._unclaimed.pop(change.key, None)
+            elif _may_be_custom(change.key):
+                self._unclaimed[change.key] = (change.value, change.revision, change.created)
             self.revision = change.revision
         self._release()
 
@@ -238,3 +283,8 @@ class WatchCache:
                 return prefix
             end = key.find("/", end) + 1
         return ""
+
+
+def _may_be_custom(key: str) -> bool:
+    """Whether a key stands where objects of CustomResourceDefinitions do: under a group with a dot."""
+    return "." in key[len(_ROOT) : key.find("/", len(_ROOT))]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from podling.api import resources as r
 from podling.api.selectors import from_label_selector, from_labels
 from podling.apiserver.kinds.certificates import RequestStrategy
+from podling.apiserver.kinds.custom import DefinitionStrategy
 from podling.apiserver.kinds.events import CORE_FIELDS, FACE_FIELDS, EventFace
 from podling.apiserver.kinds.ip_addresses import IpAddressStrategy
 from podling.apiserver.kinds.jobs import ORPHANING, CronJobStrategy, JobStrategy
@@ -22,6 +23,7 @@ from podling.apiserver.kinds.storage import ClaimStrategy, VolumeStrategy
 from podling.apiserver.kinds.strategy import Plain
 from podling.apiserver.kinds.workloads import DaemonSetStrategy, DeploymentStrategy, WorkloadStrategy
 from podling.apiserver.record import Record
+from podling.apiserver.scales import Scaling
 
 if TYPE_CHECKING:
     from podling.apiserver.service_addresses import ServiceAddresses
@@ -165,7 +167,7 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
             subresources=("scale", "status"),
             fields=_REPLICAS,
             orphans_dependents=True,
-            scaled_by=lambda found: from_labels(found.spec.selector),
+            scaling=Scaling(lambda it: str(from_labels(it.view(r.REPLICATION_CONTROLLERS.type).spec.selector))),
         ),
         Record(
             r.REPLICA_SETS,
@@ -173,21 +175,21 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
             WorkloadStrategy({"replicas": 0}),
             subresources=("scale", "status"),
             fields=_REPLICAS,
-            scaled_by=lambda found: from_label_selector(found.spec.selector),
+            scaling=Scaling(lambda it: str(from_label_selector(it.view(r.REPLICA_SETS.type).spec.selector))),
         ),
         Record(
             r.DEPLOYMENTS,
             "/registry/deployments/",
             DeploymentStrategy({}),
             subresources=("scale", "status"),
-            scaled_by=lambda found: from_label_selector(found.spec.selector),
+            scaling=Scaling(lambda it: str(from_label_selector(it.view(r.DEPLOYMENTS.type).spec.selector))),
         ),
         Record(
             r.STATEFUL_SETS,
             "/registry/statefulsets/",
             WorkloadStrategy({"replicas": 0, "availableReplicas": 0}),
             subresources=("scale", "status"),
-            scaled_by=lambda found: from_label_selector(found.spec.selector),
+            scaling=Scaling(lambda it: str(from_label_selector(it.view(r.STATEFUL_SETS.type).spec.selector))),
         ),
         Record(r.DAEMON_SETS, "/registry/daemonsets/", DaemonSetStrategy(), subresources=("status",)),
         Record(r.CONTROLLER_REVISIONS, "/registry/controllerrevisions/", plain),
@@ -264,5 +266,12 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
         Record(r.ROLE_BINDINGS, "/registry/rolebindings/", plain, allow_create_on_update=True),
         Record(r.CLUSTER_ROLES, "/registry/clusterroles/", plain, allow_create_on_update=True),
         Record(r.CLUSTER_ROLE_BINDINGS, "/registry/clusterrolebindings/", plain, allow_create_on_update=True),
+        Record(
+            r.CUSTOM_RESOURCE_DEFINITIONS,
+            "/registry/apiextensions.k8s.io/customresourcedefinitions/",
+            DefinitionStrategy(),
+            subresources=("status",),
+            unconditional_update=False,
+        ),
         Record(r.CALLS, "/registry/insight.podling.dev/calls/", plain),
     )

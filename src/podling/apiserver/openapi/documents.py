@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from podling.apiserver.discovery import Document, served
+from podling.apiserver.openapi.custom import plain
 from podling.apiserver.openapi.operations import JSON, META, Operation, Parameter, operations
 
 if TYPE_CHECKING:
@@ -38,11 +39,25 @@ class OpenApi:
     """Answers `/openapi/v2`, `/openapi/v3` and what lies under it."""
 
     def __init__(
-        self, records: Iterable[Record], virtual: Iterable[Resource[Any]] = (), version: str = "v1.37.0"
+        self,
+        records: Iterable[Record],
+        virtual: Iterable[Resource[Any]] = (),
+        version: str = "v1.37.0",
+        *,
+        before: OpenApi | None = None,
     ) -> None:
+        """`before` had other records: what it made of those that are here too is taken over."""
+        records = tuple(records)
         self._served = served(records, virtual)
         self._version = version
+        self._definitions = {it.resource.prefix.strip("/"): dict[str, Any]() for it in records}
+        for it in records:
+            self._definitions[it.resource.prefix.strip("/")] |= it.model.definitions
         self._made: dict[tuple[str, bool], _Kept] = {}
+        if before is not None:
+            groups = set(self._groups()) & set(before._groups())
+            same = {f"/openapi/v3/{group}" for group in groups if self._url(group) == before._url(group)}
+            self._made = {key: kept for key, kept in before._made.items() if key[0] in same}
 
     def is_ready(self, path: str, accept: str = "") -> bool:
         """Whether `answer` has these bytes already, and so returns at once."""
@@ -82,7 +97,7 @@ class OpenApi:
                 {"paths": {group: {"serverRelativeURL": self._url(group)} for group in self._groups()}}
             )
         elif path.startswith("/openapi/v3/") and path.removeprefix("/openapi/v3/") in self._groups():
-            tree = self._v3(path.removeprefix("/openapi/v3/"))
+            tree = self._v3(path.removeprefix("/openapi/v3/"), protobuf=protobuf)
         else:
             return None
         if not protobuf:
@@ -97,7 +112,10 @@ class OpenApi:
     def _url(self, group: str) -> str:
         # The hash stands for the document, and is made of what the document is made of: making all to list them would
         # cost every client what few need.
-        words = [(it.resource.plural, it.verbs, it.subresources) for it in self._served if _group_path(it) == group]
+        words: list[object] = [
+            (it.resource, it.verbs, it.subresources) for it in self._served if _group_path(it) == group
+        ]
+        words.append(self._definitions.get(group))
         digest = hashlib.sha256(repr((self._version, words)).encode()).hexdigest().upper()
         return f"/openapi/v3/{group}?hash={digest}"
 
@@ -108,7 +126,8 @@ class OpenApi:
             item = paths.setdefault(operation.path, {})
             item[operation.method] = _operation2(operation)
             item.setdefault("parameters", [_parameter2(p) for p in operation.path_parameters])
-        definitions = _closure(_roots(every))
+        custom = {name: plain(it) for group in self._definitions.values() for name, it in group.items()}
+        definitions = _closure(_roots(every), custom)
         return {
             "swagger": "2.0",
             "info": {"title": "Kubernetes", "version": self._version},
@@ -116,14 +135,17 @@ class OpenApi:
             "definitions": definitions,
         }
 
-    def _v3(self, group: str) -> dict[str, Any]:
+    def _v3(self, group: str, *, protobuf: bool) -> dict[str, Any]:
         every = operations(it for it in self._served if _group_path(it) == group)
         paths: dict[str, dict[str, Any]] = {}
         for operation in every:
             item = paths.setdefault(f"{operation.path}", {})
             item[operation.method] = _operation3(operation)
             item.setdefault("parameters", [_parameter3(p) for p in operation.path_parameters])
-        schemas = {name: _definition3(name, tree) for name, tree in _closure(_roots(every)).items()}
+        custom = self._definitions.get(group, {})
+        if protobuf:
+            custom = {name: plain(it) for name, it in custom.items()}
+        schemas = {name: _definition3(name, tree) for name, tree in _closure(_roots(every), custom).items()}
         return {
             "openapi": "3.0.0",
             "info": {"title": "Kubernetes", "version": self._version},
@@ -157,11 +179,11 @@ def _roots(every: Iterable[Operation]) -> list[str]:
     return [*names, *(META + kind for kind in _ALWAYS)]
 
 
-def _closure(roots: Iterable[str]) -> dict[str, Any]:
+def _closure(roots: Iterable[str], custom: Mapping[str, Any]) -> dict[str, Any]:
     """Return the definitions of `roots` and of all that they refer to, by name."""
     from podling.api import openapi_data
 
-    published = openapi_data.load()
+    published = {**openapi_data.load(), **custom} if custom else openapi_data.load()
     found: dict[str, Any] = {}
     queue = [name for name in roots if name in published]
     while queue:
@@ -278,7 +300,7 @@ def _schema3(tree: Mapping[str, Any]) -> dict[str, Any]:
                 continue
             case "properties":
                 made[key] = {name: _schema3(part) for name, part in value.items()}
-            case "items" | "additionalProperties":
+            case "items" | "additionalProperties" if isinstance(value, dict):
                 made[key] = _schema3(value)
             case _:
                 made[key] = value

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from podling.api.resources import CustomResource
 from podling.apiserver.discovery import subresource_kind
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _PATCHES: Final = (
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 )
+_CUSTOM_PATCHES: Final = (*_PATCHES[:2], _PATCHES[3])
 _STATUS: Final = META + "Status"
 _PATCH: Final = META + "Patch"
 _DELETE_OPTIONS: Final = META + "DeleteOptions"
@@ -141,7 +143,8 @@ def _of_resource(it: Served) -> Iterator[Operation]:
                 yield from build.one(verb, f"{base}/{{name}}", of.kind, of.schema_name, scope)
     for subresource, verbs in it.subresources:
         group, version, kind = subresource_kind(of, subresource)
-        definition = _definition(group, version, kind)
+        own = (group, version, kind) == (of.group, of.version, of.kind)
+        definition = of.schema_name if own else _definition(group, version, kind)
         for verb in verbs:
             path = f"{base}/{{name}}/{subresource}"
             if subresource in _CONNECTS:
@@ -166,6 +169,7 @@ class _Builder:
 
     def __init__(self, of: Resource[object]) -> None:
         self._of = of
+        self._patches = _CUSTOM_PATCHES if isinstance(of, CustomResource) else _PATCHES
         group = of.group.removesuffix(".k8s.io") or "core"
         words = group.replace("-", ".").split(".")
         self._tag = f"{'_'.join(words)}_{of.version}" if not of.group else f"{''.join(words[:1])}_{of.version}"
@@ -232,7 +236,7 @@ class _Builder:
             tag=self._tag,
             answers=answers,
             takes=takes,
-            consumes=(_PATCHES if action == "patch" else (JSON, _YAML)) if takes else (),
+            consumes=(self._patches if action == "patch" else (JSON, _YAML)) if takes else (),
             parameters=(_PRETTY, *parameters),
             path_parameters=where,
         )

@@ -46,6 +46,8 @@ class Layout:
     columns: tuple[Column, ...]
     cells: Callable[[Any, float], list[Any]]
     conditions: Callable[[Any], list[dict[str, str]]] | None = None
+    of_trees: bool = False
+    """Whether cells are made of the object's plain tree, for kinds without a typed view."""
 
 
 NAME: Final = Column(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from podling.api import resources
+from podling.apiserver.objects import tree_of
 from podling.apiserver.tables import batch, calls, ingress, network, plain, sets, stateful, storage, workloads
 from podling.apiserver.tables.columns import CREATED_AT, NAME, Column, Layout
 
@@ -104,7 +105,7 @@ def render(
     items' own bytes in `Object` rows, for kinds that are shown under another face than they are stored in.
     """
     stored = record.stored_as or record
-    layout = LAYOUTS.get((stored.resource.group, stored.resource.plural))
+    layout = _layout(record)
     rows = bytearray()
     shown = iter(wires) if wires is not None else None
     for item in items:
@@ -115,7 +116,7 @@ def render(
         if layout is None:
             rows += b'{"cells":' + _encode([item.name, plain.created_at(_creation_time(metadata).creationTimestamp)])
         else:
-            view = item.view(stored.resource.type)
+            view = tree_of(item) if layout.of_trees else item.view(stored.resource.type)
             rows += b'{"cells":' + _encode(layout.cells(view, now))
             conditions = layout.conditions(view) if layout.conditions is not None else None
             if conditions:
@@ -141,9 +142,14 @@ def render(
 
 def columns_of(record: Record) -> tuple[Column, ...]:
     """Return the columns of a kind."""
-    stored = record.stored_as or record
-    layout = LAYOUTS.get((stored.resource.group, stored.resource.plural))
+    layout = _layout(record)
     return layout.columns if layout is not None else (NAME, CREATED_AT)
+
+
+def _layout(record: Record) -> Layout | None:
+    """Return what the kind's model says, or else the table of built-in kinds."""
+    stored = record.stored_as or record
+    return record.model.layout or LAYOUTS.get((stored.resource.group, stored.resource.plural))
 
 
 def partial_object(item: Encoded, *, version: str = "v1") -> bytes:

@@ -8,18 +8,19 @@ import msgspec
 
 from podling.api import patch as patches
 from podling.api.body import decode_json, duplicate_fields
-from podling.api.conform import WrongType, strict_decoding_error, walk
+from podling.api.conform import WrongType, strict_decoding_error
 from podling.api.errors import Cause, StatusError, bad_request, invalid
 from podling.api.validation.field import quoted
 from podling.apiserver.objects import tree_of
 from podling.apiserver.verbs import updating, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from podling.api.encoded import Encoded
     from podling.api.resources import Resource
     from podling.api.schema import Schema
+    from podling.apiserver.model import Model
     from podling.apiserver.options import WriteOptions
     from podling.apiserver.paths import Target
     from podling.apiserver.record import User
@@ -39,7 +40,7 @@ async def patch(
 ) -> Encoded:
     """Change an object as the body says, and return it; tried again where somebody else was faster."""
     record = target.record
-    wanted = Patch(record.resource, body, content_type, options.validation)
+    wanted = Patch(record.resource, record.model, body, content_type, options.validation)
     told: list[str] = []
 
     def change(current: Encoded) -> dict[str, Any]:
@@ -61,17 +62,18 @@ async def patch(
 class Patch:
     """The body of a patch, read once and applied as often as somebody else is faster."""
 
-    def __init__(self, resource: Resource[Any], body: bytes, content_type: str, validation: str) -> None:
+    def __init__(self, resource: Resource[Any], model: Model, body: bytes, content_type: str, validation: str) -> None:
         """`resource` says what kind is patched, `validation` how strict to be with fields that it does not have."""
         media_type = content_type.partition(";")[0].strip().lower()
-        if media_type not in ACCEPTED:
-            raise _unsupported(media_type)
+        accepted = ACCEPTED if model.merged is not None else ACCEPTED[:2]
+        if media_type not in accepted:
+            raise _unsupported(media_type, accepted)
         self._resource = resource
         self._media_type = media_type
         self._validation = validation
-        self._schema = writing.schema(resource)
+        self._model = model
         self._wanted = _read(media_type, body)
-        self._change = _change_of(media_type, self._wanted, self._schema)
+        self._change = _change_of(media_type, self._wanted, model.merged)
         self._twice = _given_twice(media_type, body, self._wanted) if validation != "Ignore" else []
 
     def applied(self, before: dict[str, Any], told: list[str]) -> dict[str, Any]:
@@ -80,7 +82,7 @@ class Patch:
         told.clear()
         try:
             _check_kind(self._media_type, self._resource, tree)
-            problems = walk(tree, self._schema)
+            problems = self._model.walk(tree)
             if self._validation == "Strict" and (self._twice or problems.unknown):
                 raise WrongType(strict_decoding_error([*self._twice, *problems.sentences()]))
         except WrongType as error:
@@ -117,7 +119,7 @@ def _check_kind(media_type: str, resource: Resource[Any], tree: Any) -> None:
         )
 
 
-def _change_of(media_type: str, wanted: Any, schema: Schema) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def _change_of(media_type: str, wanted: Any, schema: Schema | None) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Return what makes of a tree the patched one."""
     match media_type:
         case patches.JSON_PATCH:
@@ -125,15 +127,16 @@ def _change_of(media_type: str, wanted: Any, schema: Schema) -> Callable[[dict[s
         case patches.MERGE_PATCH:
             return lambda tree: patches.merge_patch(tree, wanted)
         case _:
+            assert schema is not None, "refused before"
             return lambda tree: patches.strategic_merge_patch(tree, wanted, schema)
 
 
-def _unsupported(media_type: str) -> StatusError:
+def _unsupported(media_type: str, accepted: Sequence[str]) -> StatusError:
     """Refuse other patch types, server-side apply (`application/apply-patch+yaml`) among them."""
     return StatusError(
         415,
         "UnsupportedMediaType",
-        f"the body of the request was in an unknown format - accepted media types include: {', '.join(ACCEPTED)}"
+        f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
         if media_type
-        else f"the body of the request has no content type - accepted media types include: {', '.join(ACCEPTED)}",
+        else f"the body of the request has no content type - accepted media types include: {', '.join(accepted)}",
     )

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from podling.api import validation
-from podling.api.errors import invalid
+from podling.api.errors import internal, invalid
 from podling.api.resources import SCALES
+from podling.apiserver.model import BuiltIn
 from podling.apiserver.objects import tree_of
+from podling.apiserver.scales import found, put
 from podling.apiserver.verbs import reading, updating, writing
 from podling.apiserver.verbs.patching import Patch
 
@@ -24,17 +26,19 @@ if TYPE_CHECKING:
     from podling.apiserver.record import Record, User
     from podling.apiserver.registry import Registry
 
+_MODEL = BuiltIn(SCALES)
 _SHARED = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 """What a Scale has of its workload's metadata."""
 
 
-def scale_of(record: Record, found: Encoded) -> dict[str, Any]:
+def scale_of(record: Record, encoded: Encoded) -> dict[str, Any]:
     """Return the Scale of a workload, as a tree."""
-    tree = tree_of(found)
-    assert record.scaled_by is not None, record.resource
-    selector = str(record.scaled_by(found.view(record.resource.type)))
-    replicas = tree["spec"].get("replicas", 0)
-    status: dict[str, Any] = {"replicas": tree.get("status", {}).get("replicas", 0)}
+    tree, places = tree_of(encoded), record.scaling
+    assert places is not None, record.resource
+    selector, replicas = places.selector(encoded), found(tree, places.wanted)
+    if replicas is None and places.is_required:
+        raise internal(f'the spec replicas field ".{".".join(places.wanted)}" does not exist')
+    status: dict[str, Any] = {"replicas": found(tree, places.present) or 0}
     return {
         "kind": SCALES.kind,
         "apiVersion": SCALES.api_version,
@@ -60,7 +64,7 @@ async def update(
     warnings: list[str],
 ) -> dict[str, Any]:
     """Give a workload the size that a Scale says."""
-    wanted = writing.read_body(SCALES, body, content_type, options.validation, warnings)
+    wanted = writing.read_body(SCALES, _MODEL, body, content_type, options.validation, warnings)
     wanted.setdefault("metadata", {})
     updating.check_name(target, wanted)
     return await _set(registry, target, user, options, warnings, lambda _: wanted)
@@ -76,7 +80,7 @@ async def patch(
     warnings: list[str],
 ) -> dict[str, Any]:
     """Change a workload's size as a patch of its Scale says."""
-    wanted = Patch(SCALES, body, content_type, options.validation)
+    wanted = Patch(SCALES, _MODEL, body, content_type, options.validation)
     told: list[str] = []
 
     def change(current: Encoded) -> dict[str, Any]:
@@ -109,7 +113,9 @@ async def _set(
             tree["metadata"].pop(key, None)
             if scale["metadata"].get(key):
                 tree["metadata"][key] = scale["metadata"][key]
-        tree["spec"]["replicas"] = scale.get("spec", {}).get("replicas", 0)
+        places = target.record.scaling
+        assert places is not None, target.record.resource
+        put(tree, places.wanted, scale.get("spec", {}).get("replicas", 0))
         return tree
 
     made = await updating.apply_change(registry, target, user, change, warnings, dry_run=options.dry_run)

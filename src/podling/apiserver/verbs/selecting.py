@@ -43,7 +43,7 @@ class _Names:
         if path is None:
             raise _unknown(record, field)
         if record.stored_as is not None:
-            return next(name for name, other in record.stored_as.fields.items() if other == path)
+            return next((name for name, other in record.stored_as.fields.items() if other == path), field)
         return field
 
 

@@ -8,15 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from podling.api import defaults, validation
 from podling.api.body import decode_body
-from podling.api.conform import conform, strict_decoding_error
+from podling.api.conform import strict_decoding_error
 from podling.api.errors import bad_request, invalid
-from podling.api.schema import Schema
-from podling.api.validation.shape import typed
-from podling.apiserver.gaps import unenforced
 from podling.apiserver.record import Context
-from podling.linux import confinement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +19,7 @@ if TYPE_CHECKING:
     from podling.api.errors import Cause
     from podling.api.resources import Resource
     from podling.apiserver.admission.operation import Operation
+    from podling.apiserver.model import Model
     from podling.apiserver.paths import Target
     from podling.apiserver.record import Record, User
     from podling.apiserver.registry import Registry
@@ -47,29 +43,26 @@ def read_tree(
     record: Record, body: bytes, content_type: str, field_validation: str, warnings: list[str]
 ) -> dict[str, Any]:
     """Return the object in a body, in the stored kind's own terms and with its defaults."""
-    return settle(record, read_body(record.resource, body, content_type, field_validation, warnings))
+    return settle(record, read_body(record.resource, record.model, body, content_type, field_validation, warnings))
 
 
 def read_body(
-    resource: Resource[Any], body: bytes, content_type: str, field_validation: str, warnings: list[str]
+    resource: Resource[Any], model: Model, body: bytes, content_type: str, field_validation: str, warnings: list[str]
 ) -> dict[str, Any]:
     """Return the object in a body, conformed to its kind's schema."""
     read = decode_body(body, content_type, resource.kind, strict=field_validation != "Ignore")
     tree = read.tree
     check_kind(resource, tree)
-    problems = conform(tree, schema(resource))
+    problems = model.conform(tree)
     judge_strictness(field_validation, read.sentences(problems.unknown), warnings)
     return tree
 
 
 def settle(record: Record, tree: dict[str, Any]) -> dict[str, Any]:
-    """Return a conformed tree as it is stored: the stored kind's face, metadata present, defaults applied."""
-    if record.face is not None and record.stored_as is not None:
-        tree = record.face.to_stored(tree)
-        record = record.stored_as
+    """Return a conformed tree as it is stored: metadata present, defaults applied, with the stored kind's face."""
     tree.setdefault("metadata", {})
-    defaults.apply(record.resource, tree)
-    return tree
+    record.model.complete(tree)
+    return tree if record.face is None else record.face.to_stored(tree)
 
 
 def judge_strictness(field_validation: str, sentences: Sequence[str], warnings: list[str]) -> None:
@@ -93,10 +86,6 @@ def check_kind(resource: Resource[Any], tree: dict[str, Any]) -> None:
             f"({resource.api_version})"
         )
     tree["apiVersion"], tree["kind"] = version, kind
-
-
-def schema(resource: Resource[Any]) -> Schema:
-    return Schema.of_kind(resource.group, resource.version, resource.kind)
 
 
 def check_namespace(target: Target, tree: dict[str, Any]) -> None:
@@ -133,33 +122,33 @@ def check_create(shown: Record, tree: dict[str, Any], context: Context) -> None:
     `tree` is in the stored kind's terms; a face that `shown` has may ask for more than the stored kind does.
     """
     record = stored_record(shown)
-    resource, view = shown.resource, _view(shown, tree)
-    causes = [*validation.create(resource, view), *record.strategy.validate_create(tree, context)]
+    model, view = shown.model, _view(shown, tree)
+    causes = [*model.create(view), *record.strategy.validate_create(tree, context)]
     _refuse(record, tree, causes)
-    context.warnings.extend(validation.warnings(resource, view))
-    context.warnings.extend(unenforced(record.resource, tree, apparmor=confinement.apparmor()))
+    context.warnings.extend(model.warnings(view))
+    context.warnings.extend(record.model.gaps(tree))
 
 
 def check_update(shown: Record, tree: dict[str, Any], old: dict[str, Any], context: Context, subresource: str) -> None:
     """Refuse what the stored object must not become, naming every cause."""
     record = stored_record(shown)
-    resource, after, before = shown.resource, _view(shown, tree), _view(shown, old)
+    model, after, before = shown.model, _view(shown, tree), _view(shown, old)
     if subresource in record.parts:
         causes = [
             *record.strategy.validate_subresource(subresource, tree, old, context),
-            *validation.subresource_update(resource, subresource, after, before),
+            *model.subresource_update(subresource, after, before),
         ]
         _refuse(record, tree, causes)
         return
-    causes = [*validation.update(resource, after, before), *record.strategy.validate_update(tree, old, context)]
+    causes = [*model.update(after, before), *record.strategy.validate_update(tree, old, context)]
     _refuse(record, tree, causes)
-    context.warnings.extend(validation.warnings(resource, after, before))
+    context.warnings.extend(model.warnings(after, before))
     if tree.get("spec") != old.get("spec"):
-        context.warnings.extend(unenforced(record.resource, tree, apparmor=confinement.apparmor()))
+        context.warnings.extend(record.model.gaps(tree))
 
 
 def _view(shown: Record, tree: dict[str, Any]) -> Any:
-    return typed(shown.resource.type, tree if shown.face is None else shown.face.from_stored(tree))
+    return shown.model.view(tree if shown.face is None else shown.face.from_stored(tree))
 
 
 def _refuse(record: Record, tree: dict[str, Any], causes: list[Cause]) -> None:

@@ -1,0 +1,40 @@
+r"""Regular expressions of Go's syntax, as schemas have them, for Python's engine.
+
+The two differ in what `$`, `\z` and the classes of letters mean; what Python cannot read raises `re.error`.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Final
+
+_TOKEN: Final = re.compile(r"\\z|\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\$|\(\?P?<(?=\w)|.", re.DOTALL)
+_CLASSES: Final = {
+    "[:alnum:]": "0-9A-Za-z",
+    "[:alpha:]": "A-Za-z",
+    "[:digit:]": "0-9",
+    "[:lower:]": "a-z",
+    "[:upper:]": "A-Z",
+    "[:space:]": r"\s",
+    "[:word:]": r"\w",
+    "[:xdigit:]": "0-9A-Fa-f",
+}
+
+
+@functools.lru_cache(maxsize=1024)
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Return what searches for a pattern of Go's; `re.error` for what cannot be read."""
+    return re.compile(_TOKEN.sub(_translated, pattern), re.ASCII)
+
+
+def _translated(found: re.Match[str]) -> str:
+    token = found[0]
+    if token in {"$", r"\z"}:
+        return r"\Z"
+    if token.startswith("(?<"):
+        return "(?P<"
+    if token.startswith("["):
+        for name, characters in _CLASSES.items():
+            token = token.replace(name, characters)
+    return token
