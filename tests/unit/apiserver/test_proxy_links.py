@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podling.apiserver.kubelet_proxy.links import Links, PageLinks
+from podling.apiserver.kubelet_proxy.links import LONGEST_TAG, Links, PageLinks
 
 PREFIX = "/api/v1/namespaces/n/pods/p:80/proxy"
 LINKS = Links(PREFIX, "10.0.0.1:80", "api.example:6443")
@@ -64,6 +64,22 @@ def test_a_pages_links_are_changed_however_it_comes(page: str, size: int) -> Non
 def test_any_page_is_the_same_in_pieces_and_at_once(parts: list[str]) -> None:
     page = "".join(parts).encode()
     assert changed(page, 3) == changed(page, len(page) + 1)
+
+
+@pytest.mark.parametrize("unit", ["<", "<a", "<!", '<a x="', "<a b b b ", "<a <", "<script", "<p>", "<-"])
+def test_no_page_is_looked_through_again_and_again(unit: str) -> None:
+    """What is no tag that matters is passed over at once, what does not end as much as a tag may be long at a time."""
+    steps = []
+
+    class Counted(PageLinks):
+        def _step(self, data: bytes, at: int) -> tuple[bytes, int] | None:
+            steps.append(at)
+            return super()._step(data, at)
+
+    page = (unit * 40_000).encode()
+    links = Counted(LINKS)
+    assert links.change(page) + links.rest() == page
+    assert len(steps) <= 2 * len(page) // LONGEST_TAG + 3
 
 
 def test_a_tag_without_end_is_not_held_for_ever() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-PIECE = 64 * 1024
+_PIECE = 64 * 1024
 HOP = frozenset({
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
     "transfer-encoding", "upgrade",
@@ -111,7 +111,7 @@ async def body_of(head: Head, reader: asyncio.StreamReader) -> AsyncIterator[byt
 
 async def _counted(reader: asyncio.StreamReader, left: int) -> AsyncIterator[bytes]:
     """Yield as many bytes; all there are where `left` is negative."""
-    while left and (piece := await reader.read(PIECE if left < 0 else min(PIECE, left))):
+    while left and (piece := await reader.read(_PIECE if left < 0 else min(_PIECE, left))):
         left -= len(piece) if left > 0 else 0
         yield piece
     if left > 0:
@@ -152,7 +152,7 @@ async def pass_answer(request: web.BaseRequest, head: Head, reader: asyncio.Stre
     transport.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n")
     left = 0 if bare else int(length) if counted else -1
     ending = b""
-    while left and (piece := await reader.read(PIECE if left < 0 else min(PIECE, left))):
+    while left and (piece := await reader.read(_PIECE if left < 0 else min(_PIECE, left))):
         if left > 0:
             left -= len(piece)
         ending = (ending + piece)[-5:]
@@ -189,7 +189,7 @@ async def tunnel(
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(ConnectionError):
-        while data := await reader.read(PIECE):
+        while data := await reader.read(_PIECE):
             if writer.transport.is_closing():
                 return
             writer.write(data)

@@ -3,7 +3,7 @@
 A page of a Pod that links to `/style.css` means its own root; a browser that has the page from the API server would ask
 the API server. Owns which links are changed (upstream's table of tags and attributes), and how. Pure: knows no
 connections. Invariants: bytes that are no such link pass as they are; no more than one tag is held back, and one longer
-than `_LONGEST_TAG` passes as it is.
+than `LONGEST_TAG` passes as it is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_LONGEST_TAG = 8 * 1024
+LONGEST_TAG = 8 * 1024
 _LONGEST_END = len("</noframes")
 """What may have to be held back inside of something that ends with a mark of its own."""
 
@@ -32,8 +32,13 @@ _VALUE = rb"""(?:"[^"]*+"|'[^']*+'|[^\s"'>][^\s>]*+|(?=>))"""
 _ATTRIBUTE = rb"[\s/]*+(%s[^\s/>][^\s/>=]*+)(?:\s*+=\s*+(%s" + _VALUE + rb")|(?!\s*+=))"
 _ATTRIBUTES = re.compile(_ATTRIBUTE % (b"", b""))
 _TAG = re.compile(rb"<([a-zA-Z][^\s/>]*+)((?:" + _ATTRIBUTE % (b"?:", b"?:") + rb")*+)[\s/]*+>")
-_BEGUN = re.compile(rb"<(?:[a-zA-Z]|!?-?\Z)")
-"""What may yet become a tag or a comment."""
+_OPENS = re.compile(
+    b"<(?:(?:"
+    + b"|".join(name.encode() for name in sorted({*_LINKS, *_VERBATIM}))
+    + rb")[\s/>]|!--|[!a-z0-9-]{0,11}\Z)",
+    re.IGNORECASE,
+)
+"""What begins a tag that matters or a comment, or may yet turn out to."""
 
 _COMMENT_END = re.compile(rb"-->")
 _LINK = re.compile(r"(?:(?:https?:)?//([^/?#]*))?(/.*)?", re.DOTALL | re.IGNORECASE)
@@ -92,19 +97,19 @@ class PageLinks:
             return (data[at:end], end) if end > at else None
         if at == len(data):
             return None
-        if not data.startswith(b"<", at):
-            end = data.find(b"<", at)
-            end = len(data) if end < 0 else end
+        opens = _OPENS.search(data, at)
+        if opens is None or opens.start() > at:
+            end = len(data) if opens is None else opens.start()
             return data[at:end], end
         if data.startswith(b"<!--", at):
             self._ends = _COMMENT_END
             return b"<!", at + 2
-        tag = _TAG.match(data, at)
+        tag = _TAG.match(data, at, at + LONGEST_TAG)
         if tag is not None:
             return self._tag(data, tag), tag.end()
-        if _BEGUN.match(data, at) and len(data) - at < _LONGEST_TAG:
+        if len(data) - at < LONGEST_TAG:
             return None
-        return b"<", at + 1
+        return data[at : at + LONGEST_TAG], at + LONGEST_TAG
 
     def _tag(self, data: bytes, tag: re.Match[bytes]) -> bytes:
         name = tag[1].decode("latin-1").lower()

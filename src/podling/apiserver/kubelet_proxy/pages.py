@@ -2,7 +2,8 @@
 
 Owns which answers are changed: where one redirects to, and what an HTML page links to, plain or gzipped. Other answers
 pass as they are but for the headers by which a backend lets pages of other origins read it: it does not speak for the
-API server. Invariant: a page is changed as it comes and never held as a whole, neither packed nor unpacked.
+API server. Invariants: a page is changed as it comes and never held as a whole, neither packed nor unpacked; whatever
+it is made of, others have their turn after a few milliseconds of it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import HttpVersion11
 
 from podling.aio.takeover import Taken
-from podling.apiserver.kubelet_proxy.forwarding import HOP, PIECE, Head, body_of, is_bare
+from podling.apiserver.kubelet_proxy.forwarding import HOP, Head, body_of, is_bare
 from podling.apiserver.kubelet_proxy.forwarding import pass_answer as pass_as_is
 from podling.apiserver.kubelet_proxy.links import Links, PageLinks
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from podling.aio.clock import Clock
+
 _CORS = frozenset({
     "access-control-allow-credentials", "access-control-allow-headers", "access-control-allow-methods",
     "access-control-allow-origin",
@@ -31,9 +34,12 @@ _CORS = frozenset({
 _GZIP = 31
 """What zlib calls the format."""
 
+_TURN = 8 * 1024
+"""How much of a page is looked through at once."""
+
 
 async def pass_answer(
-    request: web.BaseRequest, head: Head, reader: asyncio.StreamReader, links: Links
+    request: web.BaseRequest, head: Head, reader: asyncio.StreamReader, links: Links, clock: Clock
 ) -> web.StreamResponse:
     """Pass an answer on with its links led back."""
     moved = bool(head.header("location"))
@@ -47,11 +53,11 @@ async def pass_answer(
     coding = head.header("content-encoding")
     if moved or kind != "text/html" or coding not in {"", "gzip"} or is_bare(request, head):
         return await pass_as_is(request, head, reader)
-    return await _pass_page(request, head, reader, _Gzipped(links) if coding else _Plain(links))
+    return await _pass_page(request, head, reader, _Gzipped(links) if coding else _Plain(links), clock)
 
 
 async def _pass_page(
-    request: web.BaseRequest, head: Head, reader: asyncio.StreamReader, page: _Plain
+    request: web.BaseRequest, head: Head, reader: asyncio.StreamReader, page: _Plain, clock: Clock
 ) -> web.StreamResponse:
     transport: Any = request.transport
     if transport is None:
@@ -67,6 +73,7 @@ async def _pass_page(
             if piece:
                 transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
                 await request.protocol._drain_helper()
+            await clock.sleep(0)
 
     try:
         async for piece in body_of(head, reader):
@@ -89,7 +96,8 @@ class _Plain:
         self._links = PageLinks(links)
 
     def change(self, piece: bytes) -> Iterator[bytes]:
-        yield self._links.change(piece)
+        for at in range(0, len(piece), _TURN):
+            yield self._links.change(piece[at : at + _TURN])
 
     def rest(self) -> Iterator[bytes]:
         yield self._links.rest()
@@ -106,9 +114,9 @@ class _Gzipped(_Plain):
     def change(self, piece: bytes) -> Iterator[bytes]:
         more = True
         while more and not self._unpacked.eof:
-            plain = self._unpacked.decompress(piece, PIECE)
+            plain = self._unpacked.decompress(piece, _TURN)
             piece = self._unpacked.unconsumed_tail
-            more = bool(piece) or len(plain) == PIECE
+            more = bool(piece) or len(plain) == _TURN
             yield self._packed.compress(self._links.change(plain))
 
     def rest(self) -> Iterator[bytes]:

@@ -182,7 +182,7 @@ class ConnectionProxy:
                 return await forwarding.tunnel(request, head, reader, writer)
             if links is None:
                 return await forwarding.pass_answer(request, head, reader)
-            return await pages.pass_answer(request, head, reader, links)
+            return await pages.pass_answer(request, head, reader, links, self._registry.clock)
         finally:
             writer.close()
 
