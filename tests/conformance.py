@@ -15,8 +15,12 @@ RELEASE = "1.34"
 """The newest list of cases that was gone through."""
 
 _ACCESS = "clients/test_in_cluster.py::test_a_pod_reads_itself_and_may_do_no_more_than_its_role"
+_BATCH = "clients/test_batch_lifecycles.py"
 _CASE = "e2e/test_conformance.py"
 _CHECKS = "unit/kubelet/test_probe_checks.py"
+_CRON = "scenario/test_cron_jobs.py"
+_DAEMONS = "scenario/test_daemon_sets.py"
+_JOBS = "scenario/test_jobs.py"
 _CONFINED = "e2e/test_security.py::test_a_container_may_do_this_and_not_that"
 _ENDPOINTS = "scenario/test_endpoints.py"
 _GIVEN = "e2e/test_given.py::test_a_pod_is_given_what_it_asks_for"
@@ -294,6 +298,19 @@ STORAGE: Mapping[str, Tests] = {
 }  # fmt: skip
 
 APPS: Mapping[str, Tests] = {
+    "ControllerRevision should manage the lifecycle of a ControllerRevision": (f"{_VERBS}[apps/controllerrevisions]", "unit/apiserver/test_stateful_sets.py::test_what_a_revision_recorded_stays", f"{_BATCH}::test_the_life_of_a_daemon_set", f"{_DAEMONS}::test_conditions_and_revisions_of_others_are_left_alone"),
+    "CronJob should not schedule jobs when suspended": f"{_CRON}::test_none_while_it_rests",
+    "CronJob should not schedule new jobs when ForbidConcurrent": f"{_CRON}::test_what_still_runs_at_the_next_time",
+    "CronJob should replace jobs when ReplaceConcurrent": f"{_CRON}::test_what_still_runs_at_the_next_time",
+    "CronJob should schedule multiple jobs concurrently": f"{_CRON}::test_what_still_runs_at_the_next_time",
+    "CronJob should support CronJob API operations": (f"{_VERBS}[batch/cronjobs]", "unit/apiserver/test_cron_jobs.py::test_the_operations_of_the_suite"),
+    "Daemon set should list and delete a collection of DaemonSets": (f"{_VERBS}[apps/daemonsets]", f"{_BATCH}::test_the_life_of_a_daemon_set"),
+    "Daemon set should retry creating failed daemon pods": (f"{_DAEMONS}::test_a_failed_pod_is_replaced_ever_later", f"{_BATCH}::test_the_life_of_a_daemon_set"),
+    "Daemon set should rollback without unnecessary restarts": (f"{_DAEMONS}::test_a_rollback_restarts_only_what_was_changed", "clients/test_kubectl_daemon_sets.py::test_a_daemon_set_is_rolled_out_and_back"),
+    "Daemon set should run and stop complex daemon": f"{_DAEMONS}::test_a_daemon_for_chosen_nodes",
+    "Daemon set should run and stop simple daemon": f"{_DAEMONS}::test_a_pod_on_every_node",
+    "Daemon set should update pod when spec was updated and update strategy is RollingUpdate": f"{_DAEMONS}::test_a_rolling_update_goes_node_by_node",
+    "Daemon set should verify changes to a daemon set status": (f"{_DAEMONS}::test_conditions_and_revisions_of_others_are_left_alone", f"{_BATCH}::test_the_life_of_a_daemon_set"),
     "Deployment Deployment should have a working scale subresource": (f"{_LIFE}::test_from_creation_to_deletion", "unit/apiserver/test_deployments.py::test_it_is_scaled_by_its_scale"),
     "Deployment RecreateDeployment should delete old pods and create new ones": (f"{_ROLLS}::test_recreate_makes_nothing_before_the_last_old_pod_is_gone", "clients/test_kubectl_rollout.py::test_apply_turns_a_rolling_update_into_recreate"),
     "Deployment RollingUpdateDeployment should delete old pods and create new ones": (f"{_ROLLS}::test_a_set_that_was_there_is_taken_over", f"{_ROLLS}::test_a_rolling_update_keeps_between_its_bounds"),
@@ -307,6 +324,20 @@ APPS: Mapping[str, Tests] = {
     "DisruptionController should create a PodDisruptionBudget": f"{_VERBS}[policy/poddisruptionbudgets]",
     "DisruptionController should observe PodDisruptionBudget status updated": "scenario/test_drain.py::test_a_drain_goes_as_fast_as_the_budget_lets_it",
     "DisruptionController should update/patch PodDisruptionBudget status": f"{_VERBS}[policy/poddisruptionbudgets]",
+    "Job should adopt matching orphans and release non-matching pods": (f"{_JOBS}::test_orphans_are_adopted_and_strangers_released", f"{_BATCH}::test_an_orphan_is_adopted_and_a_stranger_released"),
+    "Job should allow to use a pod failure policy to ignore failure matching on DisruptionTarget condition": f"{_JOBS}::test_a_disruption_may_be_ignored",
+    "Job should allow to use the pod failure policy on exit code to fail the job early": f"{_JOBS}::test_a_failure_policy_judges_exit_codes",
+    "Job should apply changes to a job status": f"{_BATCH}::test_the_status_of_a_job",
+    "Job should create pods for an Indexed job with completion indexes and specified hostname": (f"{_JOBS}::test_an_indexed_job_gives_each_pod_its_index", "clients/test_kubectl_jobs.py::test_an_indexed_job_tells_each_pod_its_number"),
+    "Job should delete a job": (f"{_BATCH}::test_a_deleted_job_waits_for_its_pods", f"{_JOBS}::test_a_deleted_job_lets_its_pods_go"),
+    "Job should execute all indexes despite some failing when using backoffLimitPerIndex": f"{_JOBS}::test_each_index_has_its_own_limit",
+    "Job should manage the lifecycle of a job": f"{_BATCH}::test_the_life_of_a_job",
+    "Job should mark indexes as failed when the FailIndex action is matched in podFailurePolicy": f"{_JOBS}::test_an_index_may_fail_at_once",
+    "Job should run a job to completion when tasks sometimes fail and are locally restarted": (f"{_JOBS}::test_containers_that_fail_now_and_then_are_restarted_in_place", f"{_BATCH}::test_tasks_fail_once_and_are_restarted_in_place"),
+    "Job should terminate job execution when the number of failed indexes exceeds maxFailedIndexes": f"{_JOBS}::test_too_many_failed_indexes_end_a_job",
+    "Job with successPolicy should succeeded when all indexes succeeded": f"{_JOBS}::test_a_success_policy_that_asks_for_all",
+    "Job with successPolicy succeededCount rule should succeeded even when some indexes remain pending": f"{_JOBS}::test_a_success_policy_ends_a_job_early",
+    "Job with successPolicy succeededIndexes rule should succeeded even when some indexes remain pending": f"{_JOBS}::test_a_success_policy_ends_a_job_early",
     "ReplicaSet Replace and Patch tests": f"{_LIFE}::test_from_creation_to_deletion",
     "ReplicaSet Replicaset should have a working scale subresource": f"{_SETS}::test_its_scale_is_what_it_is_scaled_by",
     "ReplicaSet should adopt matching pods on creation and release no longer matching pods": f"{_SETS}::test_a_pod_is_adopted_and_released",

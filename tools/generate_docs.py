@@ -80,7 +80,7 @@ _CASES = f"""\
 Drawn by `make docs` from `tests/conformance.py`; do not edit. The suite's own programs and images are not part of this
 repository; what its cases ask of a cluster is, as tests that `make test` runs. Names are those of release
 {conformance.RELEASE}, without their tags in brackets; `tests/unit/test_conformance.py` holds that each test is there.
-Of apps only the kinds that Deployments stand on have been gone through yet.
+StatefulSets have not been gone through yet.
 """
 
 

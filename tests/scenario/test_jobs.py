@@ -383,13 +383,13 @@ def test_when_a_pod_on_its_way_out_is_replaced(run, policy, seconds):
     run(main())
 
 
-def test_a_success_policy_ends_a_job_early(run):
-    """When the leader is done, the rest is stopped and counts as neither."""
+@pytest.mark.parametrize("rule", [{"succeededIndexes": "0"}, {"succeededCount": 1}], ids=["indexes", "count"])
+def test_a_success_policy_ends_a_job_early(run, rule):
+    """When the leader is done, or as many as are asked for, the rest is stopped and counts as neither."""
 
     async def main():
         async with SimulatedCluster() as cluster:
-            policy = {"rules": [{"succeededIndexes": "0"}]}
-            await cluster.apply(indexed(None, successPolicy=policy))
+            await cluster.apply(indexed(None, successPolicy={"rules": [rule]}))
             await cluster.advance(1)
             leader = next(pod for pod in pods(cluster) if pod.metadata.name.startswith("work-0-"))
             await patch(cluster, {"status": {"phase": "Succeeded"}}, leader.metadata.name, PODS, subresource="status")
@@ -398,6 +398,22 @@ def test_a_success_policy_ends_a_job_early(run):
             assert (held.reason, held.message) == ("SuccessPolicy", "Matched rules at index 0")
             assert (status(cluster).succeeded, status(cluster).completed_indexes) == (1, "0")
             assert status(cluster).failed is None
+
+    run(main())
+
+
+def test_a_success_policy_that_asks_for_all(run):
+    """It is met when every index is done, and says so."""
+
+    async def main():
+        async with SimulatedCluster() as cluster:
+            await cluster.apply(indexed(WELL, parallelism=2, successPolicy={"rules": [{"succeededIndexes": "0-2"}]}))
+            await cluster.run_until(lambda: over(cluster) == "Complete")
+            assert (status(cluster).completed_indexes, status(cluster).succeeded) == ("0-2", 3)
+            assert {it.type: it.reason for it in status(cluster).conditions} == {
+                "SuccessCriteriaMet": "SuccessPolicy",
+                "Complete": "SuccessPolicy",
+            }
 
     run(main())
 
