@@ -19,7 +19,6 @@ _BATCH = "clients/test_batch_lifecycles.py"
 _CASE = "e2e/test_conformance.py"
 _CHECKS = "unit/kubelet/test_probe_checks.py"
 _CRON = "scenario/test_cron_jobs.py"
-_DAEMONS = "scenario/test_daemon_sets.py"
 _JOBS = "scenario/test_jobs.py"
 _CONFINED = "e2e/test_security.py::test_a_container_may_do_this_and_not_that"
 _ENDPOINTS = "scenario/test_endpoints.py"
@@ -33,7 +32,9 @@ _MACHINERY = "clients/test_machinery.py"
 _MESSAGE = "e2e/test_given.py::test_a_container_leaves_a_message"
 _PROBES = "scenario/test_probes.py"
 _QUOTAS = "scenario/test_resource_quotas.py"
+_DAEMONS = "scenario/test_daemon_sets.py"
 _SETS = "scenario/test_replica_sets.py"
+_STATEFUL = "scenario/test_stateful_sets.py"
 _SHARED = "e2e/test_given.py"
 _TAINTS = "scenario/test_lost_node.py"
 _VERBS = "clients/test_api_operations.py::test_a_kind_answers_to_every_verb"
@@ -298,7 +299,7 @@ STORAGE: Mapping[str, Tests] = {
 }  # fmt: skip
 
 APPS: Mapping[str, Tests] = {
-    "ControllerRevision should manage the lifecycle of a ControllerRevision": (f"{_VERBS}[apps/controllerrevisions]", "unit/apiserver/test_stateful_sets.py::test_what_a_revision_recorded_stays", f"{_BATCH}::test_the_life_of_a_daemon_set", f"{_DAEMONS}::test_conditions_and_revisions_of_others_are_left_alone"),
+    "ControllerRevision should manage the lifecycle of a ControllerRevision": (f"{_LIFE}::test_the_life_of_a_revision", f"{_VERBS}[apps/controllerrevisions]", "unit/apiserver/test_stateful_sets.py::test_what_a_revision_recorded_stays", f"{_BATCH}::test_the_life_of_a_daemon_set", f"{_DAEMONS}::test_conditions_and_revisions_of_others_are_left_alone"),
     "CronJob should not schedule jobs when suspended": f"{_CRON}::test_none_while_it_rests",
     "CronJob should not schedule new jobs when ForbidConcurrent": f"{_CRON}::test_what_still_runs_at_the_next_time",
     "CronJob should replace jobs when ReplaceConcurrent": f"{_CRON}::test_what_still_runs_at_the_next_time",
@@ -350,6 +351,14 @@ APPS: Mapping[str, Tests] = {
     "ReplicationController should serve a basic image on each replica with a public image": f"{_LIFE}::test_each_replica_serves_its_own_name",
     "ReplicationController should surface a failure condition on a common issue like exceeded quota": f"{_LIFE}::test_a_quota_that_is_used_up_is_a_condition",
     "ReplicationController should test the lifecycle of a ReplicationController": f"{_LIFE}::test_from_creation_to_deletion",
+    "StatefulSet Basic StatefulSet functionality Burst scaling should run to completion even with unhealthy pods": f"{_STATEFUL}::test_a_burst_heeds_nobody",
+    "StatefulSet Basic StatefulSet functionality Scaling should happen in predictable order and halt if any stateful pod is unhealthy": f"{_STATEFUL}::test_scaling_is_ordered_and_halts_at_a_pod_that_is_unwell",
+    "StatefulSet Basic StatefulSet functionality Should recreate evicted statefulset": f"{_STATEFUL}::test_what_ended_is_made_anew",
+    "StatefulSet Basic StatefulSet functionality should have a working scale subresource": (f"{_LIFE}::test_from_creation_to_deletion", "clients/test_kubectl_stateful_sets.py::test_it_is_scaled"),
+    "StatefulSet Basic StatefulSet functionality should list, patch and delete a collection of StatefulSets": (f"{_LIFE}::test_from_creation_to_deletion", f"{_VERBS}[apps/statefulsets]"),
+    "StatefulSet Basic StatefulSet functionality should perform canary updates and phased rolling updates of template modifications": f"{_STATEFUL}::test_a_canary_and_a_phased_update",
+    "StatefulSet Basic StatefulSet functionality should perform rolling updates and roll backs of template modifications": (f"{_STATEFUL}::test_rolling_to_a_template_and_back", "clients/test_kubectl_stateful_sets.py::test_it_is_rolled_out_and_back"),
+    "StatefulSet Basic StatefulSet functionality should validate Statefulset Status endpoints": f"{_LIFE}::test_conditions_of_others_in_the_status",
 }  # fmt: skip
 
 INSTRUMENTATION: Mapping[str, Tests] = {

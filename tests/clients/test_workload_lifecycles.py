@@ -1,4 +1,4 @@
-"""Deployments, ReplicaSets and ReplicationControllers as upstream's suite goes about them over HTTPS, on real containers.
+"""Deployments, ReplicaSets and all their kin as upstream's suite goes about them over HTTPS, on real containers.
 
 By the official Python client, step by step, with what a watch tells of each. What can be shown without containers is in
 `tests/scenario`.
@@ -46,12 +46,13 @@ def manifest(kind: str, name: str, replicas: int, image: str = IMAGE, **labels: 
     chosen = {"app": name}
     selector: dict[str, Any] = chosen if kind == "ReplicationController" else {"matchLabels": chosen}
     spec = {"terminationGracePeriodSeconds": 1, "containers": [{"name": "c", "image": image, "command": COMMAND}]}
+    size = {} if kind == "DaemonSet" else {"replicas": replicas}
     return {
         "apiVersion": "v1" if kind == "ReplicationController" else "apps/v1",
         "kind": kind,
         "metadata": {"name": name, "labels": {**chosen, **labels}},
         "spec": {
-            "replicas": replicas,
+            **size,
             "selector": selector,
             "template": {"metadata": {"labels": chosen}, "spec": spec},
         },
@@ -80,7 +81,7 @@ def said(condition: str) -> Callable[[str, dict[str, Any]], bool]:
     return lambda _, it: any(held["type"] == condition for held in it["status"].get("conditions", ()))
 
 
-@pytest.mark.parametrize("word", ["Deployment", "ReplicaSet", "ReplicationController"])
+@pytest.mark.parametrize("word", ["Deployment", "ReplicaSet", "ReplicationController", "StatefulSet"])
 def test_from_creation_to_deletion(client, name: str, word: str) -> None:
     """Created, labelled, its status written, scaled, patched and updated, listed, deleted with others: all watched."""
     of = kind(client, word)
@@ -126,14 +127,15 @@ def test_from_creation_to_deletion(client, name: str, word: str) -> None:
     eventually(lambda: not pods.get(**WHERE, label_selector=f"app={name}").items)
 
 
-@pytest.mark.parametrize("word", ["Deployment", "ReplicaSet"])
+@pytest.mark.parametrize("word", ["DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"])
 def test_conditions_of_others_in_the_status(client, name: str, word: str) -> None:
     """Updated and patched through the status, they come by the watch and stay beside the controller's own."""
     of = kind(client, word)
     of.create(manifest(word, name, 1), **WHERE)
     try:
         status = of.subresources["status"]
-        eventually(lambda: of.get(name, **WHERE).status.readyReplicas == 1)
+        count = "numberReady" if word == "DaemonSet" else "readyReplicas"
+        eventually(lambda: of.get(name, **WHERE).to_dict()["status"].get(count) == 1)
 
         def updated() -> str:
             body = status.get(name, **WHERE).to_dict()
@@ -210,3 +212,52 @@ def test_a_quota_that_is_used_up_is_a_condition(client, cluster: RunningCluster,
         assert of.get(name, **where).status.replicas == 2
     finally:
         cluster.kubectl("delete", "namespace", name)
+
+
+def test_the_life_of_a_revision(client, name: str) -> None:
+    """A second one of the same template is left alone; with the first gone it is the present one, and counted on."""
+    of, revisions = kind(client, "DaemonSet"), kind(client, "ControllerRevision")
+    made = of.create(manifest("DaemonSet", name, 0), **WHERE)
+
+    def found() -> list[Any]:
+        return sorted(revisions.get(label_selector=f"app={name}").items, key=lambda it: it.revision)
+
+    try:
+        eventually(lambda: of.get(name, **WHERE).status.numberReady == 1)
+        (first,) = found()
+        assert (first.metadata.ownerReferences[0].kind, first.metadata.ownerReferences[0].uid) == (
+            "DaemonSet",
+            made.metadata.uid,
+        )
+        marked = {"metadata": {"labels": {"marked": "patched"}}}
+        patched = revisions.patch(marked, first.metadata.name, **WHERE, content_type=STRATEGIC)
+        assert patched.metadata.labels.marked == "patched"
+        body = first.to_dict()
+        labels = {"app": name, "controller-revision-hash": "5d8"}
+        body["metadata"] = {
+            "name": f"{name}-5d8",
+            "labels": labels,
+            "ownerReferences": body["metadata"]["ownerReferences"],
+        }
+        revisions.create({**body, "revision": first.revision + 1}, **WHERE)
+        assert len(found()) == 2
+        revisions.delete(first.metadata.name, **WHERE)
+        eventually(lambda: [it.metadata.name for it in found()] == [f"{name}-5d8"])
+
+        def updated() -> bool:
+            held = revisions.get(f"{name}-5d8", **WHERE).to_dict()
+            held["metadata"]["labels"]["marked"] = "updated"
+            try:
+                revisions.replace(held, **WHERE)
+            except kubernetes.dynamic.exceptions.ConflictError:
+                return False
+            return True
+
+        eventually(updated)
+        template = {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 2}}}}
+        of.patch(template, name, **WHERE, content_type=STRATEGIC)
+        eventually(lambda: len(found()) == 2)
+        revisions.delete(**WHERE, label_selector="marked=updated")
+        eventually(lambda: [it.revision for it in found()] == [3])
+    finally:
+        of.delete(name, **WHERE)

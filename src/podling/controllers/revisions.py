@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from podling.api.codec import from_tree, to_tree
 from podling.api.types.apps_v1 import ControllerRevision
 from podling.api.types.core_v1 import PodTemplateSpec
@@ -58,8 +60,13 @@ def history(template: PodTemplateSpec, revisions: Sequence[ControllerRevision]) 
 
 
 def data_of(template: PodTemplateSpec) -> dict[str, Any]:
-    """Return the patch that puts a template in the place of another one."""
-    return {"spec": {"template": {"$patch": "replace", **to_tree(template)}}}
+    """Return the patch that puts a template in the place of another one.
+
+    In the order of its keys: kubectl compares bytes, with what it makes of the present template.
+    """
+    patch = {"spec": {"template": {"$patch": "replace", **to_tree(template)}}}
+    ordered: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(patch, order="sorted"))
+    return ordered
 
 
 def template_of(one: ControllerRevision) -> PodTemplateSpec:

@@ -13,7 +13,7 @@ from podling.api.resources import STATEFUL_SETS
 from podling.api.times import to_wire
 from podling.api.types.apps_v1 import ControllerRevision, StatefulSet
 from podling.api.types.core_v1 import PersistentVolumeClaim, Pod
-from podling.controllers.revisions import HASH, expired, history, made, template_of
+from podling.controllers.revisions import HASH, data_of, expired, history, made, template_of
 from podling.controllers.stateful_claims import owned
 from podling.controllers.stateful_plan import BURST, Revisions, StatefulPlan, plan
 from podling.controllers.stateful_pods import claims_of, number_of
@@ -253,3 +253,15 @@ def test_a_revision_puts_its_template_back() -> None:
     data = OLD.data["spec"]["template"]
     data = {**data, "metadata": {**data["metadata"], "creationTimestamp": None}}
     assert template_of(msgspec.structs.replace(OLD, data={"spec": {"template": data}})) == template
+
+
+def test_what_a_revision_holds() -> None:
+    """The bytes that kubectl makes of the same template, by which it knows that there is nothing to undo."""
+    template = made_set().spec.template
+    assert template.spec is not None
+    spec = msgspec.structs.replace(template.spec, restart_policy="Always", dns_policy="ClusterFirst")
+    wanted = (
+        b'{"spec":{"template":{"$patch":"replace","metadata":{"labels":{"app":"web"}},'
+        b'"spec":{"containers":[{"image":"new","name":"c"}],"dnsPolicy":"ClusterFirst","restartPolicy":"Always"}}}}'
+    )
+    assert msgspec.json.encode(data_of(msgspec.structs.replace(template, spec=spec))) == wanted
