@@ -1,8 +1,9 @@
 """How many Pods of a kind are on each Node, kept up to date, so that no rule goes through all Pods for one.
 
 Owns two tables by Node: the answers to questions that were asked before (`matching`), and how often each term is said
-(`terms`). A question costs a walk over all Pods when it is first asked; after that each Pod that comes or goes costs
-one look at each question that is remembered. What has not been asked for longest is forgotten.
+(`terms`). A question costs a walk over all Pods when it is first asked, unless it names a label that no Pod has; after
+that each Pod that comes or goes costs one look at each remembered question that names a label of its own, or none. What
+has not been asked for longest is forgotten.
 
 `Trial` is the same for a snapshot in which one Node was changed on trial.
 """
@@ -10,6 +11,7 @@ one look at each question that is remembered. What has not been asked for longes
 from __future__ import annotations
 
 from collections import OrderedDict
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from podling.placement.terms import Query, Stance, Term
 
 _REMEMBERED: Final = 128
+"""Of the questions that name no label: each Pod is held against all of them."""
+_REMEMBERED_OF_LABELS: Final = 4096
+
+Pair = tuple[str, str]
 
 ByNode = dict[str, int]
 
@@ -42,6 +48,12 @@ class PodCounts:
     def __init__(self, nodes: Mapping[str, NodeInfo]) -> None:
         self._nodes = nodes
         self._answers: OrderedDict[Query, ByNode] = OrderedDict()
+        """Of questions that name no label."""
+        self._answers_of_labels: OrderedDict[Query, ByNode] = OrderedDict()
+        self._naming: dict[Pair, dict[Query, ByNode]] = {}
+        """The same answers by one of the labels that the question names."""
+        self._having: dict[Pair, int] = {}
+        """How many Pods have each label."""
         self._terms: dict[Stance, dict[Term, ByNode]] = {}
 
     @classmethod
@@ -58,6 +70,15 @@ class PodCounts:
         for query, by_node in self._answers.items():
             if query.matches(pod):
                 _add(by_node, node, sign)
+        for pair in pod.labels.items():
+            count = self._having.get(pair, 0) + sign
+            if count:
+                self._having[pair] = count
+            else:
+                self._having.pop(pair, None)
+            for query, by_node in self._naming.get(pair, _NOTHING).items():
+                if query.matches(pod):
+                    _add(by_node, node, sign)
         for term in pod.terms:
             said = self._terms.setdefault(term.stance, {})
             by_node = said.setdefault(term, {})
@@ -71,18 +92,36 @@ class PodCounts:
             self.changed(node.name, pod, -1)
 
     def matching(self, query: Query) -> Mapping[str, int]:
-        known = self._answers.get(query)
+        pairs = query.pairs
+        answers = self._answers_of_labels if pairs else self._answers
+        known = answers.get(query)
         if known is not None:
-            self._answers.move_to_end(query)
+            answers.move_to_end(query)
             return known
-        by_node = {name: count for name, node in self._nodes.items() if (count := _count(query, node))}
-        self._answers[query] = by_node
-        if len(self._answers) > _REMEMBERED:
-            self._answers.popitem(last=False)
+        answers[query] = by_node = self._counted(query, pairs)
+        if pairs:
+            self._naming.setdefault(pairs[0], {})[query] = by_node
+        if len(answers) > (_REMEMBERED_OF_LABELS if pairs else _REMEMBERED):
+            self._forget_answer(*answers.popitem(last=False))
         return by_node
+
+    def _counted(self, query: Query, pairs: tuple[Pair, ...]) -> ByNode:
+        if any(pair not in self._having for pair in pairs):
+            return {}
+        return {name: count for name, node in self._nodes.items() if (count := _count(query, node))}
+
+    def _forget_answer(self, query: Query, _: ByNode) -> None:
+        for pair in query.pairs[:1]:
+            naming = self._naming[pair]
+            del naming[query]
+            if not naming:
+                del self._naming[pair]
 
     def terms(self, stance: Stance) -> Mapping[Term, Mapping[str, int]]:
         return self._terms.get(stance, {})
+
+
+_NOTHING: Final[Mapping[Query, ByNode]] = MappingProxyType({})
 
 
 class Trial:

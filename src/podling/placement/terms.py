@@ -7,15 +7,18 @@ not listed; and `Query`, a question that Pods answer by yes or no. Both are valu
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from podling.api.selectors import Selector, from_label_selector
+from podling.api.selectors import DOUBLE_EQUALS, EQUALS, Selector, from_label_selector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from podling.api.types.core_v1 import Affinity, PodAffinityTerm
     from podling.placement.pods import PodInfo
+
+
+_EXACT: Final = frozenset((EQUALS, DOUBLE_EQUALS))
 
 
 class Stance(Enum):
@@ -74,6 +77,16 @@ class Query(NamedTuple):
         return all(
             (namespaces is None or pod.namespace in namespaces) and selector.matches(pod.labels)
             for namespaces, selector in self.parts
+        )
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """The labels that every Pod has of whom the answer is yes."""
+        return tuple(
+            (it.key, it.values[0])
+            for _, selector in self.parts
+            for it in selector.requirements
+            if it.operator in _EXACT
         )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from placed import GIVEN, node_of
 
 from podling.api.codec import from_tree
-from podling.api.selectors import from_labels
+from podling.api.selectors import IN, Selector, from_labels, requirement
 from podling.api.types.core_v1 import Node, Pod
 from podling.placement.counts import PodCounts, Trial
 from podling.placement.fitting import Chosen, Unschedulable, decide
@@ -201,6 +201,24 @@ def test_pods_of_a_controller_are_spread_by_default() -> None:
     assert scores({"app": "web"}, "v") is None
 
 
+def test_what_was_not_asked_for_longest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And counted afresh when it is asked for again; what is remembered is kept up to date meanwhile."""
+    monkeypatch.setattr("podling.placement.counts._REMEMBERED_OF_LABELS", 2)
+    monkeypatch.setattr("podling.placement.counts._REMEMBERED", 1)
+    nodes = [node("a", "1", *web("p", "q")), node("b", "1")]
+    counts = PodCounts.of(nodes)
+    asked = [Query(((None, from_labels({"app": app})),)) for app in ("web", "db", "none", "web")]
+    assert [dict(counts.matching(query)) for query in asked] == [{"a": 2}, {}, {}, {"a": 2}]
+    counts.changed("b", pod("r", {"app": "none"}), 1)
+    counts.changed("b", pod("s", {"app": "web"}), 1)
+    assert dict(counts.matching(asked[2])) == {"b": 1}
+    assert dict(counts.matching(asked[0])) == {"a": 2, "b": 1}
+    general = [Query(((names, from_labels({})),)) for names in (None, ("default",), None)]
+    assert [dict(counts.matching(query)) for query in general] == [{"a": 2}] * 3
+    counts.changed("a", pod("p", {"app": "web"}), -1)
+    assert dict(counts.matching(general[2])) == {"a": 1}
+
+
 def test_affinity_needs_a_pod_of_all_terms_in_each_topology() -> None:
     """One Pod must match every term, and each term's topology must hold it; a Node without the label never fits."""
     both, half = pod("both", {"app": "db", "tier": "1"}), pod("half", {"app": "db"})
@@ -328,7 +346,15 @@ def test_counts_stay_what_a_recount_gives(moves: list[tuple[int, int, bool]]) ->
         nodes[f"n{number}"] = NodeInfo(from_tree(Node, tree), kept)
     kept._nodes = nodes
     query = Query(((("default",), from_labels({"app": "web"})),), is_living=True)
-    kept.matching(query)
+    queries = (
+        query,
+        Query(((("default",), from_labels({})),)),
+        Query(((None, from_labels({"app": "web"})), (None, from_labels({"app": "db"})))),
+        Query(((None, Selector((requirement("app", IN, ("web", "db")),))),)),
+        Query(((None, from_labels({"app": "db"})),)),
+    )
+    for one_query in queries[:-1]:
+        kept.matching(one_query)
     apart = required("podAntiAffinity", term({"app": "web"}))
     for which, where, deleting in moves:
         one = pod(
@@ -340,7 +366,8 @@ def test_counts_stay_what_a_recount_gives(moves: list[tuple[int, int, bool]]) ->
         else:
             here.add(one)
     fresh = PodCounts.of(nodes.values())
-    assert dict(kept.matching(query)) == dict(fresh.matching(query))
+    for one_query in queries:
+        assert dict(kept.matching(one_query)) == dict(fresh.matching(one_query))
     assert dict(kept.terms(Stance.AVOIDS)) == dict(fresh.terms(Stance.AVOIDS))
     before = nodes["n0"]
     after = before.copy()
