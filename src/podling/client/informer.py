@@ -136,6 +136,14 @@ class Informer(Generic[_Kind]):
             self._waiters.append(waiter)
             await waiter
 
+    def release(self) -> None:
+        """Let nobody wait any longer for the first listing: it is there, or will never be."""
+        self._synced = True
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+
     # Following: a component under the supervisor.
 
     async def run(self) -> None:
@@ -169,11 +177,7 @@ class Informer(Generic[_Kind]):
         self.revision = newest
         self.relists += 1
         self._tell(self._cache.replace(items))
-        self._synced = True
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._waiters.clear()
+        self.release()
 
     async def _follow(self) -> None:
         """Watch, and watch again when the watch ends, until the server has forgotten where we are."""
@@ -253,9 +257,19 @@ class Informers:
 
         For selections that come and go, such as the one object that a volume shows: nobody shares this informer.
         """
-        informer = Informer(self._client, resource, self._clock, self._chance, selection)
+        informer, task = self.begin(resource, selection)
         informer.on_change(handler)
-        return self._supervisor.job(f"informer {resource.plural} {selection.fields}".rstrip(), informer.run())
+        return task
+
+    def begin(
+        self, resource: Resource[Any], selection: Selection | None = None
+    ) -> tuple[Informer[Any], asyncio.Task[None]]:
+        """Return an informer that nobody shares, and the task that it follows by until it is cancelled."""
+        informer = Informer(self._client, resource, self._clock, self._chance, selection)
+        name = f"informer {resource.plural} {informer.selection.fields}".rstrip()
+        task = self._supervisor.job(name, informer.run())
+        task.add_done_callback(lambda _: informer.release())
+        return informer, task
 
     async def wait_synced(self) -> None:
         """Return when every informer asked for so far has its first listing."""

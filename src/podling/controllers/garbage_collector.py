@@ -2,7 +2,8 @@
 
 Level: the owner references of all stored objects but events, kept as a graph. An owner's end, or a new reference,
 brings the dependents forth; before one is deleted, each owner that the watch does not show is asked for directly, as
-watches of different resources run at different speeds. An owner of a kind that is not stored here counts as present.
+watches of different resources run at different speeds. Custom kinds come and go with their definitions, and nothing of
+a kind outlives it. An owner of a kind that was never served here counts as present.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 from podling.aio.workqueue import WorkQueue
 from podling.api.errors import StatusError
 from podling.api.resources import EVENTS, STORED
+from podling.controllers.custom_resources import CustomResources
 from podling.controllers.ownership import (
     FOREGROUND,
     ORPHAN,
@@ -33,8 +35,12 @@ if TYPE_CHECKING:
     from podling.api.resources import Resource
     from podling.client.informer import Informer
     from podling.controllers.context import Context
+    from podling.controllers.custom_resources import CustomKind
 
 _COLLECTED: Final = tuple(resource for resource in STORED if resource is not EVENTS)
+
+
+_UNSUPPORTED: Final = 415
 
 
 class _Object(msgspec.Struct, frozen=True):
@@ -53,16 +59,37 @@ class GarbageCollector:
         self._client = context.client
         self._supervisor = context.supervisor
         self._graph = Graph()
-        self._resources = {(r.api_version, r.kind): r for r in _COLLECTED}
+        self._resources: dict[tuple[str, str], Resource[Any]] = {(r.api_version, r.kind): r for r in _COLLECTED}
         self._informers: dict[tuple[str, str], Informer[Any]] = {
             (r.api_version, r.kind): context.informers.of(r) for r in _COLLECTED
         }
+        self._custom = CustomResources(context.informers, self._came, self._went)
+        self._ended: set[str] = set()
+        """The uids of owners that went together with their kind, so that nobody can be asked about them."""
         self._queue: WorkQueue[ObjectKey] = WorkQueue(context.clock)
 
     def start(self) -> None:
         for (api_version, kind), informer in self._informers.items():
             informer.on_change(partial(self._on_change, api_version, kind))
+        self._custom.start()
         self._supervisor.workers("garbage-collector", self._queue, self._sync, count=4)
+
+    def _came(self, custom: CustomKind) -> None:
+        kind = custom.resource.kind
+        for api_version in custom.versions:
+            self._resources[api_version, kind] = custom.resource
+            self._informers[api_version, kind] = custom.informer
+        custom.informer.on_change(partial(self._on_change, custom.resource.api_version, kind))
+
+    def _went(self, custom: CustomKind) -> None:
+        kind = custom.resource.kind
+        for api_version in custom.versions:
+            self._resources.pop((api_version, kind), None)
+            self._informers.pop((api_version, kind), None)
+        for left in list(custom.informer):
+            if self._graph.dependents(left.uid):
+                self._ended.add(left.uid)
+            self._on_change(custom.resource.api_version, kind, left, None)
 
     def _on_change(self, api_version: str, kind: str, old: Encoded | None, new: Encoded | None) -> None:
         seen = new or old
@@ -97,10 +124,10 @@ class GarbageCollector:
         return keys
 
     async def _sync(self, key: ObjectKey) -> None:
-        for informer in self._informers.values():
-            if not informer.synced:
-                await informer.wait_synced()
-        seen = self._informers[key.api_version, key.kind].encoded(key.name, key.namespace)
+        while (waiting := next((it for it in self._informers.values() if not it.synced), None)) is not None:
+            await waiting.wait_synced()
+        informer = self._informers.get((key.api_version, key.kind))
+        seen = informer.encoded(key.name, key.namespace) if informer is not None else None
         if seen is None:
             return
         metadata = _metadata(seen)
@@ -132,7 +159,7 @@ class GarbageCollector:
                     propagation="Foreground" if waiting and others else "Background",
                 )
             case Detach(uids):
-                await self._detach(resource, dependent.name, dependent.namespace, dependent.uid, uids)
+                await self._detach(resource, dependent, metadata, uids)
             case None:
                 pass
 
@@ -140,7 +167,7 @@ class GarbageCollector:
         resource = self._resources.get((reference.api_version, reference.kind))
         if resource is None or (resource.namespaced and not namespace):
             # A kind not known here, or an owner in a namespace for a dependent in none: upstream leaves those alone.
-            return OwnerState.PRESENT
+            return OwnerState.ABSENT if reference.uid in self._ended else OwnerState.PRESENT
         namespace = namespace if resource.namespaced else ""
         seen = self._informers[reference.api_version, reference.kind].encoded(reference.name, namespace)
         if seen is None or seen.uid != reference.uid:
@@ -155,10 +182,11 @@ class GarbageCollector:
 
     async def _orphan(self, resource: Resource[Any], owner: Encoded, metadata: Metadata) -> None:
         for key in self._graph.dependents(owner.uid):
-            dependent = self._informers[key.api_version, key.kind].encoded(key.name, key.namespace)
+            informer = self._informers.get((key.api_version, key.kind))
+            dependent = informer.encoded(key.name, key.namespace) if informer is not None else None
             if dependent is not None:
                 held = self._resources[key.api_version, key.kind]
-                await self._detach(held, key.name, key.namespace, dependent.uid, (owner.uid,))
+                await self._detach(held, dependent, _metadata(dependent), (owner.uid,))
         await self._release(resource, owner, metadata, ORPHAN)
 
     async def _finish_foreground(self, resource: Resource[Any], owner: Encoded, metadata: Metadata) -> None:
@@ -181,11 +209,20 @@ class GarbageCollector:
         await self._client.patch(resource, dependent.name, patch, namespace=dependent.namespace, kind="strategic")
 
     async def _detach(
-        self, resource: Resource[Any], name: str, namespace: str, uid: str, owners: tuple[str, ...]
+        self, resource: Resource[Any], dependent: Encoded, metadata: Metadata, owners: tuple[str, ...]
     ) -> None:
-        references = [{"$patch": "delete", "uid": owner} for owner in owners]
-        patch = {"metadata": {"uid": uid, "ownerReferences": references}}
-        await self._client.patch(resource, name, patch, namespace=namespace, kind="strategic")
+        name, namespace = dependent.name, dependent.namespace
+        references: list[object] = [{"$patch": "delete", "uid": owner} for owner in owners]
+        patch: dict[str, Any] = {"metadata": {"uid": dependent.uid, "ownerReferences": references}}
+        try:
+            await self._client.patch(resource, name, patch, namespace=namespace, kind="strategic")
+        except StatusError as refusal:
+            if refusal.code != _UNSUPPORTED:
+                raise
+            # Of custom kinds a server takes no strategic merge patch: all references are written, at the revision seen.
+            kept = [it for it in metadata.owner_references if it.uid not in owners]
+            patch = {"metadata": {"resourceVersion": str(dependent.revision), "ownerReferences": kept}}
+            await self._client.patch(resource, name, patch, namespace=namespace)
 
     async def _release(self, resource: Resource[Any], owner: Encoded, metadata: Metadata, finalizer: str) -> None:
         kept = [name for name in metadata.finalizers if name != finalizer]

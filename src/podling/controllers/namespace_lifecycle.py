@@ -4,8 +4,9 @@
                             └── some left: say so in conditions, look again ──┘
 
 Pods go first, as upstream does, so that what they use outlives them. Which kinds there are comes from
-`resources.STORED`. Level: the namespaces that are terminating, and listings of what is in them; a Pod's end brings its
-namespace forth at once, all else is looked at again after the estimate.
+`resources.STORED`, and from the CustomResourceDefinitions, which are asked for each time. Level: the namespaces that
+are terminating, and listings of what is in them; a Pod's end brings its namespace forth at once, all else is looked at
+again after the estimate.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import msgspec
 
 from podling.aio.workqueue import WorkQueue
 from podling.api.codec import encode
+from podling.api.custom.resources import served_resources
 from podling.api.errors import StatusError
-from podling.api.resources import NAMESPACES, PODS, STORED
+from podling.api.resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, PODS, STORED
 from podling.api.times import to_wire
 from podling.client.transport import Call, Selection
 
@@ -186,7 +188,8 @@ class NamespaceLifecycle:
             return
         remainders = [await self._delete_all(PODS, name)]
         if not remainders[0].count and not remainders[0].failure:
-            others = (r for r in STORED if r.namespaced and r is not PODS)
+            others = [r for r in STORED if r.namespaced and r is not PODS]
+            others += [r for r in await self._custom_resources() if r.namespaced]
             remainders = [await self._delete_all(resource, name) for resource in others]
         todo = plan(namespace, remainders, self._clock.time())
         try:
@@ -208,7 +211,9 @@ class NamespaceLifecycle:
                 await self._client.delete_collection(resource, namespace, propagation="Background")
                 items = await self._items(resource, namespace)
         except StatusError as refusal:
-            return Remainder(resource, 0, failure=str(refusal))
+            # A custom kind that is gone has taken all its objects along.
+            gone = refusal.is_not_found and resource not in STORED
+            return Remainder(resource, 0, failure="" if gone else str(refusal))
         if not items:
             return Remainder(resource, 0)
         finalizers = tuple(finalizer for item in items for finalizer in item.metadata.finalizers)
@@ -219,6 +224,10 @@ class NamespaceLifecycle:
             where = f"/{resource.version}, Resource={resource.plural}"
             failure = f"unexpected items still remain in namespace: {namespace} for gvr: {resource.group}{where}"
         return Remainder(resource, len(items), finalizers, estimate, failure)
+
+    async def _custom_resources(self) -> list[Resource[Any]]:
+        definitions = await self._client.list(CUSTOM_RESOURCE_DEFINITIONS)
+        return [served[0] for definition in definitions if (served := served_resources(definition))]
 
     async def _items(self, resource: Resource[Any], namespace: str) -> list[_Item]:
         page = await self._client.list_page(resource, Selection(namespace))

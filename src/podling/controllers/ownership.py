@@ -28,11 +28,12 @@ class ObjectKey(NamedTuple):
     name: str
 
 
-class OwnerReference(msgspec.Struct, frozen=True, rename="camel"):
+class OwnerReference(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     api_version: str
     kind: str
     name: str
     uid: str
+    controller: bool | None = None
     block_owner_deletion: bool | None = None
 
 

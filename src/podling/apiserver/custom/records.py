@@ -10,8 +10,10 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from podling.api.custom.resources import resource_of
 from podling.api.jsonpath import Path
-from podling.api.resources import CustomResource
+from podling.api.resources import CUSTOM_RESOURCE_DEFINITIONS
+from podling.api.validation.shape import typed
 from podling.apiserver.custom.model import CustomModel
 from podling.apiserver.custom.shape import CustomShape
 from podling.apiserver.custom.strategy import CustomStrategy
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from podling.api.encoded import Encoded
+    from podling.api.resources import CustomResource
 
 _Tree = dict[str, Any]
 
@@ -62,23 +65,12 @@ def kind_of(definition: _Tree) -> Kind:
 def _record(
     definition: _Tree, version: _Tree, prefix: str, *, terminating: bool, stored: Record | None = None
 ) -> Record:
-    spec, names = definition["spec"], definition["status"]["acceptedNames"]
-    resource = CustomResource(
-        spec["group"],
-        version["name"],
-        names["plural"],
-        names["kind"],
-        spec["scope"] == "Namespaced",
-        tuple(names.get("shortNames", ())),
-        tuple(names.get("categories", ())),
-        names.get("singular", ""),
-        names.get("listKind", ""),
-    )
+    resource = resource_of(typed(CUSTOM_RESOURCE_DEFINITIONS.type, definition), version["name"])
     model = CustomModel(resource, version, resource.list_kind)
     parts = version.get("subresources") or {}
     fields = _selectable(version)
     every: Mapping[str, tuple[str, ...]] = {
-        name: path for each in spec["versions"] for name, path in _selectable(each).items()
+        name: path for each in definition["spec"]["versions"] for name, path in _selectable(each).items()
     }
     return Record(
         resource,
