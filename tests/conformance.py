@@ -369,6 +369,14 @@ INSTRUMENTATION: Mapping[str, Tests] = {
 }  # fmt: skip
 
 MACHINERY: Mapping[str, Tests] = {
+    "API priority and fairness should support FlowSchema API operations": (
+        "unit/apiserver/test_api_operations.py::test_a_kind_answers_to_every_verb",
+        f"{_VERBS}[flowcontrol.apiserver.k8s.io/flowschemas]",
+    ),
+    "API priority and fairness should support PriorityLevelConfiguration API operations": (
+        "unit/apiserver/test_api_operations.py::test_a_kind_answers_to_every_verb",
+        f"{_VERBS}[flowcontrol.apiserver.k8s.io/prioritylevelconfigurations]",
+    ),
     "AggregatedDiscovery should support aggregated discovery interface": f"{_MACHINERY}::test_what_is_found_is_found_in_every_way",
     "AggregatedDiscovery should support raw aggregated discovery endpoint Accept headers": (
         f"{_MACHINERY}::test_what_is_found_is_found_in_every_way", "unit/apiserver/test_discovery.py::test_aggregated",
@@ -495,8 +503,6 @@ NOT_SHOWN: Mapping[str, Mapping[str, str]] = {
         ),
     },
     "sig-api-machinery": {
-        "API priority and fairness should support FlowSchema API operations": _UNSERVED,
-        "API priority and fairness should support PriorityLevelConfiguration API operations": _UNSERVED,
         "AdmissionWebhook listing mutating webhooks should work": _WEBHOOKS,
         "AdmissionWebhook listing validating webhooks should work": _WEBHOOKS,
         "AdmissionWebhook patching/updating a mutating webhook should work": _WEBHOOKS,

@@ -54,6 +54,7 @@ GROUPS: Final = (
     "admissionregistration_v1",
     "autoscaling_v1",
     "certificates_v1",
+    "flowcontrol_v1",
 )
 VERSION: Final = "io.k8s.apimachinery.pkg.version.Info"
 APIEXTENSIONS: Final = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."

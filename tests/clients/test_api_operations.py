@@ -42,6 +42,8 @@ class Kind(NamedTuple):
     """For kinds whose names mean something."""
     collection: bool = True
     """Whether many may be deleted at once."""
+    frozen: bool = False
+    """Whether a write of the status leaves the metadata as they were."""
 
 
 KINDS = [
@@ -74,6 +76,9 @@ KINDS = [
     Kind("discovery.k8s.io/v1", "endpointslices", {"addressType": "IPv4", "endpoints": [{"addresses": ["192.0.2.1"]}], "ports": []}),
     Kind("events.k8s.io/v1", "events", {"regarding": EVENT, "reason": "Tested", "note": "m", "type": "Normal", "action": "Test",
         "reportingController": "test", "reportingInstance": "one", "eventTime": SECOND}),
+    Kind("flowcontrol.apiserver.k8s.io/v1", "flowschemas", {"spec": {"priorityLevelConfiguration": {"name": "a"}, "rules": [
+        {"subjects": [{"kind": "Group", "group": {"name": "a"}}], "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}]}]}}, frozen=True),
+    Kind("flowcontrol.apiserver.k8s.io/v1", "prioritylevelconfigurations", {"spec": {"type": "Limited", "limited": {"limitResponse": {"type": "Queue", "queuing": {}}}}}, frozen=True),
     Kind("insight.podling.dev/v1alpha1", "calls"),
     Kind("networking.k8s.io/v1", "ingressclasses", {"spec": {"controller": "example.com/controller"}}),
     Kind("networking.k8s.io/v1", "ingresses", {"spec": {"defaultBackend": BACKEND,
@@ -183,7 +188,7 @@ def test_a_kind_answers_to_every_verb(client, kind: Kind, name: str) -> None:
         status = of.subresources["status"]
         assert status.get(one, **where).metadata.uid == made[-1].metadata.uid
         patched = status.patch(STATUS, one, **where, content_type=MERGE)
-        assert patched.metadata.annotations.status == "patched"
+        assert patched.metadata.annotations.status == (None if kind.frozen else "patched")
         replaced = status.replace(patched.to_dict(), **where)
         assert replaced.metadata.name == one
 

@@ -64,6 +64,8 @@ KINDS: Final[Mapping[tuple[str, str], str]] = {
     ("coordination.k8s.io", "Lease"): "Lease",
     ("discovery.k8s.io", "EndpointSlice"): "EndpointSlice",
     ("events.k8s.io", "Event"): "EventOfEvents",
+    ("flowcontrol.apiserver.k8s.io", "FlowSchema"): "FlowSchema",
+    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): "PriorityLevelConfiguration",
     ("networking.k8s.io", "IPAddress"): "IPAddress",
     ("networking.k8s.io", "Ingress"): "Ingress",
     ("networking.k8s.io", "IngressClass"): "IngressClass",

@@ -1,4 +1,4 @@
-"""Owns the field numbers of what bounds, vouches and leads in: quotas, budgets, requests, Ingresses.
+"""Owns the field numbers of what bounds, vouches and leads in: quotas, budgets, requests, flows, Ingresses.
 
 Notation as in `protobuf_fields`.
 """
@@ -65,6 +65,56 @@ POLICIES: Final[Mapping[str, Mapping[int, tuple[str, str]]]] = {
         5: ("lastTransitionTime", "time"),
         6: ("status", "text"),
     },
+    # flowcontrol.apiserver.k8s.io/v1
+    "FlowSchema": {**_WHOLE, 2: ("spec", "FlowSchemaSpec"), 3: ("status", "FlowStatus")},
+    "FlowSchemaSpec": {
+        1: ("priorityLevelConfiguration", "LevelReference"),
+        2: ("matchingPrecedence", "number"),
+        3: ("distinguisherMethod", "FlowMethod"),
+        4: ("rules", "[FlowRules]"),
+    },
+    "LevelReference": {1: ("name", "text")},
+    "FlowMethod": {1: ("type", "text")},
+    "FlowRules": {
+        1: ("subjects", "[FlowSubject]"),
+        2: ("resourceRules", "[FlowResources]"),
+        3: ("nonResourceRules", "[FlowUrls]"),
+    },
+    "FlowSubject": {
+        1: ("kind", "text"),
+        2: ("user", "FlowName"),
+        3: ("group", "FlowName"),
+        4: ("serviceAccount", "FlowAccount"),
+    },
+    "FlowName": {1: ("name", "text")},
+    "FlowAccount": {1: ("namespace", "text"), 2: ("name", "text")},
+    "FlowResources": {
+        1: ("verbs", "[text]"),
+        2: ("apiGroups", "[text]"),
+        3: ("resources", "[text]"),
+        4: ("clusterScope", "flag"),
+        5: ("namespaces", "[text]"),
+    },
+    "FlowUrls": {1: ("verbs", "[text]"), 6: ("nonResourceURLs", "[text]")},
+    "FlowStatus": {1: ("conditions", "[FlowCondition]")},
+    "FlowCondition": {
+        1: ("type", "text"),
+        2: ("status", "text"),
+        3: ("lastTransitionTime", "time"),
+        4: ("reason", "text"),
+        5: ("message", "text"),
+    },
+    "PriorityLevelConfiguration": {**_WHOLE, 2: ("spec", "LevelSpec"), 3: ("status", "FlowStatus")},
+    "LevelSpec": {1: ("type", "text"), 2: ("limited", "LimitedLevel"), 3: ("exempt", "ExemptLevel")},
+    "LimitedLevel": {
+        1: ("nominalConcurrencyShares", "number?"),
+        2: ("limitResponse", "LimitResponse"),
+        3: ("lendablePercent", "number?"),
+        4: ("borrowingLimitPercent", "number?"),
+    },
+    "ExemptLevel": {1: ("nominalConcurrencyShares", "number?"), 2: ("lendablePercent", "number?")},
+    "LimitResponse": {1: ("type", "text"), 2: ("queuing", "LevelQueuing")},
+    "LevelQueuing": {1: ("queues", "number"), 2: ("handSize", "number"), 3: ("queueLengthLimit", "number")},
     # networking.k8s.io/v1
     "IngressClass": {**_WHOLE, 2: ("spec", "IngressClassSpec")},
     "IngressClassSpec": {1: ("controller", "text"), 2: ("parameters", "IngressClassParameters")},

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         core_v1,
         discovery_v1,
         events_v1,
+        flowcontrol_v1,
         insight_v1alpha1,
         networking_v1,
         node_v1,
@@ -188,6 +189,12 @@ RUNTIME_CLASSES: Resource[node_v1.RuntimeClass] = _of("node.k8s.io", "runtimecla
 CERTIFICATE_SIGNING_REQUESTS: Resource[certificates_v1.CertificateSigningRequest] = _of(
     "certificates.k8s.io", "certificatesigningrequests", "CertificateSigningRequest", "csr", namespaced=False
 )
+FLOW_SCHEMAS: Resource[flowcontrol_v1.FlowSchema] = _of(
+    "flowcontrol.apiserver.k8s.io", "flowschemas", "FlowSchema", namespaced=False
+)
+PRIORITY_LEVELS: Resource[flowcontrol_v1.PriorityLevelConfiguration] = _of(
+    "flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", "PriorityLevelConfiguration", namespaced=False
+)
 STORAGE_CLASSES: Resource[storage_v1.StorageClass] = _of(
     "storage.k8s.io", "storageclasses", "StorageClass", "sc", namespaced=False
 )
@@ -254,6 +261,8 @@ STORED: tuple[Resource[Any], ...] = (
     SERVICE_CIDRS,
     RUNTIME_CLASSES,
     CERTIFICATE_SIGNING_REQUESTS,
+    FLOW_SCHEMAS,
+    PRIORITY_LEVELS,
     STORAGE_CLASSES,
     CSI_DRIVERS,
     CSI_NODES,

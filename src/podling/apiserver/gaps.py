@@ -29,6 +29,7 @@ _VOLUMES = (
     "gcePersistentDisk", "gitRepo", "glusterfs", "iscsi", "nfs", "photonPersistentDisk", "portworxVolume", "quobyte",
     "rbd", "scaleIO", "storageos", "vsphereVolume",
 )  # fmt: skip
+_UNLEVELLED = "priority and fairness is off: no request waits for others, and none is refused for them"
 _CONTAINER_LISTS = ("containers", "initContainers", "ephemeralContainers")
 
 _OF_PODS: Mapping[str, str] = {
@@ -67,6 +68,7 @@ UNENFORCED: Mapping[str, Mapping[str, str]] = {
     "Pod": _OF_PODS,
     **dict.fromkeys(_TEMPLATED, _OF_TEMPLATES),
     "CronJob": _OF_JOB_TEMPLATES,
+    "FlowSchema": {"spec": _UNLEVELLED},
     "PersistentVolume": {
         "spec.mountOptions[]": _NO_OPTIONS,
         "spec.volumeMode=Block": _NO_DEVICES,
@@ -76,6 +78,7 @@ UNENFORCED: Mapping[str, Mapping[str, str]] = {
         "spec.volumeMode=Block": _NO_DEVICES,
         "spec.volumeAttributesClassName": "volumes have no attributes to change",
     },
+    "PriorityLevelConfiguration": {"spec": _UNLEVELLED},
     "StorageClass": {"mountOptions[]": _NO_OPTIONS},
 }
 """By kind: path → what does not happen."""

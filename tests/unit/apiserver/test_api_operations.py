@@ -15,9 +15,16 @@ from tests.served import Served
 from podling.api import resources as r
 from podling.api.errors import StatusError
 from podling.api.resources import Resource
+from podling.apiserver.gaps import unenforced
 from podling.client.transport import Selection
 
 TEMPLATE = {"spec": {"containers": [{"name": "c", "image": "i:1"}]}}
+RULES = [
+    {
+        "subjects": [{"kind": "User", "user": {"name": "example-e2e-flow-schema"}}],
+        "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+    }
+]
 BACKEND = {"service": {"name": "web", "port": {"number": 80}}}
 
 
@@ -30,6 +37,8 @@ class Row:
     status: dict[str, Any] | None = None
     in_full: bool = False
     """Whether the answer to a deletion is the object."""
+    frozen: bool = False
+    """Whether a write of the status leaves the metadata as they were."""
 
 
 ROWS = [
@@ -45,6 +54,24 @@ ROWS = [
         r.INGRESSES,
         {"spec": {"defaultBackend": BACKEND}},
         {"loadBalancer": {"ingress": [{"ip": "169.1.1.1"}]}},
+    ),
+    Row(
+        r.FLOW_SCHEMAS,
+        {
+            "spec": {
+                "matchingPrecedence": 10000,
+                "priorityLevelConfiguration": {"name": "global-default"},
+                "rules": RULES,
+            }
+        },
+        {"conditions": [{"type": "Dangling", "status": "True", "reason": "Test"}]},
+        frozen=True,
+    ),
+    Row(
+        r.PRIORITY_LEVELS,
+        {"spec": {"type": "Limited", "limited": {"nominalConcurrencyShares": 2, "limitResponse": {"type": "Reject"}}}},
+        {"conditions": [{"type": "Tested", "status": "False"}]},
+        frozen=True,
     ),
     Row(r.STORAGE_CLASSES, {"provisioner": "example.com/disk"}, in_full=True),
     Row(r.CSI_DRIVERS, in_full=True),
@@ -115,7 +142,7 @@ async def _has_a_status(api: Served, row: Row, name: str, updated: dict[str, Any
     annotations = {"annotations": {"patchedstatus": "true"}}
     patched = await api.patch(status, {"metadata": annotations, "status": row.status, "spec": None})
     assert (patched["status"], patched["spec"]) == (row.status, updated["spec"])
-    assert patched["metadata"]["annotations"]["patchedstatus"] == "true"
+    assert ("patchedstatus" in patched["metadata"]["annotations"]) == (not row.frozen)
     assert patched["metadata"].get("generation") == updated["metadata"].get("generation")
     assert (await api.get(status))["status"] == row.status
     kept = await api.put(row.resource.path("default", name), patched | {"status": {}})
@@ -134,3 +161,27 @@ async def _watched(api: Served, row: Row, since: int, count: int) -> list[tuple[
 
 def _body(row: Row, name: str) -> dict[str, Any]:
     return {"metadata": {"name": name, "labels": {"special-label": "generic"}}, **row.body}
+
+
+def test_a_flow_without_a_level_is_refused_and_one_with_is_warned_of(run):
+    """What is missing has its path; that nothing waits is said at every write, and conditions are of one type each."""
+    path = r.FLOW_SCHEMAS.path()
+
+    async def main():
+        async with Served() as api:
+            with pytest.raises(StatusError, match=r"spec.priorityLevelConfiguration.name: Required value"):
+                await api.post(path, {"metadata": {"name": "a"}})
+            made = await api.post(
+                path, {"metadata": {"name": "a"}, "spec": {"priorityLevelConfiguration": {"name": "l"}}}
+            )
+            assert made["spec"]["matchingPrecedence"] == 1000
+            twice = [{"type": "Dangling", "status": "True"}] * 2
+            with pytest.raises(StatusError, match=r'status.conditions\[1\].type: Duplicate value: "Dangling"'):
+                await api.put(f"{path}/a/status", made | {"status": {"conditions": twice}})
+            with pytest.raises(StatusError, match=r"status.conditions\[0\].type: Required value: must not be empty"):
+                await api.put(f"{path}/a/status", made | {"status": {"conditions": [{"type": ""}]}})
+
+    run(main())
+    assert unenforced(r.FLOW_SCHEMAS, {"spec": {"rules": []}}) == [
+        "spec: priority and fairness is off: no request waits for others, and none is refused for them"
+    ]

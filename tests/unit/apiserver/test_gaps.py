@@ -8,11 +8,13 @@ from podling.api.resources import (
     CRON_JOBS,
     DAEMON_SETS,
     DEPLOYMENTS,
+    FLOW_SCHEMAS,
     JOBS,
     NETWORK_POLICIES,
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
     PODS,
+    PRIORITY_LEVELS,
     REPLICA_SETS,
     REPLICATION_CONTROLLERS,
     SERVICES,
@@ -26,7 +28,9 @@ RESOURCES = {
     resource.kind: resource
     for resource in (
         CRON_JOBS,
+        FLOW_SCHEMAS,
         JOBS,
+        PRIORITY_LEVELS,
         NETWORK_POLICIES,
         PERSISTENT_VOLUMES,
         PERSISTENT_VOLUME_CLAIMS,

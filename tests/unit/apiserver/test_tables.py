@@ -198,6 +198,26 @@ ROWS: list[tuple[Resource[Any], dict[str, Any], dict[str, Any]]] = [
         {"spec": {"request": "", "signerName": "a.b/c"}},
         {"Name": "x", "Age": "60m", "SignerName": "a.b/c", "Requestor": "", "RequestedDuration": "<none>", "Condition": "Pending"},
     ),
+    (
+        resources.FLOW_SCHEMAS,
+        {"spec": {"priorityLevelConfiguration": {"name": "l"}, "matchingPrecedence": 9, "distinguisherMethod": {"type": "ByUser"}}},
+        {"Name": "x", "PriorityLevel": "l", "MatchingPrecedence": 9, "DistinguisherMethod": "ByUser", "Age": "60m", "MissingPL": "?"},
+    ),
+    (
+        resources.FLOW_SCHEMAS,
+        {"spec": {"priorityLevelConfiguration": {"name": "l"}}, "status": {"conditions": [{"type": "Dangling", "status": "True"}]}},
+        {"Name": "x", "PriorityLevel": "l", "MatchingPrecedence": 0, "DistinguisherMethod": "<none>", "Age": "60m", "MissingPL": "True"},
+    ),
+    (
+        resources.PRIORITY_LEVELS,
+        {"spec": {"type": "Limited", "limited": {"nominalConcurrencyShares": 2, "limitResponse": {"type": "Queue", "queuing": {"queues": 3, "handSize": 1, "queueLengthLimit": 4}}}}},
+        {"Name": "x", "Type": "Limited", "NominalConcurrencyShares": 2, "Queues": 3, "HandSize": 1, "QueueLengthLimit": 4, "Age": "60m"},
+    ),
+    (
+        resources.PRIORITY_LEVELS,
+        {"spec": {"type": "Exempt", "exempt": {"nominalConcurrencyShares": 2}}},
+        {"Name": "x", "Type": "Exempt", "NominalConcurrencyShares": "<none>", "Queues": "<none>", "HandSize": "<none>", "QueueLengthLimit": "<none>", "Age": "60m"},
+    ),
     (resources.POD_TEMPLATES, {}, {"Name": "x", "Containers": "", "Images": "", "Pod Labels": "<none>"}),
     (
         resources.INGRESSES,

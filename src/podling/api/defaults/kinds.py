@@ -102,6 +102,27 @@ def _ingress_class(tree: _Tree) -> None:
         parameters["scope"] = "Cluster"
 
 
+def _flow_schema(tree: _Tree) -> None:
+    spec = tree.get("spec")
+    if spec is not None and not spec.get("matchingPrecedence"):
+        spec["matchingPrecedence"] = 1000
+
+
+def _priority_level(tree: _Tree) -> None:
+    spec = tree.get("spec") or {}
+    for member, shares in (("limited", 30), ("exempt", 0)):
+        level = spec.get(member)
+        if level is None:
+            continue
+        for name, value in (("nominalConcurrencyShares", shares), ("lendablePercent", 0)):
+            if level.get(name) is None:
+                level[name] = value
+    queuing = ((spec.get("limited") or {}).get("limitResponse") or {}).get("queuing")
+    if queuing is not None:
+        for name, value in (("queues", 64), ("handSize", 8), ("queueLengthLimit", 50)):
+            queuing[name] = queuing.get(name) or value
+
+
 def _pod_template(tree: _Tree) -> None:
     apply_pod_template(tree.setdefault("template", {}))
 
@@ -221,6 +242,8 @@ BY_KIND: dict[tuple[str, str], Callable[[_Tree], None]] = {
     ("networking.k8s.io", "IngressClass"): _ingress_class,
     ("node.k8s.io", "RuntimeClass"): _runtime_class,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): apply_definition,
+    ("flowcontrol.apiserver.k8s.io", "FlowSchema"): _flow_schema,
+    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): _priority_level,
     (_RBAC, "RoleBinding"): _role_binding,
     (_RBAC, "ClusterRoleBinding"): _role_binding,
 }

@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 _RBAC = "rbac.authorization.k8s.io"
+_FLOWS = "flowcontrol.apiserver.k8s.io"
 
 
 class _Rules(NamedTuple):
@@ -76,6 +77,8 @@ _RULES: dict[tuple[str, str], _Rules] = {
     ("batch", "CronJob"): _Rules("cron_jobs"),
     ("batch", "Job"): _Rules("jobs", status_update="check_status_update"),
     ("certificates.k8s.io", "CertificateSigningRequest"): _named("certificates", "request", "check_status_update"),
+    (_FLOWS, "FlowSchema"): _named("flow_control", "schema", "check_schema_status_update"),
+    (_FLOWS, "PriorityLevelConfiguration"): _named("flow_control", "level", "check_level_status_update"),
     ("storage.k8s.io", "StorageClass"): _Rules("storage_class"),
     ("storage.k8s.io", "CSIDriver"): _named("csi", "driver"),
     ("storage.k8s.io", "CSINode"): _named("csi", "node"),

@@ -13,6 +13,7 @@ from podling.api.selectors import from_label_selector, from_labels
 from podling.apiserver.kinds.certificates import RequestStrategy
 from podling.apiserver.kinds.custom import DefinitionStrategy
 from podling.apiserver.kinds.events import CORE_FIELDS, FACE_FIELDS, EventFace
+from podling.apiserver.kinds.flow_control import FlowStrategy
 from podling.apiserver.kinds.ip_addresses import IpAddressStrategy
 from podling.apiserver.kinds.jobs import ORPHANING, CronJobStrategy, JobStrategy
 from podling.apiserver.kinds.namespaces import NamespaceStrategy
@@ -238,6 +239,8 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
             parts=frozenset({"approval", "status"}),
             fields={"spec.signerName": ("spec", "signerName")},
         ),
+        Record(r.FLOW_SCHEMAS, "/registry/flowschemas/", FlowStrategy(), subresources=("status",)),
+        Record(r.PRIORITY_LEVELS, "/registry/prioritylevelconfigurations/", FlowStrategy(), subresources=("status",)),
         Record(r.STORAGE_CLASSES, "/registry/storageclasses/", plain, deleted_in_full=True),
         Record(
             r.CSI_DRIVERS,

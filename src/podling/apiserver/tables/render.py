@@ -12,7 +12,18 @@ import msgspec
 
 from podling.api import resources
 from podling.apiserver.objects import tree_of
-from podling.apiserver.tables import batch, calls, ingress, network, plain, sets, stateful, storage, workloads
+from podling.apiserver.tables import (
+    batch,
+    calls,
+    flow_control,
+    ingress,
+    network,
+    plain,
+    sets,
+    stateful,
+    storage,
+    workloads,
+)
 from podling.apiserver.tables.columns import CREATED_AT, NAME, Column, Layout
 
 if TYPE_CHECKING:
@@ -43,6 +54,8 @@ LAYOUTS: Final[Mapping[tuple[str, str], Layout]] = {
         (resources.NETWORK_POLICIES, network.NETWORK_POLICIES),
         (resources.RESOURCE_QUOTAS, plain.RESOURCE_QUOTAS),
         (resources.CERTIFICATE_SIGNING_REQUESTS, plain.CERTIFICATE_SIGNING_REQUESTS),
+        (resources.FLOW_SCHEMAS, flow_control.FLOW_SCHEMAS),
+        (resources.PRIORITY_LEVELS, flow_control.PRIORITY_LEVELS),
         (resources.INGRESSES, ingress.INGRESSES),
         (resources.INGRESS_CLASSES, ingress.INGRESS_CLASSES),
         (resources.POD_TEMPLATES, workloads.POD_TEMPLATES),

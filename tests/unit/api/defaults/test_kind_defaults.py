@@ -60,6 +60,39 @@ from podling.api import defaults, resources
             {"spec": {"parameters": {"kind": "a", "name": "b", "scope": "Cluster"}}},
         ),
         (resources.INGRESS_CLASSES, {"spec": {"controller": "a/b"}}, {"spec": {"controller": "a/b"}}),
+        (resources.FLOW_SCHEMAS, {"spec": {}}, {"spec": {"matchingPrecedence": 1000}}),
+        (resources.FLOW_SCHEMAS, {"spec": {"matchingPrecedence": 5}}, {"spec": {"matchingPrecedence": 5}}),
+        (
+            resources.PRIORITY_LEVELS,
+            {"spec": {"limited": {"limitResponse": {"queuing": {"queues": 0, "handSize": 4}}}}},
+            {
+                "spec": {
+                    "limited": {
+                        "nominalConcurrencyShares": 30,
+                        "lendablePercent": 0,
+                        "limitResponse": {"queuing": {"queues": 64, "handSize": 4, "queueLengthLimit": 50}},
+                    }
+                }
+            },
+        ),
+        (
+            resources.PRIORITY_LEVELS,
+            {"spec": {"exempt": {"lendablePercent": 3}}},
+            {"spec": {"exempt": {"lendablePercent": 3, "nominalConcurrencyShares": 0}}},
+        ),
+        (
+            resources.PRIORITY_LEVELS,
+            {"spec": {"limited": {"nominalConcurrencyShares": 0, "limitResponse": {"type": "Reject"}}}},
+            {
+                "spec": {
+                    "limited": {
+                        "nominalConcurrencyShares": 0,
+                        "lendablePercent": 0,
+                        "limitResponse": {"type": "Reject"},
+                    }
+                }
+            },
+        ),
         (resources.PRIORITY_CLASSES, {}, {"preemptionPolicy": "PreemptLowerPriority"}),
         (
             resources.ROLE_BINDINGS,
