@@ -69,6 +69,10 @@ PROTOCOL: Final = 0x50
 """What routes of Podling's are marked with."""
 
 
+_NO_FAMILY: Final = (errno.EOPNOTSUPP, errno.EAFNOSUPPORT)
+"""What a kernel says that has come to lack a family: what there was of it is gone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """A network interface."""
@@ -194,11 +198,11 @@ class Netlink:
     def _addresses(self, family: Family) -> Iterator[tuple[int, int, Address]]:
         payload = _ADDRESS.pack(family.number, 0, 0, 0, 0)
         for _, body in self._ask(_GETADDR, _DUMP, payload, "list addresses"):
-            _, _, _, _, index = _ADDRESS.unpack_from(body)
+            number, _, _, _, index = _ADDRESS.unpack_from(body)
             found = dict(attributes(body[_ADDRESS.size :]))
             # The local one, where a link between two has one for each end.
             own = found.get(2, found.get(1, b""))
-            if len(own) == family.size:
+            if number == family.number and len(own) == family.size:  # a kernel that lacks it tells of all others
                 yield index, int.from_bytes(found.get(8, b""), sys.byteorder), ip_address(own)
 
     def create_veth(self, name: str, mac: bytes, peer: str, peer_mac: bytes, *, mtu: int, peer_namespace: int) -> None:
@@ -294,7 +298,7 @@ class Netlink:
         """Take an address from a link; it need not have it."""
         head = _ADDRESS.pack(family_of(address).number, prefix or address.max_prefixlen, 0, 0, index)
         payload = head + _attribute(2, address.packed)
-        with _ignoring(errno.EADDRNOTAVAIL, errno.ENODEV):
+        with _ignoring(errno.EADDRNOTAVAIL, errno.ENODEV, *_NO_FAMILY):
             self._ask(_DELADDR, 0, payload, f"delete address {address}")
 
     def add_neighbour(self, index: int, address: Address, mac: bytes) -> None:
@@ -347,7 +351,7 @@ class Netlink:
         payload += _attribute(1, destination.network_address.packed)
         if metric:
             payload += _attribute(6, struct.pack("=I", metric))
-        with _ignoring(errno.ESRCH):
+        with _ignoring(errno.ESRCH, *_NO_FAMILY):
             self._ask(_DELROUTE, 0, payload, f"delete route {destination}")
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
 from podling.linux import namespaces
+from podling.linux.families import IPV6
 from podling.linux.netlink import Netlink
 
 pytestmark = pytest.mark.root
@@ -50,3 +53,20 @@ def test_a_link_is_waited_for_until_its_other_end_is_up(spaces: tuple[str, str])
             netlink.set_up(socket.if_nametoindex("far"))
 
     assert namespaces.inside(here, near) == (False, True)
+
+
+def test_of_a_family_that_the_kernel_lacks_there_is_nothing_to_delete(
+    spaces: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a start of the machine without IPv6, where the data tell of a time with it."""
+    lacking = replace(IPV6, number=socket.AF_VSOCK)  # it has no addresses that netlink knows
+
+    def delete() -> None:
+        with Netlink() as netlink:
+            netlink.delete_address(socket.if_nametoindex("lo"), ip_address("fd00::1"))
+            netlink.delete_route(ip_network("fd00::/64"))
+            assert netlink.addresses(lacking) == frozenset()
+            assert netlink.routes(lacking) == []
+
+    monkeypatch.setattr("podling.linux.netlink.family_of", lambda _what: lacking)
+    namespaces.inside(spaces[0], delete)
