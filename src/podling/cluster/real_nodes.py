@@ -133,6 +133,9 @@ class RealNodes:
             ) from error
         except NoRange as error:
             raise StartFailed(str(error), "see --nodes") from error
+        except (OSError, ValueError) as error:  # the kernel's refusals: of what it lacks, or of who asks
+            hint = "where it is about IPv6, start with --ip-family ipv4" if IPV6 in families else ""
+            raise StartFailed(f"the Pod network cannot be put up: {error}", hint) from error
         await self._look_at_firewalls(machine, families)
         if options.cni is not None:
             await self._prepare_cni(options.cni)
