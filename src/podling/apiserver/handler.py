@@ -74,13 +74,13 @@ class Handler:
 
     async def _answer(self, request: Request, target: Target, verb: str) -> Response:
         record, subresource = target.record, target.subresource
-        if subresource and subresource not in record.parts:
-            if subresource == "scale":
-                return await self._scale(request, target, verb)
+        if subresource and subresource not in record.parts and subresource != "scale":
             return await self._subresource(request, target)
         wish = negotiate(request.accept)
         if wish.kind == "table":
             wish = with_include(wish, next((value for key, value in request.query if key == "includeObject"), ""))
+        if subresource == "scale":
+            return await self._scale(request, target, verb, wish)
         match verb:
             case "get":
                 revision = next((value for key, value in request.query if key == "resourceVersion"), "")
@@ -216,8 +216,8 @@ class Handler:
         await call(self._registry, target, request.user, options, request.body, request.content_type, warnings)
         return Response(201, _CREATED, JSON, warnings)
 
-    async def _scale(self, request: Request, target: Target, verb: str) -> Response:
-        wish, warnings = negotiate(request.accept, stored=False), list[str]()
+    async def _scale(self, request: Request, target: Target, verb: str, wish: Wish) -> Response:
+        warnings = list[str]()
         if verb == "get":
             revision = next((value for key, value in request.query if key == "resourceVersion"), "")
             scale = await scaling.get(self._registry, target, revision)
@@ -227,8 +227,7 @@ class Handler:
             scale = await call(
                 self._registry, target, request.user, options, request.body, request.content_type, warnings
             )
-        body = msgspec.json.encode(scale)
-        return Response(200, to_yaml(body) if wish.yaml else body, wish.content_type, warnings)
+        return self._object(target._replace(record=scaling.SCALE), wish, scale, 200, warnings)
 
     def _object(
         self, target: Target, wish: Wish, encoded: Encoded, code: int = 200, warnings: list[str] | None = None

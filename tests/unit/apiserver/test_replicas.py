@@ -152,6 +152,10 @@ def test_the_size_is_read_and_set_by_its_scale(run, path, made, group):
             assert (scale["spec"], scale["status"]) == ({"replicas": 2}, {"replicas": 0, "selector": "app=web"})
             held = await api.get(f"{path}/web")
             assert scale["metadata"]["resourceVersion"] == held["metadata"]["resourceVersion"]
+            table = await api.get(f"{path}/web/scale", "application/json;as=Table;v=v1;g=meta.k8s.io")
+            assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Desired", "Available", "Age"]
+            assert table["rows"][0]["cells"][:3] == ["web", 2, 0]
+            assert table["metadata"]["resourceVersion"] == held["metadata"]["resourceVersion"]
             done = await api.put(f"{path}/web/scale", {**scale, "spec": {"replicas": 4}})
             assert done["spec"] == {"replicas": 4}
             done = await api.patch(f"{path}/web/scale", {"spec": {"replicas": 0}})

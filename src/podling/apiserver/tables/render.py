@@ -66,6 +66,7 @@ LAYOUTS: Final[Mapping[tuple[str, str], Layout]] = {
         (resources.STATEFUL_SETS, stateful.STATEFUL_SETS),
         (resources.DAEMON_SETS, stateful.DAEMON_SETS),
         (resources.CONTROLLER_REVISIONS, stateful.CONTROLLER_REVISIONS),
+        (resources.SCALES, sets.SCALES),
         (resources.DEPLOYMENTS, sets.DEPLOYMENTS),
         (resources.REPLICA_SETS, sets.REPLICA_SETS),
         (resources.CRON_JOBS, batch.CRON_JOBS),

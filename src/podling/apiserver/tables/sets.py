@@ -9,6 +9,7 @@ from podling.apiserver.tables.columns import AGE, NAME, NONE, Column, Layout, ag
 
 if TYPE_CHECKING:
     from podling.api.types.apps_v1 import Deployment, ReplicaSet
+    from podling.api.types.autoscaling_v1 import Scale
     from podling.api.types.core_v1 import PodTemplateSpec, ReplicationController
     from podling.api.types.meta_v1 import LabelSelector
 
@@ -145,4 +146,24 @@ DEPLOYMENTS: Final = Layout(
         ),
     ),
     _deployment,
+)
+
+
+def _scale(found: Scale, now: float) -> list[Any]:
+    return [
+        found.metadata.name,
+        found.spec.replicas or 0,
+        found.status.replicas if found.status is not None else 0,
+        age(found.metadata.creation_timestamp, now),
+    ]
+
+
+SCALES: Final = Layout(
+    (
+        NAME,
+        count("Desired", "replicas is the desired number of instances for the scaled object."),
+        count("Available", "replicas is the actual number of observed instances of the scaled object."),
+        AGE,
+    ),
+    _scale,
 )

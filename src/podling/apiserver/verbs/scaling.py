@@ -6,13 +6,15 @@ change goes through the workload's own rules, and its resourceVersion is the wor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from podling.api import validation
 from podling.api.errors import internal, invalid
 from podling.api.resources import SCALES
+from podling.apiserver.kinds.strategy import Plain
 from podling.apiserver.model import BuiltIn
 from podling.apiserver.objects import tree_of
+from podling.apiserver.record import Record
 from podling.apiserver.scales import found, put
 from podling.apiserver.verbs import reading, updating, writing
 from podling.apiserver.verbs.patching import Patch
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
     from podling.api.encoded import Encoded
     from podling.apiserver.options import WriteOptions
     from podling.apiserver.paths import Target
-    from podling.apiserver.record import Record, User
+    from podling.apiserver.record import User
     from podling.apiserver.registry import Registry
 
 _MODEL = BuiltIn(SCALES)
+SCALE: Final = Record(SCALES, "", Plain())
+"""How a Scale is shown; none is ever stored."""
 _SHARED = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 """What a Scale has of its workload's metadata."""
 
@@ -48,10 +52,15 @@ def scale_of(record: Record, encoded: Encoded) -> dict[str, Any]:
     }
 
 
-async def get(registry: Registry, target: Target, revision: str) -> dict[str, Any]:
+def _shown(record: Record, encoded: Encoded) -> Encoded:
+    """Return the Scale of a workload as an object of its own."""
+    return SCALE.shape.read(SCALE.shape.encode(scale_of(record, encoded)), encoded.revision, encoded.created)
+
+
+async def get(registry: Registry, target: Target, revision: str) -> Encoded:
     """Return the Scale as it is now."""
     record = target.record
-    return scale_of(record, await reading.get(registry, record, target.namespace, target.name, revision))
+    return _shown(record, await reading.get(registry, record, target.namespace, target.name, revision))
 
 
 async def update(
@@ -62,7 +71,7 @@ async def update(
     body: bytes,
     content_type: str,
     warnings: list[str],
-) -> dict[str, Any]:
+) -> Encoded:
     """Give a workload the size that a Scale says."""
     wanted = writing.read_body(SCALES, _MODEL, body, content_type, options.validation, warnings)
     wanted.setdefault("metadata", {})
@@ -78,7 +87,7 @@ async def patch(
     body: bytes,
     content_type: str,
     warnings: list[str],
-) -> dict[str, Any]:
+) -> Encoded:
     """Change a workload's size as a patch of its Scale says."""
     wanted = Patch(SCALES, _MODEL, body, content_type, options.validation)
     told: list[str] = []
@@ -101,7 +110,7 @@ async def _set(
     options: WriteOptions,
     warnings: list[str],
     wanted: Callable[[Encoded], dict[str, Any]],
-) -> dict[str, Any]:
+) -> Encoded:
     def change(current: Encoded) -> dict[str, Any]:
         scale = wanted(current)
         writing.check_namespace(target, scale)
@@ -119,4 +128,4 @@ async def _set(
         return tree
 
     made = await updating.apply_change(registry, target, user, change, warnings, dry_run=options.dry_run)
-    return scale_of(target.record, made)
+    return _shown(target.record, made)
