@@ -488,7 +488,10 @@ def test_openapi_follows(run):
             ]
             assert "/apis/example.com/v1/namespaces/{namespace}/widgets/{name}" in document["paths"]
             old = (await api.get("/openapi/v2"))["definitions"]["com.example.v1.Widget"]
-            assert old["properties"]["spec"]["properties"]["size"] == {"type": "integer"}
+            fields = old["properties"]["spec"]["properties"]
+            assert fields["size"] == SPEC["properties"]["size"]
+            assert fields["port"] == {"x-kubernetes-int-or-string": True}
+            assert fields["note"] == {}
             for version_, path in (("v2", "/openapi/v2"), ("v3", "/openapi/v3/apis/example.com/v1")):
                 form = f"application/com.github.proto-openapi.spec.{version_}.v1.0+protobuf"
                 answer = await api.ask("GET", path, headers={"Accept": form})

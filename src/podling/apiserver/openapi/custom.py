@@ -1,4 +1,4 @@
-"""What of a custom kind's definition OpenAPI 2 can say, and the protobuf forms: no alternatives, no null, no defaults.
+"""What older forms can say of a custom kind: OpenAPI 2 knows neither alternatives nor null, the protobuf forms less.
 
 Where a schema says more than that a field has one type, what is said of it goes, as upstream does, so that old clients
 do not refuse what the server takes.
@@ -11,14 +11,28 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_KEPT: Final = frozenset({"$ref", "description", "format", "required", "type"})
+_PLAIN: Final = frozenset({"$ref", "description", "format", "required", "type"})
+"""What the protobuf forms have fields for here, beside extensions."""
+_OLD: Final = _PLAIN | {
+    "default", "enum", "exclusiveMaximum", "exclusiveMinimum", "externalDocs", "maxItems", "maxLength",
+    "maxProperties", "maximum", "minItems", "minLength", "minProperties", "minimum", "multipleOf", "pattern", "title",
+}  # fmt: skip
 _PRESERVE: Final = "x-kubernetes-preserve-unknown-fields"
 _INT_OR_STRING: Final = "x-kubernetes-int-or-string"
 
 
-def plain(tree: Mapping[str, Any]) -> dict[str, Any]:
+def old(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return a definition that has nothing but what version 2 knows."""
-    made = {key: value for key, value in tree.items() if key in _KEPT or key.startswith("x-kubernetes-")}
+    return _reduced(tree, _OLD)
+
+
+def plain(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a definition that has nothing but what the protobuf forms can carry."""
+    return _reduced(tree, _PLAIN)
+
+
+def _reduced(tree: Mapping[str, Any], kept: frozenset[str]) -> dict[str, Any]:
+    made = {key: value for key, value in tree.items() if key in kept or key.startswith("x-kubernetes-")}
     made.pop("x-kubernetes-validations", None)
     if tree.get("nullable") or tree.get(_INT_OR_STRING):
         made.pop("type", None)
@@ -27,8 +41,8 @@ def plain(tree: Mapping[str, Any]) -> dict[str, Any]:
     if tree.get(_PRESERVE) and "x-kubernetes-group-version-kind" not in tree:
         return made
     if tree.get("properties"):
-        made["properties"] = {name: plain(child) for name, child in tree["properties"].items()}
+        made["properties"] = {name: _reduced(child, kept) for name, child in tree["properties"].items()}
     for name in ("items", "additionalProperties"):
         if isinstance(tree.get(name), dict):
-            made[name] = plain(tree[name])
+            made[name] = _reduced(tree[name], kept)
     return made

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from podling.apiserver.discovery import Document, served
-from podling.apiserver.openapi.custom import plain
+from podling.apiserver.openapi.custom import old, plain
 from podling.apiserver.openapi.operations import JSON, META, Operation, Parameter, operations
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class OpenApi:
 
     def _make(self, path: str, protobuf: bool) -> bytes | None:
         if path == "/openapi/v2":
-            tree = self._v2()
+            tree = self._v2(protobuf=protobuf)
         elif path == "/openapi/v3":
             return msgspec.json.encode(
                 {"paths": {group: {"serverRelativeURL": self._url(group)} for group in self._groups()}}
@@ -119,14 +119,15 @@ class OpenApi:
         digest = hashlib.sha256(repr((self._version, words)).encode()).hexdigest().upper()
         return f"/openapi/v3/{group}?hash={digest}"
 
-    def _v2(self) -> dict[str, Any]:
+    def _v2(self, *, protobuf: bool) -> dict[str, Any]:
         every = operations(self._served)
         paths: dict[str, dict[str, Any]] = {}
         for operation in every:
             item = paths.setdefault(operation.path, {})
             item[operation.method] = _operation2(operation)
             item.setdefault("parameters", [_parameter2(p) for p in operation.path_parameters])
-        custom = {name: plain(it) for group in self._definitions.values() for name, it in group.items()}
+        form = plain if protobuf else old
+        custom = {name: form(it) for group in self._definitions.values() for name, it in group.items()}
         definitions = _closure(_roots(every), custom)
         return {
             "swagger": "2.0",
