@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
-from podling.api.resources import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
+from podling.api.resources import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, RESOURCE_QUOTAS, STATEFUL_SETS
 from podling.client.transport import Call
 from podling.runtime.sim import SCRIPT_ANNOTATION
 from podling.testing import SimulatedCluster
@@ -470,6 +472,66 @@ def test_it_survives_its_controller(run):
             await cluster.restart_controllers(down_for=30)
             await cluster.run_until(lambda: set(images(cluster).values()) == {"web:2"} and is_complete(cluster))
             assert len(cluster.list(CONTROLLER_REVISIONS, "default")) == 2
+
+    run(main())
+
+
+def test_what_a_quota_refuses_is_told_and_tried_again(run):
+    """In upstream's words; with room, the Pod is made."""
+
+    async def main():
+        async with SimulatedCluster() as cluster:
+            meta = {"name": "one", "namespace": "default"}
+            quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": {"hard": {"pods": "1"}}}
+            await cluster.apply(quota)
+            await cluster.run_until(lambda: cluster.get(RESOURCE_QUOTAS, "one").status.hard == {"pods": "1"})
+            await cluster.apply(stateful_set(2))
+            await cluster.run_until(lambda: any(event.reason == "FailedCreate" for event in cluster.events("web")))
+            (said,) = {event.message for event in cluster.events("web") if event.reason == "FailedCreate"}
+            assert said == (
+                'create Pod web-1 in StatefulSet web failed error: pods "web-1" is forbidden: exceeded quota: one, '
+                "requested: pods=1, used: pods=1, limited: pods=1"
+            )
+            await cluster.client.delete(RESOURCE_QUOTAS, "one", "default")
+            await cluster.run_until(lambda: is_complete(cluster))
+            assert cluster.failures == 0
+
+    run(main())
+
+
+def test_pods_are_spread_over_the_nodes(run):
+    """As many on each of three Nodes, though one of them held other Pods before."""
+
+    async def main():
+        async with SimulatedCluster(nodes=3) as cluster:
+            spec = {"nodeName": "node-0", "containers": [{"name": "c", "image": "web:1"}]}
+            for number in range(4):
+                meta = {"name": f"other-{number}", "namespace": "default"}
+                await cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
+            await cluster.apply(stateful_set(9, podManagementPolicy="Parallel"))
+            await cluster.run_until(lambda: is_complete(cluster))
+            counts = Counter(pod.spec.node_name for pod in pods(cluster).values())
+            assert counts == {"node-0": 3, "node-1": 3, "node-2": 3}
+
+    run(main())
+
+
+def test_in_the_foreground_it_goes_last(run):
+    """While its Pods go it is counted, and no revision is made for a set that goes."""
+
+    async def main():
+        async with SimulatedCluster() as cluster:
+            stubborn = '{"c": {"runs": [{"ignoresSigterm": true}]}}'
+            await cluster.apply(stateful_set(2, template=template(script=stubborn)))
+            await cluster.run_until(lambda: is_complete(cluster))
+            names = {one.metadata.name for one in cluster.list(CONTROLLER_REVISIONS, "default")}
+            await cluster.client.delete(STATEFUL_SETS, "web", "default", propagation="Foreground")
+            seen, reached = watched(
+                cluster, lambda: {one.metadata.name for one in cluster.list(CONTROLLER_REVISIONS, "default")}
+            )
+            await cluster.run_until(reached(lambda: held(cluster) is None))
+            assert not pods(cluster)
+            assert set().union(*seen) <= names
 
     run(main())
 

@@ -17,7 +17,7 @@ import msgspec
 
 from podling.api.resources import PODS, STATEFUL_SETS
 from podling.controllers.pods_of_templates import controller_reference
-from podling.controllers.stateful_pods import in_range
+from podling.controllers.stateful_pods import wanted
 
 if TYPE_CHECKING:
     from podling.api.types.apps_v1 import StatefulSet
@@ -33,21 +33,21 @@ def deletes_scaled(found: StatefulSet) -> bool:
 def owned(found: StatefulSet, number: int, pod: Pod | None, claim: PersistentVolumeClaim) -> PersistentVolumeClaim:
     """Return a claim with the owner that it should have; `pod` is the Pod of its number, where there is one."""
     policy = found.spec.persistent_volume_claim_retention_policy
-    wanted: tuple[OwnerReference, ...] = ()
-    if not in_range(found, number) and deletes_scaled(found):
+    owners: tuple[OwnerReference, ...] = ()
+    if number not in wanted(found) and deletes_scaled(found):
         if pod is None:
             return claim
-        wanted = (controller_reference(PODS, pod),)
+        owners = (controller_reference(PODS, pod),)
     elif policy is not None and policy.when_deleted == "Delete":
-        wanted = (controller_reference(STATEFUL_SETS, found),)
+        owners = (controller_reference(STATEFUL_SETS, found),)
     mine = {found.metadata.uid, *((pod.metadata.uid,) if pod is not None else ())}
     held = claim.metadata.owner_references
     others = tuple(reference for reference in held if reference.uid not in mine)
     if any(reference.controller for reference in others):
         return claim
-    if {reference.uid for reference in held} - {reference.uid for reference in others} == {it.uid for it in wanted}:
+    if {reference.uid for reference in held} - {reference.uid for reference in others} == {it.uid for it in owners}:
         return claim
-    metadata = msgspec.structs.replace(claim.metadata, owner_references=(*others, *wanted))
+    metadata = msgspec.structs.replace(claim.metadata, owner_references=(*others, *owners))
     return msgspec.structs.replace(claim, metadata=metadata)
 
 

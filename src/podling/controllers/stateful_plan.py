@@ -27,11 +27,11 @@ from podling.controllers.stateful_pods import (
     claims_of,
     first_number,
     identified,
-    in_range,
     is_available,
     made_pod,
     number_of,
     revision_of,
+    wanted,
 )
 
 if TYPE_CHECKING:
@@ -109,6 +109,15 @@ class _Step:
     now: float
     pods: dict[int, Pod]
     todo: StatefulPlan = field(default_factory=StatefulPlan)
+    unwell: frozenset[int] = field(init=False)
+    """The numbers of Pods that are not available, or not for long."""
+
+    def __post_init__(self) -> None:
+        self.unwell = frozenset(
+            number
+            for number, pod in self.pods.items()
+            if pod.metadata.deletion_timestamp is not None or not is_available(pod, self.seconds, self.now)
+        )
 
     @property
     def seconds(self) -> int:
@@ -120,13 +129,12 @@ class _Step:
 
     @property
     def numbers(self) -> range:
-        first = first_number(self.found)
-        return range(first, first + (self.found.spec.replicas or 0))
+        return wanted(self.found)
 
     def settle_claims(self) -> None:
         for number, pod in sorted(self.pods.items()):
-            for wanted in claims_of(self.found, number).values():
-                claim = self.held.get(wanted.metadata.name)
+            for template in claims_of(self.found, number).values():
+                claim = self.held.get(template.metadata.name)
                 if claim is not None:
                     settled = owned(self.found, number, pod, claim)
                     if settled is not claim:
@@ -151,7 +159,7 @@ class _Step:
         repaired = identified(pod, number)
         if repaired is not pod:
             self.todo.repair.append(repaired)
-        return not self._unavailable(pod)
+        return number not in self.unwell
 
     def _make(self, number: int) -> None:
         revision = self.revisions.update
@@ -183,12 +191,12 @@ class _Step:
 
     def shrink(self) -> bool:
         """Take away the Pods that are not wanted, the last first."""
-        beyond = sorted((n for n in self.pods if not in_range(self.found, n)), reverse=True)
-        unwell = next((n for n in reversed(beyond) if self._unavailable(self.pods[n])), None)
+        beyond = sorted((n for n in self.pods if n not in self.numbers), reverse=True)
+        first = next((n for n in reversed(beyond) if n in self.unwell), None)
         for number in beyond:
             pod = self.pods[number]
             going = pod.metadata.deletion_timestamp is not None
-            if self.ordered and (going or (number != unwell and self._unavailable(pod))):
+            if self.ordered and (going or (number != first and number in self.unwell)):
                 return False
             if not going:
                 self.todo.delete.append(pod)
@@ -198,13 +206,13 @@ class _Step:
 
     def roll(self) -> None:
         """Take away Pods of other templates than the present one, the last first, as many as may be missing."""
-        if (self.found.spec.update_strategy is None) or self.found.spec.update_strategy.type == "OnDelete":
+        rolling, strategy = self._rolling(), self.found.spec.update_strategy
+        if strategy is None or strategy.type == "OnDelete":
             return
-        rolling = self._rolling()
         partition = (rolling.partition or 0) if rolling is not None else 0
         share = rolling.max_unavailable if rolling is not None else None
         most = max(scaled(1 if share is None else share, self.found.spec.replicas or 0, up=True), 1)
-        missing = [n for n in self.numbers if n not in self.pods or self._unavailable(self.pods[n])]
+        missing = {n for n in self.numbers if n not in self.pods or n in self.unwell}
         room = most - len(missing)
         for number in reversed(self.numbers[partition:]):
             pod = self.pods.get(number)
@@ -221,6 +229,3 @@ class _Step:
     def _rolling(self) -> RollingUpdateStatefulSetStrategy | None:
         strategy = self.found.spec.update_strategy
         return strategy.rolling_update if strategy is not None and strategy.type == "RollingUpdate" else None
-
-    def _unavailable(self, pod: Pod) -> bool:
-        return pod.metadata.deletion_timestamp is not None or not is_available(pod, self.seconds, self.now)

@@ -38,10 +38,10 @@ def first_number(found: StatefulSet) -> int:
     return (found.spec.ordinals.start or 0) if found.spec.ordinals is not None else 0
 
 
-def in_range(found: StatefulSet, number: int) -> bool:
-    """Whether a number is one that the set wants a Pod of."""
+def wanted(found: StatefulSet) -> range:
+    """Return the numbers that the set wants a Pod of."""
     first = first_number(found)
-    return first <= number < first + (found.spec.replicas or 0)
+    return range(first, first + (found.spec.replicas or 0))
 
 
 def revision_of(pod: Pod) -> str:

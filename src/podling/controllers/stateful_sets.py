@@ -11,8 +11,10 @@ import msgspec
 
 from podling.aio.workqueue import WorkQueue
 from podling.api.errors import StatusError
+from podling.api.pods import ready_condition
 from podling.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
 from podling.api.selectors import from_label_selector
+from podling.api.types.apps_v1 import StatefulSetStatus
 from podling.client.cache import key_of, split_key
 from podling.controllers.owned import Owned
 from podling.controllers.pod_owners import PodOwners
@@ -20,21 +22,27 @@ from podling.controllers.refusals import Refused, namespace_is_going
 from podling.controllers.revision_keeper import RevisionKeeper
 from podling.controllers.slow_start import all_at_once, slow_start
 from podling.controllers.stateful_plan import Revisions, plan
-from podling.controllers.stateful_pods import number_of, revision_of
+from podling.controllers.stateful_pods import claims_of, number_of, revision_of, wanted
 from podling.controllers.stateful_status import status
 from podling.controllers.stateful_writes import StatefulWrites
 from podling.controllers.written import Written
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from podling.api.encoded import Encoded
     from podling.api.selectors import Selector
-    from podling.api.types.apps_v1 import StatefulSet, StatefulSetStatus
+    from podling.api.types.apps_v1 import StatefulSet
     from podling.api.types.core_v1 import PersistentVolumeClaim, Pod
     from podling.client.informer import Informer
     from podling.controllers.context import Context
     from podling.controllers.stateful_plan import StatefulPlan
 
 _WORKERS: Final = 5
+_PAUSE: Final = 0.0001
+"""Seconds, for each Pod, that a large set waits for more changes: counting it costs the loop more than that."""
+_LARGE: Final = 100
+"""Pods; a set of fewer is counted at once."""
 _REVISION_HASH: Final = "controller.kubernetes.io/hash"
 """Where a StatefulSet's revision tells its hash; its Pods tell its name."""
 
@@ -57,9 +65,8 @@ class StatefulSets:
         self._owned = Owned(self._pods, self._written_pods)
         self._owners = PodOwners(self._sets, _selector)
         self._revisions = RevisionKeeper(context.client, context.informers, STATEFUL_SETS, _REVISION_HASH)
-        self._writes = StatefulWrites(
-            context.client, context.recorder(self.account), self._written_pods, self._written_claims
-        )
+        self._writes = StatefulWrites(context, self.account, self._written_pods, self._written_claims)
+        self._sizes: dict[str, int] = {}
         self._queue: WorkQueue[str] = WorkQueue(context.clock)
 
     def start(self) -> None:
@@ -75,8 +82,18 @@ class StatefulSets:
 
     def _on_pod(self, old: Encoded | None, new: Encoded | None) -> None:
         self._written_pods.echoed(old, new)
-        for found in self._owners.concerned(old, new):
-            self._queue.add(key_of(found))
+        if new is None and old is not None:
+            self._writes.gone(old.uid)
+        concerned = self._owners.concerned(old, new)
+        # Asked in this order: a Pod that is none of theirs is never decoded.
+        if not concerned or (old is not None and new is not None and old.uid == new.uid and self._alike(old, new)):
+            return
+        for found in concerned:
+            key = key_of(found)
+            self._queue.add_after(key, self._sizes.get(key, 0) * _PAUSE)
+
+    def _alike(self, old: Encoded, new: Encoded) -> bool:
+        return old.labels == new.labels and _facts(self._pods.view(old)) == _facts(self._pods.view(new))
 
     def _on_claim(self, old: Encoded | None, new: Encoded | None) -> None:
         """The end of a claim is what a Pod of its name may wait for."""
@@ -94,6 +111,7 @@ class StatefulSets:
         namespace, name = split_key(key)
         seen = self._sets.get(name, namespace)
         if seen is None:
+            self._sizes.pop(key, None)
             return
         (found,) = self._written_sets.over(key, [seen])
         selector = from_label_selector(found.spec.selector)
@@ -109,29 +127,41 @@ class StatefulSets:
         await self._owned.settle(
             self._client, STATEFUL_SETS, found, selector, counts=lambda pod: number_of(found, pod) is not None
         )
+        before = found.status or StatefulSetStatus(replicas=0)
+        if found.metadata.deletion_timestamp is not None:
+            # Its revisions are the garbage collector's by now: none is made anew.
+            names = (before.current_revision, before.update_revision)
+            pods, count = self._pods_of(found), before.collision_count or 0
+            await self._write(key, found, status(found, *names, pods, count, self._clock.time()))
+            return
         update, past, collisions = await self._revisions.present(found, selector, found.metadata.annotations)
-        name = found.status.current_revision if found.status is not None else ""
-        current = update if name == update.metadata.name else past.named(name) or update
-        revisions = Revisions(current, update)
-        pods = self._owned.of(found.metadata.uid)
-        todo = plan(found, revisions, pods, self._claims_of(found), self._clock.time())
+        current = past.named(before.current_revision) or update
+        if before.current_revision == update.metadata.name:
+            current = update
+        todo = plan(found, Revisions(current, update), self._pods_of(found), self._claims_of(found), self._clock.time())
         refusal = await self._carry_out(found, todo)
-        pods, now = self._owned.of(found.metadata.uid), self._clock.time()
-        await self._write(key, found, status(found, revisions, pods, collisions, now))
-        if found.metadata.deletion_timestamp is None:
-            live = {current.metadata.name, update.metadata.name, *(revision_of(pod) for pod in pods)}
-            await self._revisions.trim(found, past, live, by_hash=False)
+        pods, names = self._pods_of(found), (current.metadata.name, update.metadata.name)
+        self._sizes[key] = len(pods) if len(pods) > _LARGE else 0
+        await self._write(key, found, status(found, *names, pods, collisions, self._clock.time()))
+        await self._revisions.trim(found, past, {*names, *map(revision_of, pods)}, by_hash=False)
         if refusal is not None:
             raise Refused(refusal) from refusal
         if todo.again_in is not None:
             self._queue.add_after(key, todo.again_in)
 
+    def _pods_of(self, found: StatefulSet) -> Sequence[Pod]:
+        """Return a set's Pods; those that were taken away are on their way out, whatever the informer says yet."""
+        return [self._writes.as_written(pod) for pod in self._owned.of(found.metadata.uid)]
+
     def _claims_of(self, found: StatefulSet) -> dict[str, PersistentVolumeClaim]:
+        """Return the claims that are there for the Pods that are, or are wanted, by name."""
         if not found.spec.volume_claim_templates:
             return {}
-        namespace = found.metadata.namespace
-        seen = [self._claims.view(one) for one in self._claims.indexed("namespace", namespace)]
-        return {claim.metadata.name: claim for claim in self._written_claims.over(found.metadata.uid, seen)}
+        numbers = {*wanted(found), *(number_of(found, pod) or 0 for pod in self._owned.of(found.metadata.uid))}
+        names = [claim.metadata.name for number in sorted(numbers) for claim in claims_of(found, number).values()]
+        seen = (self._claims.get(name, found.metadata.namespace) for name in names)
+        held = [claim for claim in seen if claim is not None]
+        return {claim.metadata.name: claim for claim in self._written_claims.over(found.metadata.uid, held)}
 
     async def _carry_out(self, found: StatefulSet, todo: StatefulPlan) -> StatusError | None:
         """Do what is planned, whatever of it is refused; return the first refusal."""
@@ -160,3 +190,14 @@ class StatefulSets:
 
 def _selector(found: StatefulSet) -> Selector | None:
     return from_label_selector(found.spec.selector)
+
+
+def _facts(pod: Pod) -> tuple[object, ...]:
+    """Return all of a Pod that matters to its set."""
+    held = ready_condition(pod)
+    return (
+        pod.metadata.owner_references,
+        pod.metadata.deletion_timestamp is None,
+        pod.status.phase,
+        (held.status, held.last_transition_time) if held is not None else None,
+    )

@@ -12,18 +12,19 @@ if TYPE_CHECKING:
 
     from podling.api.types.apps_v1 import StatefulSet
     from podling.api.types.core_v1 import Pod
-    from podling.controllers.stateful_plan import Revisions
 
 
 def status(
-    found: StatefulSet, revisions: Revisions, pods: Iterable[Pod], collisions: int, now: float
+    found: StatefulSet, current: str, update: str, pods: Iterable[Pod], collisions: int, now: float
 ) -> StatefulSetStatus:
-    """Count a set's Pods; once all that are wanted are of the present template, that is the current one."""
+    """Count a set's Pods, by the names of its revisions.
+
+    Once all that are wanted are of the present template, that is the current one.
+    """
     mine = [pod for pod in pods if number_of(found, pod) is not None and pod.status.phase]
     seconds, wanted = found.spec.min_ready_seconds or 0, found.spec.replicas or 0
     ready = [pod for pod in mine if is_running(pod)]
     staying = [revision_of(pod) for pod in mine if pod.metadata.deletion_timestamp is None]
-    current, update = revisions.current.metadata.name, revisions.update.metadata.name
     updated = staying.count(update)
     strategy = found.spec.update_strategy
     rolling = strategy is not None and strategy.type == "RollingUpdate"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from podling.api.errors import StatusError
 from podling.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS
+from podling.api.times import to_wire
 from podling.controllers.refusals import namespace_is_going
 
 if TYPE_CHECKING:
     from podling.api.types.apps_v1 import StatefulSet
     from podling.api.types.core_v1 import PersistentVolumeClaim, Pod
-    from podling.client.client import Client
-    from podling.client.events import EventRecorder
+    from podling.controllers.context import Context
     from podling.controllers.stateful_plan import NewPod
     from podling.controllers.written import Written
 
@@ -21,12 +23,25 @@ class StatefulWrites:
     """As the controller's account; what is written is remembered by the uid of its set."""
 
     def __init__(
-        self, client: Client, recorder: EventRecorder, pods: Written[Pod], claims: Written[PersistentVolumeClaim]
+        self, context: Context, account: str, pods: Written[Pod], claims: Written[PersistentVolumeClaim]
     ) -> None:
-        self._client = client
-        self._recorder = recorder
+        self._client = context.client
+        self._clock = context.clock
+        self._recorder = context.recorder(account)
         self._pods = pods
         self._claims = claims
+        self._deleted: dict[str, str] = {}
+
+    def as_written(self, pod: Pod) -> Pod:
+        """Return a Pod as it is by now, with its deletion begun where that was asked for here."""
+        since, meta = self._deleted.get(pod.metadata.uid), pod.metadata
+        if since is None or meta.deletion_timestamp is not None:
+            return pod
+        return msgspec.structs.replace(pod, metadata=msgspec.structs.replace(meta, deletion_timestamp=since))
+
+    def gone(self, uid: str) -> None:
+        """Forget a Pod that is no more."""
+        self._deleted.pop(uid, None)
 
     async def create(self, found: StatefulSet, new: NewPod) -> None:
         """Make a Pod's claims and then the Pod; one of its name that is there already is no matter to tell of."""
@@ -65,11 +80,13 @@ class StatefulWrites:
 
     async def delete(self, found: StatefulSet, pod: Pod) -> None:
         meta = pod.metadata
+        self._deleted[meta.uid] = to_wire(self._clock.time())
         try:
             await self._client.delete(PODS, meta.name, meta.namespace, uid=meta.uid)
         except StatusError as refusal:
+            self.gone(meta.uid)
             if refusal.is_not_found or refusal.is_conflict:
-                return  # gone, or another of that name stands there
+                return  # another of that name stands there, or none
             self._tell(found, "delete", pod, refusal)
             raise
         self._tell(found, "delete", pod)

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from podling.api.errors import StatusError
 from podling.api.pods import TERMINAL_PHASES
@@ -25,6 +26,7 @@ from podling.api.resources import (
     REPLICA_SETS,
     REPLICATION_CONTROLLERS,
     SERVICES,
+    STATEFUL_SETS,
 )
 from podling.api.selectors import from_label_selector, from_labels
 from podling.lifecycle.disruption import disrupted
@@ -117,7 +119,7 @@ class Scheduler:
         self._namespaces = informers.of(NAMESPACES)
         self._services = informers.of(SERVICES)
         self._controllers = informers.of(REPLICATION_CONTROLLERS)
-        self._sets = informers.of(REPLICA_SETS)
+        self._sets: tuple[Informer[Any], ...] = (informers.of(REPLICA_SETS), informers.of(STATEFUL_SETS))
         self._budgets = informers.of(POD_DISRUPTION_BUDGETS)
         self._volumes = Volumes(client, informers, clock)
         self._cache = Cache(self._volumes)
@@ -146,7 +148,7 @@ class Scheduler:
             removals.append(self._namespaces.on_change(self._on_namespace))
             removals.append(self._services.on_change(self._on_service))
             removals.append(self._controllers.on_change(self._on_controller))
-            removals.append(self._sets.on_change(self._on_set))
+            removals.extend(sets.on_change(partial(self._on_set, sets)) for sets in self._sets)
             removals.append(self._volumes.claims.on_change(self._on_claim))
             removals.append(self._volumes.volumes.on_change(self._on_volume))
             removals.append(self._volumes.classes.on_change(self._on_class))
@@ -205,9 +207,9 @@ class Scheduler:
         elif old is not None:
             self._cache.set_workload(old.uid, None)
 
-    def _on_set(self, old: Encoded | None, new: Encoded | None) -> None:
+    def _on_set(self, sets: Informer[Any], old: Encoded | None, new: Encoded | None) -> None:
         if new is not None:
-            self._cache.set_workload(new.uid, from_label_selector(self._sets.view(new).spec.selector))
+            self._cache.set_workload(new.uid, from_label_selector(sets.view(new).spec.selector))
         elif old is not None:
             self._cache.set_workload(old.uid, None)
 

@@ -222,18 +222,17 @@ def test_lost_labels_come_back() -> None:
 
 def test_what_a_set_says_of_itself() -> None:
     """Counts by template leave out who is going; the update is through when all are ready and of it."""
-    revisions = Revisions(OLD, NEW)
     found = made_set(4, current="old", minReadySeconds=50)
     said = status(
-        found, revisions, [pod(0, "old"), pod(1, "old", going=True), pod(2, ready=10), pod(3, **UNWELL)], 1, NOW
+        found, "old", "new", [pod(0, "old"), pod(1, "old", going=True), pod(2, ready=10), pod(3, **UNWELL)], 1, NOW
     )
     assert (said.replicas, said.ready_replicas, said.available_replicas) == (4, 3, 2)
     assert (said.current_replicas, said.updated_replicas) == (1, 2)
     assert (said.current_revision, said.update_revision, said.collision_count) == ("old", "new", 1)
-    done = status(made_set(2, current="old"), revisions, [pod(0), pod(1)], 0, NOW)
+    done = status(made_set(2, current="old"), "old", "new", [pod(0), pod(1)], 0, NOW)
     assert (done.current_revision, done.current_replicas, done.updated_replicas) == ("new", 2, 2)
     on_delete = made_set(2, current="old", updateStrategy={"type": "OnDelete"})
-    assert status(on_delete, revisions, [pod(0), pod(1)], 0, NOW).current_revision == "old"
+    assert status(on_delete, "old", "new", [pod(0), pod(1)], 0, NOW).current_revision == "old"
 
 
 def test_what_is_forgotten() -> None:
