@@ -154,6 +154,30 @@ def test_ipv6_that_is_switched_off_and_on_meanwhile_comes_back(machine: Machine)
     machine.down()
 
 
+def test_what_was_taken_while_nobody_looked_comes_back(machine: Machine) -> None:
+    """Whoever begins to keep the ways, or again after a failure, looks first."""
+
+    async def scenario() -> None:
+        network = machine.network()
+        await network.start()
+        gateway = str(network.addresses[0])
+        machine.run(f"ip addr del {gateway}/32 dev lo")
+        keeping = asyncio.create_task(network.keep_ways())
+        try:
+            for _ in range(100):
+                await asyncio.sleep(0.05)
+                if gateway in machine.run("ip addr show dev lo"):
+                    return
+            raise AssertionError("it is gone still")
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+            await network.close()
+
+    machine.live(scenario)
+    machine.down()
+
+
 def test_a_loopback_without_ipv6_is_a_machine_without_it(machine: Machine) -> None:
     """There the node could have no address."""
     machine.sysctl("net.ipv6.conf.lo.disable_ipv6", "1")

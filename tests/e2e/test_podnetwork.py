@@ -241,6 +241,41 @@ def test_rules_that_somebody_changes_come_back(tmp_path: Path) -> None:
     held(tmp_path, scenario)
 
 
+def test_rules_that_could_not_be_laid_down_again_are_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel refuses once, and who keeps the rules begins anew: nobody has to disturb them a second time."""
+
+    async def scenario(wired: Wired) -> None:
+        await wired.pod("one")
+        lay_down, refusals = wired.network._lay_down, [OSError("no room")]
+
+        def refused_once() -> None:
+            if refusals:
+                raise refusals.pop()
+            lay_down()
+
+        monkeypatch.setattr(wired.network, "_lay_down", refused_once)
+        keeping = asyncio.create_task(wired.network.keep_rules())
+        await asyncio.sleep(0)
+        assert (await wired.launcher.run(["nft", f"delete table inet {wired.network.table}"])).code == 0
+        with pytest.raises(OSError, match="no room"):
+            await keeping
+        keeping = asyncio.create_task(wired.network.keep_rules())
+        try:
+            for _ in range(50):
+                await asyncio.sleep(0.02)
+                listed = await wired.launcher.run(["nft", "list", "table", "inet", wired.network.table])
+                if listed.code == 0:
+                    return
+            raise AssertionError("the table is gone still")
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
+    held(tmp_path, scenario)
+
+
 def test_attach_mends_and_survives(tmp_path: Path) -> None:
     """The same Pod keeps its address over repeats, a lost link and a restart; an address is free after detach."""
 

@@ -89,6 +89,7 @@ class RoutedPodNetwork:
         self._tables: Tables | None = None
         self._mtu = 1500
         self._lock = asyncio.Lock()
+        self._disturbed = asyncio.Event()
 
     async def _there(self, function: Callable[[], _Result]) -> _Result:
         """Run `function` in a thread that is in the node's network namespace."""
@@ -148,15 +149,19 @@ class RoutedPodNetwork:
     async def keep_rules(self) -> None:
         """Lay the rules down again whenever somebody else changes them; for ever."""
         assert self._tables is not None
-        disturbed = asyncio.Event()
+        disturbed = self._disturbed  # as it was left, if this failed before
         watch = TableWatch(self._namespace, (self.table,), self._tables.sender, lambda _seen: disturbed.set())
         try:
             while True:
                 await disturbed.wait()
                 disturbed.clear()
                 log.warning("somebody changed the table of source addresses; it is laid down again")
-                async with self._lock:
-                    await self._there(self._lay_down)
+                try:
+                    async with self._lock:
+                        await self._there(self._lay_down)
+                except OSError:
+                    disturbed.set()
+                    raise
         finally:
             watch.close()
 
@@ -166,6 +171,7 @@ class RoutedPodNetwork:
         As whoever switches IPv6 off and on again does, with all that any link had of it.
         """
         disturbed = asyncio.Event()
+        disturbed.set()  # it may have happened before, or have failed to be put right
         watch = AddressWatch(self._namespace, disturbed.set)
         try:
             while True:
