@@ -81,3 +81,41 @@ def test_what_changes_while_it_is_written_stands_in_both_tables_or_none(space: s
         tables.close()
 
     asyncio.run(main())
+
+
+def test_what_the_kernel_refused_is_tried_again_by_itself(space: str) -> None:
+    """Whole tables too: who follows begins anew after a failure, and nothing else need change for it to go on."""
+
+    async def main() -> None:
+        index = PolicyIndex()
+        context: Any = SimpleNamespace(instance="t", host=SimpleNamespace(network_namespace=space), clock=SystemClock())
+        tables = PolicyTables(context, index, lambda: None)
+        both = [PolicyRules("t", "here", index, None, family) for family in FAMILIES]
+        await tables.start(both)
+        commit, refusals = tables._commit, 2
+
+        async def refusing(batch: Batch) -> None:
+            nonlocal refusals
+            if refusals:
+                refusals -= 1
+                raise OSError("no room")
+            await commit(batch)
+
+        tables._commit = refusing  # type: ignore[method-assign]
+        index.set_pod(("one", "x1"), pod(1))
+        index.set_policy(KEY, compiled(KEY, FROM_A))
+        tables.wake()
+        with pytest.raises(OSError, match="no room"):  # the change, and then all anew
+            await tables.run()
+        again = asyncio.create_task(tables.run())
+        for _ in range(100):
+            await asyncio.sleep(0.01)
+            if peers(space, both[0]):
+                break
+        for rules, family, address in zip(both, FAMILIES, pod(1).addresses, strict=True):
+            assert peers(space, rules) == {family.packed(address)}
+        again.cancel()
+        await asyncio.gather(again, return_exceptions=True)
+        tables.close()
+
+    asyncio.run(main())

@@ -136,8 +136,13 @@ class PolicyTables:
             # All that is written now would be told to it, and be more than it has room for.
             self._watch.close()
         self._index.take()
-        for batch in [rules.whole() for rules in self._rules]:
-            await self._commit(batch)
+        try:
+            for batch in [rules.whole() for rules in self._rules]:
+                await self._commit(batch)
+        except OSError:
+            self._disturbed = True
+            self._dirty.set()  # whoever runs this again begins with what was not written
+            raise
         self._disturbed = False
         self._replaced()
         self._watch = TableWatch(self._namespace, self._names, self._tables.sender, self._touched)
