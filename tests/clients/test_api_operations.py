@@ -7,7 +7,7 @@ too; deleted by name and by label. One row a kind; a kind that is served and has
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -32,12 +32,21 @@ ROLE = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": 
 TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
 
 
+def definition(name: str) -> dict[str, Any]:
+    """Return what a CustomResourceDefinition of this name defines."""
+    plural, _, group = name.partition(".")
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+    names = {"plural": plural, "singular": plural[:-1], "kind": plural.title()}
+    return {"spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version]}}
+
+
 class Kind(NamedTuple):
     """A kind and what one of it has beside its metadata."""
 
     api_version: str
     plural: str
-    body: dict[str, Any] = {}
+    body: dict[str, Any] | Callable[[str], dict[str, Any]] = {}
+    """The same for all, or made of an object's name."""
     names: tuple[str, str, str] | None = None
     """For kinds whose names mean something."""
     collection: bool = True
@@ -62,6 +71,8 @@ KINDS = [
     Kind("v1", "secrets", {"data": {"a": "Yg=="}}),
     Kind("v1", "serviceaccounts"),
     Kind("v1", "services", {"spec": {"ports": [{"port": 80}], "selector": {"selects": "nobody"}}}),
+    Kind("apiextensions.k8s.io/v1", "customresourcedefinitions", definition,
+        names=tuple(f"{plural}.operations.example.com" for plural in ("apples", "pears", "plums"))),
     Kind("apps/v1", "deployments", {"spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}}),
     Kind("apps/v1", "replicasets", {"spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}}),
     Kind("batch/v1", "cronjobs", {"spec": {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": {
@@ -162,7 +173,13 @@ def test_a_kind_answers_to_every_verb(client, kind: Kind, name: str) -> None:
 
     named = [{"name": it} for it in kind.names] if kind.names else [{"generateName": "operations-"}] * 3
     labels = {"operations": name}
-    made = [of.create({"metadata": {**it, "labels": labels}, **kind.body}, **where) for it in named]
+    made = [
+        of.create(
+            {"metadata": {**it, "labels": labels}, **(kind.body(it["name"]) if callable(kind.body) else kind.body)},
+            **where,
+        )
+        for it in named
+    ]
     first, one = made[0].metadata.name, made[-1].metadata.name
     assert of.get(one, **where).metadata.uid == made[-1].metadata.uid
     whole = of.get(**where, **selected)
