@@ -76,6 +76,8 @@ def test_a_deployment_from_its_creation_to_its_end(cluster: RunningCluster, depl
     assert cluster.kubectl("exec", f"deploy/{name}", "--", "echo", "hello").stdout == "hello\n"
     cluster.kubectl("scale", f"deployment/{name}", "--replicas=3")
     eventually(lambda: rows(cluster, "deployment", name)[0][1:4] == ["3/3", "3", "3"])
+    scale = cluster.kubectl("get", "deployment", name, "--subresource=scale").stdout.split()
+    assert scale[:7] == ["NAME", "DESIRED", "AVAILABLE", "AGE", name, "3", "3"]
     refused = cluster.kubectl("scale", f"deployment/{name}", "--current-replicas=9", "--replicas=1", check=False)
     assert "Expected replicas to be 9, was 3" in refused.stderr
     cluster.kubectl("expose", f"deployment/{name}", "--port=80")
