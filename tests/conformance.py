@@ -493,7 +493,7 @@ SHOWN: Mapping[str, Mapping[str, Tests]] = {
 }
 
 _CUSTOM = "there are no custom resources"
-_WEBHOOKS = "there are no webhooks"
+_WEBHOOKS = "webhooks are not called"
 _UNSERVED = "the kinds are not served"
 
 NOT_SHOWN: Mapping[str, Mapping[str, str]] = {

@@ -30,6 +30,13 @@ BACKEND = {"service": {"name": "web", "port": {"number": 80}}}
 ROLE = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
 
 TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+NOBODY = {
+    "name": "nobody.example.com",
+    "clientConfig": {"url": "https://nowhere.example.com"},
+    "rules": [{"operations": ["*"], "apiGroups": ["nothing.example.com"], "apiVersions": ["*"], "resources": ["*"]}],
+    "sideEffects": "None",
+    "admissionReviewVersions": ["v1"],
+}
 
 
 def definition(name: str) -> dict[str, Any]:
@@ -73,6 +80,8 @@ KINDS = [
     Kind("v1", "services", {"spec": {"ports": [{"port": 80}], "selector": {"selects": "nobody"}}}),
     Kind("apiextensions.k8s.io/v1", "customresourcedefinitions", definition,
         names=tuple(f"{plural}.operations.example.com" for plural in ("apples", "pears", "plums"))),
+    Kind("admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations", {"webhooks": [NOBODY]}),
+    Kind("admissionregistration.k8s.io/v1", "validatingwebhookconfigurations", {"webhooks": [NOBODY]}),
     Kind("apps/v1", "deployments", {"spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}}),
     Kind("apps/v1", "replicasets", {"spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}}),
     Kind("batch/v1", "cronjobs", {"spec": {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": {

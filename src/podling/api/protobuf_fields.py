@@ -49,6 +49,8 @@ KINDS: Final[Mapping[tuple[str, str], str]] = {
     ("", "Secret"): "Secret",
     ("", "Service"): "Service",
     ("", "ServiceAccount"): "ServiceAccount",
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): "MutatingWebhookConfiguration",
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): "ValidatingWebhookConfiguration",
     **{("apps", kind): kind for kind in ("ControllerRevision", "DaemonSet", "Deployment", "ReplicaSet", "StatefulSet")},
     ("authentication.k8s.io", "SelfSubjectReview"): "SelfSubjectReview",
     ("authentication.k8s.io", "TokenRequest"): "TokenRequest",

@@ -1,4 +1,4 @@
-"""Owns the field numbers of what bounds, vouches and leads in: quotas, budgets, requests, flows, Ingresses.
+"""Owns the field numbers of what bounds, vouches and leads in: quotas, budgets, requests, flows, Ingresses, webhooks.
 
 Notation as in `protobuf_fields`.
 """
@@ -11,6 +11,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _WHOLE: Final = {1: ("metadata", "ObjectMeta")}
+_WEBHOOK: Final = {
+    1: ("name", "text"),
+    2: ("clientConfig", "WebhookClientConfig"),
+    3: ("rules", "[RuleWithOperations]"),
+    4: ("failurePolicy", "text?"),
+    5: ("namespaceSelector", "LabelSelector"),
+    6: ("sideEffects", "text?"),
+    7: ("timeoutSeconds", "number?"),
+    8: ("admissionReviewVersions", "[text]"),
+    9: ("matchPolicy", "text?"),
+}
 
 POLICIES: Final[Mapping[str, Mapping[int, tuple[str, str]]]] = {
     "Condition": {
@@ -144,4 +155,28 @@ POLICIES: Final[Mapping[str, Mapping[int, tuple[str, str]]]] = {
     "IngressBalancer": {1: ("ingress", "[IngressPoint]")},
     "IngressPoint": {1: ("ip", "text"), 2: ("hostname", "text"), 4: ("ports", "[IngressPort]")},
     "IngressPort": {1: ("port", "number"), 2: ("protocol", "text"), 3: ("error", "text?")},
+    # admissionregistration.k8s.io/v1
+    "MutatingWebhookConfiguration": {**_WHOLE, 2: ("webhooks", "[MutatingWebhook]")},
+    "ValidatingWebhookConfiguration": {**_WHOLE, 2: ("webhooks", "[ValidatingWebhook]")},
+    "MutatingWebhook": {
+        **_WEBHOOK,
+        10: ("reinvocationPolicy", "text?"),
+        11: ("objectSelector", "LabelSelector"),
+        12: ("matchConditions", "[MatchCondition]"),
+    },
+    "ValidatingWebhook": {
+        **_WEBHOOK,
+        10: ("objectSelector", "LabelSelector"),
+        11: ("matchConditions", "[MatchCondition]"),
+    },
+    "WebhookClientConfig": {1: ("service", "WebhookService"), 2: ("caBundle", "bytes"), 3: ("url", "text?")},
+    "WebhookService": {1: ("namespace", "text"), 2: ("name", "text"), 3: ("path", "text?"), 4: ("port", "number?")},
+    "RuleWithOperations": {1: ("operations", "[text]"), 2: ("", "WebhookRule")},
+    "WebhookRule": {
+        1: ("apiGroups", "[text]"),
+        2: ("apiVersions", "[text]"),
+        3: ("resources", "[text]"),
+        4: ("scope", "text?"),
+    },
+    "MatchCondition": {1: ("name", "text"), 2: ("expression", "text")},
 }

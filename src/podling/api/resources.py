@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
     from podling.api.types import (
+        admissionregistration_v1,
         apiextensions_v1,
         apps_v1,
         authentication_v1,
@@ -223,6 +224,20 @@ CUSTOM_RESOURCE_DEFINITIONS: Resource[apiextensions_v1.CustomResourceDefinition]
     namespaced=False,
     categories=("api-extensions",),
 )
+MUTATING_WEBHOOKS: Resource[admissionregistration_v1.MutatingWebhookConfiguration] = _of(
+    "admissionregistration.k8s.io",
+    "mutatingwebhookconfigurations",
+    "MutatingWebhookConfiguration",
+    namespaced=False,
+    categories=("api-extensions",),
+)
+VALIDATING_WEBHOOKS: Resource[admissionregistration_v1.ValidatingWebhookConfiguration] = _of(
+    "admissionregistration.k8s.io",
+    "validatingwebhookconfigurations",
+    "ValidatingWebhookConfiguration",
+    namespaced=False,
+    categories=("api-extensions",),
+)
 CALLS: Resource[insight_v1alpha1.Call] = Resource(
     "insight.podling.dev", "v1alpha1", "calls", "Call", True, (), (), "call"
 )
@@ -273,6 +288,8 @@ STORED: tuple[Resource[Any], ...] = (
     CLUSTER_ROLES,
     CLUSTER_ROLE_BINDINGS,
     CUSTOM_RESOURCE_DEFINITIONS,
+    MUTATING_WEBHOOKS,
+    VALIDATING_WEBHOOKS,
     CALLS,
 )
 """What the store holds. `EVENTS_V1` is another face of `EVENTS`."""

@@ -26,6 +26,13 @@ RULES = [
     }
 ]
 BACKEND = {"service": {"name": "web", "port": {"number": 80}}}
+NOBODY = {
+    "name": "nobody.example.com",
+    "clientConfig": {"url": "https://nowhere.example.com"},
+    "rules": [{"operations": ["*"], "apiGroups": ["nothing.example.com"], "apiVersions": ["*"], "resources": ["*"]}],
+    "sideEffects": "None",
+    "admissionReviewVersions": ["v1"],
+}
 
 
 @dataclass
@@ -74,6 +81,8 @@ ROWS = [
         frozen=True,
     ),
     Row(r.STORAGE_CLASSES, {"provisioner": "example.com/disk"}, in_full=True),
+    Row(r.MUTATING_WEBHOOKS, {"webhooks": [NOBODY]}),
+    Row(r.VALIDATING_WEBHOOKS, {"webhooks": [NOBODY]}),
     Row(r.CSI_DRIVERS, in_full=True),
     Row(r.CSI_NODES, {"spec": {"drivers": []}}, in_full=True),
 ]

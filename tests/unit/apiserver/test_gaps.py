@@ -10,6 +10,7 @@ from podling.api.resources import (
     DEPLOYMENTS,
     FLOW_SCHEMAS,
     JOBS,
+    MUTATING_WEBHOOKS,
     NETWORK_POLICIES,
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
@@ -20,6 +21,7 @@ from podling.api.resources import (
     SERVICES,
     STATEFUL_SETS,
     STORAGE_CLASSES,
+    VALIDATING_WEBHOOKS,
 )
 from podling.api.schema import Schema
 from podling.apiserver.gaps import UNENFORCED, unenforced
@@ -42,6 +44,8 @@ RESOURCES = {
         STATEFUL_SETS,
         SERVICES,
         STORAGE_CLASSES,
+        MUTATING_WEBHOOKS,
+        VALIDATING_WEBHOOKS,
     )
 }
 

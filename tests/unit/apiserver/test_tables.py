@@ -228,6 +228,8 @@ ROWS: list[tuple[Resource[Any], dict[str, Any], dict[str, Any]]] = [
         {"Name": "x", "Class": "c", "Hosts": "a,b,c + 2 more...", "Address": "1.2.3.4,z", "Ports": "80, 443", "Age": "60m"},
     ),
     (resources.INGRESSES, {"spec": {}}, {"Name": "x", "Class": "<none>", "Hosts": "*", "Address": "", "Ports": "80", "Age": "60m"}),
+    (resources.MUTATING_WEBHOOKS, {"webhooks": [{"name": "a"}, {"name": "b"}]}, {"Name": "x", "Webhooks": 2, "Age": "60m"}),
+    (resources.VALIDATING_WEBHOOKS, {}, {"Name": "x", "Webhooks": 0, "Age": "60m"}),
     (resources.INGRESS_CLASSES, {"spec": {"controller": "a/b"}}, {"Name": "x", "Controller": "a/b", "Parameters": "<none>", "Age": "60m"}),
     (
         resources.INGRESS_CLASSES,

@@ -13,6 +13,7 @@ from podling.api.defaults.pod import apply_pod, apply_pod_template
 from podling.api.defaults.quantities import canonicalize
 from podling.api.defaults.service import apply_service
 from podling.api.defaults.volumes import apply_source
+from podling.api.defaults.webhooks import apply_mutating, apply_validating
 from podling.api.defaults.workloads import (
     apply_claim,
     apply_daemon_set,
@@ -244,6 +245,8 @@ BY_KIND: dict[tuple[str, str], Callable[[_Tree], None]] = {
     ("apiextensions.k8s.io", "CustomResourceDefinition"): apply_definition,
     ("flowcontrol.apiserver.k8s.io", "FlowSchema"): _flow_schema,
     ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): _priority_level,
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): apply_mutating,
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): apply_validating,
     (_RBAC, "RoleBinding"): _role_binding,
     (_RBAC, "ClusterRoleBinding"): _role_binding,
 }

@@ -98,6 +98,8 @@ _RULES: dict[tuple[str, str], _Rules] = {
         "custom_definition", status_update="check_status_update"
     ),
     ("node.k8s.io", "RuntimeClass"): _named("classes", "runtime_class"),
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _named("webhooks", "mutating"),
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _named("webhooks", "validating"),
     (_RBAC, "Role"): _named("rbac", "role"),
     (_RBAC, "RoleBinding"): _named("rbac", "role_binding"),
     (_RBAC, "ClusterRole"): _named("rbac", "cluster_role"),

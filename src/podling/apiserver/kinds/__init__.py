@@ -276,5 +276,17 @@ def records(addresses: ServiceAddresses) -> tuple[Record, ...]:
             subresources=("status",),
             unconditional_update=False,
         ),
+        Record(
+            r.MUTATING_WEBHOOKS,
+            "/registry/mutatingwebhookconfigurations/",
+            Plain(generation=True),
+            unconditional_update=False,
+        ),
+        Record(
+            r.VALIDATING_WEBHOOKS,
+            "/registry/validatingwebhookconfigurations/",
+            Plain(generation=True),
+            unconditional_update=False,
+        ),
         Record(r.CALLS, "/registry/insight.podling.dev/calls/", plain),
     )

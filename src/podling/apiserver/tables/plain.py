@@ -9,6 +9,7 @@ from podling.api.times import from_wire, to_wire
 from podling.apiserver.tables.columns import AGE, CREATED_AT, NAME, NONE, UNKNOWN, Column, Layout, age
 
 if TYPE_CHECKING:
+    from podling.api.types.admissionregistration_v1 import MutatingWebhookConfiguration, ValidatingWebhookConfiguration
     from podling.api.types.certificates_v1 import CertificateSigningRequest
     from podling.api.types.coordination_v1 import Lease
     from podling.api.types.core_v1 import ConfigMap, Event, Namespace, ResourceQuota, Secret, ServiceAccount
@@ -291,6 +292,24 @@ BINDINGS: Final = Layout(
         Column("ServiceAccounts", "ServiceAccounts in the binding", 1),
     ),
     _binding,
+)
+
+
+def _webhooks(held: MutatingWebhookConfiguration | ValidatingWebhookConfiguration, now: float) -> list[Any]:
+    return [held.metadata.name, len(held.webhooks), age(held.metadata.creation_timestamp, now)]
+
+
+WEBHOOKS: Final = Layout(
+    (
+        NAME,
+        Column(
+            "Webhooks",
+            "Webhooks indicates the number of webhooks registered in this configuration",
+            type="integer",
+        ),
+        AGE,
+    ),
+    _webhooks,
 )
 
 

@@ -61,6 +61,8 @@ LAYOUTS: Final[Mapping[tuple[str, str], Layout]] = {
         (resources.POD_TEMPLATES, workloads.POD_TEMPLATES),
         (resources.IP_ADDRESSES, network.IP_ADDRESSES),
         (resources.SERVICE_CIDRS, network.SERVICE_CIDRS),
+        (resources.MUTATING_WEBHOOKS, plain.WEBHOOKS),
+        (resources.VALIDATING_WEBHOOKS, plain.WEBHOOKS),
         (resources.RUNTIME_CLASSES, plain.RUNTIME_CLASSES),
         (resources.REPLICATION_CONTROLLERS, sets.REPLICATION_CONTROLLERS),
         (resources.STATEFUL_SETS, stateful.STATEFUL_SETS),

@@ -143,8 +143,12 @@ def check_update(shown: Record, tree: dict[str, Any], old: dict[str, Any], conte
     causes = [*model.update(after, before), *record.strategy.validate_update(tree, old, context)]
     _refuse(record, tree, causes)
     context.warnings.extend(model.warnings(after, before))
-    if tree.get("spec") != old.get("spec"):
+    if any(tree[key] != old.get(key) for key in tree.keys() - _NOT_WISHED):
         context.warnings.extend(record.model.gaps(tree))
+
+
+_NOT_WISHED = frozenset({"apiVersion", "kind", "metadata", "status"})
+"""What of an object its writers do not ask for, or not from gaps."""
 
 
 def _view(shown: Record, tree: dict[str, Any]) -> Any:

@@ -59,6 +59,39 @@ from podling.api import defaults, resources
             {"spec": {"parameters": {"kind": "a", "name": "b"}}},
             {"spec": {"parameters": {"kind": "a", "name": "b", "scope": "Cluster"}}},
         ),
+        (
+            resources.MUTATING_WEBHOOKS,
+            {"webhooks": [{"rules": [{}, {"scope": "Cluster"}], "clientConfig": {"service": {"name": "s"}}}]},
+            {
+                "webhooks": [
+                    {
+                        "rules": [{"scope": "*"}, {"scope": "Cluster"}],
+                        "clientConfig": {"service": {"name": "s", "port": 443}},
+                        "failurePolicy": "Fail",
+                        "matchPolicy": "Equivalent",
+                        "reinvocationPolicy": "Never",
+                        "timeoutSeconds": 10,
+                        "namespaceSelector": {},
+                        "objectSelector": {},
+                    }
+                ]
+            },
+        ),
+        (
+            resources.VALIDATING_WEBHOOKS,
+            {"webhooks": [{"failurePolicy": "Ignore", "timeoutSeconds": 3, "objectSelector": {"matchLabels": {}}}]},
+            {
+                "webhooks": [
+                    {
+                        "failurePolicy": "Ignore",
+                        "matchPolicy": "Equivalent",
+                        "timeoutSeconds": 3,
+                        "namespaceSelector": {},
+                        "objectSelector": {"matchLabels": {}},
+                    }
+                ]
+            },
+        ),
         (resources.INGRESS_CLASSES, {"spec": {"controller": "a/b"}}, {"spec": {"controller": "a/b"}}),
         (resources.FLOW_SCHEMAS, {"spec": {}}, {"spec": {"matchingPrecedence": 1000}}),
         (resources.FLOW_SCHEMAS, {"spec": {"matchingPrecedence": 5}}, {"spec": {"matchingPrecedence": 5}}),
