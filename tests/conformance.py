@@ -231,6 +231,7 @@ _AMOUNTS = {
     }.items()
 }
 STORAGE: Mapping[str, Tests] = {
+    "CSIInlineVolumes should support CSIVolumeSource in Pod API": "clients/test_conformance_kubectl.py::test_a_pod_names_a_volume_of_a_driver",
     "CSIInlineVolumes should run through the lifecycle of a CSIDriver": f"{_VERBS}[storage.k8s.io/csidrivers]",
     "CSINodes CSI Conformance should run through the lifecycle of a csinode": f"{_VERBS}[storage.k8s.io/csinodes]",
     "CSIStorageCapacity should support CSIStorageCapacities API operations": f"{_VERBS}[storage.k8s.io/csistoragecapacities]",
@@ -558,9 +559,6 @@ NOT_SHOWN: Mapping[str, Mapping[str, str]] = {
     },  # fmt: skip
     "sig-cli": {
         "Kubectl client Guestbook application should create and stop a working application": "its images are not at hand",
-    },
-    "sig-storage": {
-        "CSIInlineVolumes should support CSIVolumeSource in Pod API": "the API has it; no driver serves such volumes",
     },
 }
 """What no test goes through yet."""

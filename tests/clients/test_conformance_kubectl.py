@@ -181,3 +181,20 @@ def test_logs_are_filtered(cluster: RunningCluster, name: str) -> None:
     assert cluster.kubectl("logs", name, "--since=1s").stdout == ""
     assert cluster.kubectl("logs", name, "--since=24h").stdout == "one\ntwo\n"
     cluster.kubectl("delete", "pod", name, "--now")
+
+
+def test_a_pod_names_a_volume_of_a_driver(cluster: RunningCluster, name: str) -> None:
+    """The API keeps an inline volume of a CSI driver; without one on its node the Pod waits, and can go."""
+    driver = {"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": {"name": f"{name}.example.com"}}
+    driver["spec"] = {"volumeLifecycleModes": ["Ephemeral"]}
+    volume = {"driver": f"{name}.example.com", "readOnly": True, "volumeAttributes": {"a": "b"}}
+    pod = json.loads(pod_manifest(name, volumes=[{"name": "v", "csi": volume}]))
+    pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "v", "mountPath": "/v"}]
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": [driver, pod]}))
+    cluster.kubectl("patch", "pod", name, "-p", json.dumps({"metadata": {"labels": {"patched": name}}}))
+    [found] = cluster.get("pods", "-A", "-l", f"patched={name}")["items"]
+    assert [it["csi"] for it in found["spec"]["volumes"] if it["name"] == "v"] == [volume]
+    eventually(lambda: "FailedMount" in cluster.kubectl("events", "--for", f"pod/{name}").stdout)
+    assert cluster.get("pod", name)["status"]["phase"] == "Pending"
+    cluster.kubectl("delete", "pod", name)
+    cluster.kubectl("delete", "csidriver", f"{name}.example.com")
