@@ -47,3 +47,41 @@ def test_drain_waits_for_the_budget(cluster: RunningCluster, name: str) -> None:
         cluster.kubectl("delete", "pdb", name)
         cluster.kubectl("delete", "pod", name, "--now", "--ignore-not-found")
     eventually(lambda: not cluster.get("node", node)["spec"].get("taints"))
+
+
+def test_drain_knows_whose_pods_come_back(cluster: RunningCluster, name: str) -> None:
+    """Refused for a DaemonSet's Pod until told to ignore those; a StatefulSet's goes, and comes back to the Node."""
+    node, labels = _node(cluster), {"app": name}
+    pod = json.loads(pod_manifest(name))["spec"]
+
+    def workload(kind: str, **spec: object) -> str:
+        template = {"metadata": {"labels": {**labels, "of": kind}}, "spec": pod}
+        selector = {"matchLabels": {**labels, "of": kind}}
+        body = {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name, "labels": labels}}
+        return json.dumps({**body, "spec": {"selector": selector, "template": template, **spec}})
+
+    def uid(kind: str) -> str:
+        found = cluster.get("pods", "-l", f"app={name},of={kind}")["items"]
+        return found[0]["metadata"]["uid"] if found else ""
+
+    cluster.kubectl("apply", "-f", "-", stdin=workload("DaemonSet"))
+    cluster.kubectl("apply", "-f", "-", stdin=workload("StatefulSet", serviceName=name))
+    try:
+        for kind in ("ds", "sts"):
+            cluster.kubectl("rollout", "status", f"{kind}/{name}", "--timeout=60s", timeout=90)
+        daemon, stateful = uid("DaemonSet"), uid("StatefulSet")
+        drain = ("drain", node, "--pod-selector", f"app={name}", "--grace-period=1", "--timeout=30s")
+        refused = cluster.kubectl(*drain, check=False)
+        assert refused.returncode == 1
+        assert "cannot delete DaemonSet-managed Pods (use --ignore-daemonsets to ignore)" in refused.stderr
+        assert "evicted" in cluster.kubectl(*drain, "--ignore-daemonsets").stdout
+        waiting = eventually(lambda: cluster.get("pod", f"{name}-0")["status"]["phase"] == "Pending")
+        assert waiting
+        assert uid("DaemonSet") == daemon
+        cluster.kubectl("uncordon", node)
+        cluster.kubectl("rollout", "status", f"sts/{name}", "--timeout=60s", timeout=90)
+        assert uid("StatefulSet") not in {"", stateful}
+    finally:
+        cluster.kubectl("uncordon", node)
+        cluster.kubectl("delete", "ds,sts", "-l", f"app={name}", "--cascade=foreground")
+    eventually(lambda: not cluster.get("node", node)["spec"].get("taints"))

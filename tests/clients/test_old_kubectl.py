@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -100,3 +101,30 @@ def test_a_deployment_rolls_and_goes_back(old, name: str) -> None:
         assert "maxSurge" in old("explain", "deployment.spec.strategy.rollingUpdate").stdout
     finally:
         old("delete", "deployment", name)
+
+
+def test_a_stateful_set_rolls_and_goes_back(old, name: str) -> None:
+    """apply, scale, set env, rollout status, history and undo, describe, delete."""
+    labels = {"app": name}
+    container = {"name": "c", "image": IMAGE, "command": ["sleep", "3600"]}
+    template = {
+        "metadata": {"labels": labels},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+    }
+    spec = {"replicas": 1, "serviceName": name, "selector": {"matchLabels": labels}, "template": template}
+    body = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name}, "spec": spec}
+    old("apply", "-f", "-", stdin=json.dumps(body))
+    status = ("rollout", "status", f"statefulset/{name}", "--timeout=50s")
+    try:
+        old(*status)
+        old("scale", f"statefulset/{name}", "--replicas=2")
+        old("set", "env", f"statefulset/{name}", "A=b")
+        old(*status)
+        lines = old("rollout", "history", f"statefulset/{name}").stdout.splitlines()
+        assert [line.split()[0] for line in lines[2:] if line.strip()] == ["1", "2"]
+        old("rollout", "undo", f"statefulset/{name}")
+        old(*status)
+        assert "A=b" not in old("set", "env", f"statefulset/{name}", "--list").stdout
+        assert "2 desired | 2 total" in old("describe", "statefulset", name).stdout
+    finally:
+        old("delete", "statefulset", name)

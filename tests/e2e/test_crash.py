@@ -208,3 +208,32 @@ def test_killed_while_a_deployment_rolls(cluster: RunningCluster, pause: float) 
     found = containers(cluster)
     assert [(count, ready) for _, count, ready in found.values()] == [(0, True)] * 4
     eventually(lambda: len(running_processes(mark)) == 4)
+
+
+@pytest.mark.parametrize("kind", ["DaemonSet", "StatefulSet"])
+@pytest.mark.parametrize("pause", [0.0, 0.3])
+def test_killed_while_identities_roll(cluster: RunningCluster, kind: str, pause: float) -> None:
+    """Killed in the middle of a rollout: every Pod is of the new template once, and the history has two revisions."""
+    mark, labels = f"39{os.getpid() % 1000:03d}", {"app": "rolling"}
+    pod = json.loads(pod_manifest("rolling", "sleep", mark))["spec"]
+    spec = {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}}
+    if kind == "StatefulSet":
+        spec |= {"replicas": 3, "serviceName": "rolling"}
+    wanted = spec.get("replicas", 1)
+    manifest = {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "rolling"}, "spec": spec}
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(manifest))
+    status = ("rollout", "status", f"{kind}/rolling", "--timeout=60s")
+    cluster.kubectl(*status, timeout=90)
+    before = {one["metadata"]["uid"] for one in cluster.get("pods", "-l", "app=rolling")["items"]}
+    cluster.kubectl("set", "env", f"{kind}/rolling", "A=b")
+    time.sleep(pause)
+    kill(cluster)
+    cluster.up()
+    cluster.kubectl(*status, timeout=90)
+    pods = cluster.get("pods", "-l", "app=rolling")["items"]
+    assert len(pods) == wanted
+    assert not before & {one["metadata"]["uid"] for one in pods}
+    revisions = cluster.get("controllerrevisions", "-l", "app=rolling")["items"]
+    assert sorted(one["revision"] for one in revisions) == [1, 2]
+    assert [(count, ready) for _, count, ready in containers(cluster).values()] == [(0, True)] * wanted
+    eventually(lambda: len(running_processes(mark)) == wanted)
