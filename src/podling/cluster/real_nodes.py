@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from podling.cluster import naming, networks
 from podling.cluster.control_plane import ADMIN
 from podling.cluster.failure import StartFailed
+from podling.cluster.listeners import kubelet_listeners
 from podling.cluster.membership import retire
 from podling.cluster.nodes import ComposedNode, make_kubelet
 from podling.kubelet.body import Body
@@ -58,9 +59,6 @@ if TYPE_CHECKING:
     from podling.network.policy.enforcer import PolicyEnforcer
     from podling.network.service_ranges import ServiceRanges
     from podling.reach.policy import Party
-
-KUBELET_PORT = 10250
-"""Where the kubelet of a real node listens, on each of the node's own addresses: upstream's."""
 
 
 @dataclass(slots=True)
@@ -276,7 +274,7 @@ class RealNodes:
         body = Body(machine, runtime, pods, HostWire(node.host, self._clock), stats, cgroups)
         letting_go = LettingGo(node.name, context.informers, self._clock)
         kubelet = make_kubelet(node.name, plane, body, self._clock, self._supervisor, settings, letting_go)
-        return ComposedNode(kubelet, runtime, [node.host.listen(own, KUBELET_PORT) for own in node.addresses])
+        return ComposedNode(kubelet, runtime, kubelet_listeners(node.host, node.addresses))
 
     async def close(self) -> None:
         """Let everything go, in the reverse order; the tasks have ended before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,34 @@ import pytest
 from podling.aio.chance import Chance
 from podling.aio.clock import SystemClock
 from podling.aio.supervisor import Supervisor
+from podling.cluster import listeners
 from podling.cluster.data_dir import DataDir
 from podling.cluster.failure import StartFailed
 from podling.cluster.options import Options
 from podling.cluster.real_nodes import RealNodes
+from podling.linux.local import LocalHost
 from podling.network.podnetwork import RoutedPodNetwork
+
+
+def test_a_port_that_another_kubelet_has_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At whichever address of the node; nothing is listened on then."""
+
+    async def main() -> None:
+        host = LocalHost()
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.2", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            monkeypatch.setattr(listeners, "KUBELET_PORT", port)
+            with pytest.raises(StartFailed, match=f"port {port} of 127.0.0.2, where the kubelet"):
+                listeners.kubelet_listeners(host, ["127.0.0.1", "127.0.0.2"])
+        opened = listeners.kubelet_listeners(host, ["127.0.0.1", "127.0.0.2"])
+        assert [each.getsockname() for each in opened] == [("127.0.0.1", port), ("127.0.0.2", port)]
+        for each in opened:
+            each.close()
+        host.close()
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("family", [None, "ipv4"])
