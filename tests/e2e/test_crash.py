@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import time
 from collections.abc import Iterator
@@ -237,3 +238,27 @@ def test_killed_while_identities_roll(cluster: RunningCluster, kind: str, pause:
     assert sorted(one["revision"] for one in revisions) == [1, 2]
     assert [(count, ready) for _, count, ready in containers(cluster).values()] == [(0, True)] * wanted
     eventually(lambda: len(running_processes(mark)) == wanted)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_again_and_again_while_a_job_runs(cluster: RunningCluster, seed: int) -> None:
+    """Each of a Job's Pods is made once, runs once and is counted once, wherever Podling died between the three."""
+    chance = random.Random(seed)
+    pod = json.loads(pod_manifest("work", "sleep", "0.3"))["spec"] | {"restartPolicy": "Never"}
+    manifest = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "work"},
+        "spec": {"completions": 12, "parallelism": 3, "backoffLimit": 0, "template": {"spec": pod}},
+    }
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(manifest))
+    for _ in range(4):
+        time.sleep(chance.uniform(0.05, 0.8))
+        kill(cluster)
+        cluster.up()
+    cluster.kubectl("wait", "--for=condition=complete", "job/work", "--timeout=90s", timeout=120)
+    pods = cluster.get("pods", "-l", "job-name=work")["items"]
+    assert [one["status"]["phase"] for one in pods] == ["Succeeded"] * 12
+    assert not any("finalizers" in one["metadata"] for one in pods)
+    status = cluster.get("job", "work")["status"]
+    assert (status["succeeded"], status.get("failed", 0), status["uncountedTerminatedPods"]) == (12, 0, {})
