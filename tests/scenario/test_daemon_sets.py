@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 
@@ -10,7 +11,7 @@ from podling.api.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
 from podling.api.times import from_wire
 from podling.controllers.daemon_pods import node_of
 from podling.runtime.sim import SCRIPT_ANNOTATION
-from podling.testing import SimulatedCluster
+from podling.testing import Faults, SimulatedCluster
 
 LABELS = {"daemonset-name": "daemon"}
 HASH = "controller-revision-hash"
@@ -407,5 +408,56 @@ def test_conditions_and_revisions_of_others_are_left_alone(run, kind):
                 await cluster.advance(2)
                 held = cluster.get(CONTROLLER_REVISIONS, "by-hand")
                 assert [it.name for it in held.metadata.owner_references] == ["daemon"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_pod_on_each_node_whatever_happens(run, seed):
+    """Nodes come and die, templates change, answers and events are lost, controllers are killed: in the end it is so."""
+
+    async def main():
+        faults = Faults(refusals=0.05, conflicts=0.1, lost_events=0.1, broken_watches=0.02)
+        async with SimulatedCluster(nodes=4, seed=seed, faults=faults) as cluster:
+            chance = random.Random(seed)
+            surge = {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+            await cluster.apply(daemon_set(updateStrategy=surge if seed % 2 else {}))
+            for number in range(25):
+                await cluster.advance(chance.randrange(40) / 10)
+                match chance.randrange(6):
+                    case 0:
+                        await patch(cluster, image(f"i{number}"))
+                    case 1:
+                        await cluster.restart_controllers(chance.randrange(3))
+                    case 2:
+                        victim = chance.choice(cluster.list(PODS, "default") or [None])
+                        if victim is not None:
+                            await cluster.client.delete(
+                                PODS, victim.metadata.name, "default", grace=chance.randrange(2)
+                            )
+                    case 3:
+                        if len(cluster.nodes) < 7:
+                            await cluster.add_node()
+                    case 4:
+                        name = chance.choice(sorted(cluster.nodes))
+                        await label(cluster, name, color=chance.choice(["blue", "green"]))
+                    case 5:
+                        name = chance.choice(sorted(cluster.nodes))
+                        taints = [
+                            {"key": "k", "effect": chance.choice(["NoSchedule", "NoExecute"])}
+                        ] * chance.randrange(2)
+                        await patch(cluster, {"spec": {"taints": taints}}, name, NODES, kind="merge")
+            faults.heal()
+            await patch(cluster, image("last"))
+            for name in sorted(cluster.nodes):
+                await patch(cluster, {"spec": {"taints": []}}, name, NODES, kind="merge")
+            count = len(cluster.nodes)
+            await settled(cluster, count, "last")
+            await cluster.advance(60)
+            assert nodes(cluster) == sorted(cluster.nodes)
+            held = status(cluster)
+            assert (held.desired_number_scheduled, held.number_ready, held.updated_number_scheduled) == (count,) * 3
+            assert (held.number_misscheduled, held.number_unavailable) == (0, None)
+            assert len(cluster.list(CONTROLLER_REVISIONS, "default")) <= 11
 
     run(main())
