@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from podling.api.errors import StatusError
 from podling.api.resources import (
     CONFIG_MAPS,
+    CUSTOM_RESOURCE_DEFINITIONS,
     PERSISTENT_VOLUME_CLAIMS,
     POD_TEMPLATES,
     PODS,
@@ -17,10 +19,12 @@ from podling.api.resources import (
     RESOURCE_QUOTAS,
     SECRETS,
     SERVICES,
+    CustomResource,
 )
 from podling.api.types.meta_v1 import ObjectMeta
-from podling.client.transport import Selection
+from podling.client.transport import Call, Selection
 from podling.testing import SimulatedCluster, phase
+from tests.custom import WIDGETS, definition, widget
 
 GOLD = "gold.storageclass.storage.k8s.io/"
 HARD = {
@@ -478,3 +482,41 @@ def test_usage_is_reckoned_when_the_controllers_come_back(run):
 async def _after(cluster, seconds, work):
     await cluster.clock.sleep(seconds)
     return await work
+
+
+def test_the_life_of_a_custom_resource(run):
+    """Upstream's case: charged when it is made, refused where the quota is full, given back when it goes."""
+    name = "count/widgets.example.com"
+    widgets = CustomResource("example.com", "v1", "widgets", "Widget", True)
+
+    async def steps(cluster):
+        async def post(called):
+            await cluster.client.raw(Call("POST", WIDGETS, body=msgspec.json.encode(widget(called))))
+
+        assert await used(cluster) == {}  # nobody knows the kind yet
+        await cluster.apply([definition()])
+        await cluster.advance(1)
+        assert await used(cluster) == {name: "0"}
+        await post("one")
+        assert await used(cluster) == {name: "1"}
+        with pytest.raises(StatusError) as refusal:
+            await post("two")
+        assert refusal.value.message.endswith(
+            f"exceeded quota: test-quota, requested: {name}=1, used: {name}=1, limited: {name}=1"
+        )
+        await cluster.client.delete(widgets, "one", "default")
+        await cluster.advance(1)
+        assert await used(cluster) == {name: "0"}
+
+        await post("three")
+        assert await used(cluster) == {name: "1"}
+        await cluster.client.delete(CUSTOM_RESOURCE_DEFINITIONS, "widgets.example.com")
+        await cluster.advance(2)
+        assert await used(cluster) == {name: "0"}
+        await cluster.apply([definition()])
+        await cluster.advance(1)
+        await post("four")
+        await cluster.advance(301)  # all is reckoned anew
+        assert await used(cluster) == {name: "1"}
+
+    run(with_quota(steps, {name: "1"}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from podling.api.resources import EVENTS, PERSISTENT_VOLUME_CLAIMS, PODS, SERVICES, STORED
+from podling.api.resources import EVENTS, PERSISTENT_VOLUME_CLAIMS, PODS, SERVICES, STORED, CustomResource
 from podling.quota.claims import ClaimEvaluator
 from podling.quota.evaluator import Counted, Evaluator
 from podling.quota.pods import PodEvaluator
@@ -27,3 +27,10 @@ EVALUATORS: Final[Mapping[Resource[Any], Evaluator]] = {
     if resource.namespaced and resource is not EVENTS
 }
 """By resource; those that are in no namespace are in no quota."""
+
+
+def evaluator_of(resource: Resource[Any]) -> Evaluator | None:
+    """Return who counts a resource, built in or custom, if anybody does."""
+    if isinstance(resource, CustomResource):
+        return Counted(resource) if resource.namespaced else None
+    return EVALUATORS.get(resource)

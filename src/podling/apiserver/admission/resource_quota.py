@@ -20,7 +20,7 @@ from podling.api.validation.shape import typed
 from podling.apiserver.cache import Scope
 from podling.quota.amounts import spelled
 from podling.quota.charging import bill
-from podling.quota.evaluators import EVALUATORS
+from podling.quota.evaluators import evaluator_of
 from podling.store.protocol import Wish
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class ResourceQuota:
         # Nearly every cluster has no quota at all: nothing else may be asked before this.
         if not len(self._shelf) or operation.verb == "DELETE" or not operation.namespace:
             return
-        evaluator = EVALUATORS.get(operation.record.resource)
+        evaluator = evaluator_of(operation.record.resource)
         if evaluator is None or not evaluator.handles(operation.verb, operation.subresource):
             return
         if next(iter(self._shelf.select(Scope(namespace=operation.namespace))), None) is None:
