@@ -118,9 +118,11 @@ def test_a_definition_takes_what_its_objects_own(run):
                 owner = await post(cluster, WIDGETS.path("default"), widget(f"w{n}"))
                 await post(cluster, CONFIG_MAPS.path("default"), owned(config(f"c{n}"), owner))
             await cluster.advance(1)
-            # The garbage collector's watch of them breaks off, so that it never hears of their end.
-            (watch,) = [task for task in asyncio.all_tasks() if task.get_name().endswith("informer widgets")]
-            watch.cancel()
+            # The controllers' watches of them break off, so that the garbage collector never hears of their end.
+            watches = [task for task in asyncio.all_tasks() if task.get_name().endswith("informer widgets")]
+            assert watches
+            for watch in watches:
+                watch.cancel()
             await cluster.advance(1)
             await cluster.client.delete(CUSTOM_RESOURCE_DEFINITIONS, "widgets.example.com")
             await cluster.advance(10)
