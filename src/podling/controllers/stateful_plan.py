@@ -14,8 +14,9 @@ Pods that ended, however they did, are taken away and made anew.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
 
 from podling.api.pods import is_terminal
 from podling.api.shares import scaled
@@ -54,26 +55,24 @@ class NewPod(NamedTuple):
     claims: tuple[PersistentVolumeClaim, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Revisions:
+class Revisions(NamedTuple):
     """Of which template Pods are: `current` until the update has come to them, `update` from then on."""
 
     current: ControllerRevision
     update: ControllerRevision
 
 
-@dataclass
-class StatefulPlan:
+class StatefulPlan(msgspec.Struct):
     """The steps of one look."""
 
-    create: list[NewPod] = field(default_factory=list)
-    claims: list[NewPod] = field(default_factory=list)
+    create: list[NewPod] = []
+    claims: list[NewPod] = []
     """Pods that are there and wait for claims that are not."""
-    retain: list[PersistentVolumeClaim] = field(default_factory=list)
+    retain: list[PersistentVolumeClaim] = []
     """Claims with the owners that they should have."""
-    repair: list[Pod] = field(default_factory=list)
+    repair: list[Pod] = []
     """Pods with the labels that they should have."""
-    delete: list[Pod] = field(default_factory=list)
+    delete: list[Pod] = []
     again_in: float | None = None
 
     def wake(self, seconds: float | None) -> None:
@@ -89,7 +88,8 @@ def plan(
     now: float,
 ) -> StatefulPlan:
     """Plan from a set, its Pods, and the claims of its namespace by name."""
-    step = _Step(found, revisions, claims, now, {n: pod for pod in pods if (n := number_of(found, pod)) is not None})
+    step = _Step(found, revisions, claims, now)
+    step.see(pods)
     step.todo.wake(next_available(step.pods.values(), step.seconds, now))
     if found.metadata.deletion_timestamp is None:
         step.settle_claims()
@@ -99,25 +99,28 @@ def plan(
     return step.todo
 
 
-@dataclass
 class _Step:
     """A plan in the making; each part says whether the next may go on."""
 
-    found: StatefulSet
-    revisions: Revisions
-    held: Mapping[str, PersistentVolumeClaim]
-    now: float
-    pods: dict[int, Pod]
-    todo: StatefulPlan = field(default_factory=StatefulPlan)
-    unwell: frozenset[int] = field(init=False)
-    """The numbers of Pods that are not available, or not for long."""
+    def __init__(
+        self, found: StatefulSet, revisions: Revisions, claims: Mapping[str, PersistentVolumeClaim], now: float
+    ) -> None:
+        self.found = found
+        self.revisions = revisions
+        self.held = claims
+        self.now = now
+        self.pods: dict[int, Pod] = {}
+        self.unwell: set[int] = set()
+        """The numbers of Pods that are not available, or not for long."""
+        self.todo = StatefulPlan()
 
-    def __post_init__(self) -> None:
-        self.unwell = frozenset(
-            number
-            for number, pod in self.pods.items()
-            if pod.metadata.deletion_timestamp is not None or not is_available(pod, self.seconds, self.now)
-        )
+    def see(self, pods: Iterable[Pod]) -> None:
+        for pod in pods:
+            number = number_of(self.found, pod)
+            if number is not None:
+                self.pods[number] = pod
+                if pod.metadata.deletion_timestamp is not None or not is_available(pod, self.seconds, self.now):
+                    self.unwell.add(number)
 
     @property
     def seconds(self) -> int:
