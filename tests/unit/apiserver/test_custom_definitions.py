@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 from tests.custom import DEFINITIONS, WIDGETS, definition, schema, version, widget
 from tests.served import Served
@@ -40,7 +41,7 @@ async def gone(api: Served, path: str) -> None:
 
 
 def condition(found: dict[str, Any], kind: str) -> tuple[str, ...]:
-    one = next((it for it in found["status"]["conditions"] if it["type"] == kind), None)
+    one = next((it for it in found["status"]["conditions"] if it.get("type") == kind), None)
     return (one["status"], one["reason"], one["message"]) if one else ()
 
 
@@ -187,6 +188,47 @@ def test_one_version_is_stored(run):
             ):
                 with pytest.raises(StatusError, match=said):
                     await api.post(DEFINITIONS, definition(versions=versions))
+
+    run(main())
+
+
+def test_conditions_of_anybody(run):
+    """Writers of the status may add conditions, even without a type, and lose them all: what must be there comes back."""
+
+    async def main():
+        async with Served() as api:
+            found = await established(api, definition())
+            path = f"{DEFINITIONS}/widgets.example.com/status"
+            found["status"]["conditions"].append({"type": "", "status": "", "message": "updated"})
+            updated = await api.put(path, found)
+            assert updated["status"]["conditions"][-1]["message"] == "updated"
+            patch = [{"op": "add", "path": "/status/conditions", "value": [{"message": "patched"}]}]
+            patched = await api.patch(path, patch, "json-patch+json")
+            assert [it["message"] for it in patched["status"]["conditions"]] == ["patched"]
+            await until(api, "widgets.example.com", "Established", "True")
+            assert (await api.get(WIDGETS))["items"] == []
+
+    run(main())
+
+
+def test_a_definition_that_cannot_be_read_keeps_nobody_else(run):
+    """One that some other server stored is not served; all others are."""
+
+    async def main():
+        async with Served() as api:
+            found = await established(api, definition())
+            key = "/registry/apiextensions.k8s.io/customresourcedefinitions/widgets.example.com"
+            row = await api.store.get(key)
+            assert row is not None
+            found["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"] = {
+                "type": "string",
+                "pattern": "(",
+            }
+            await api.store.put(key, msgspec.json.encode(found), expected=row.revision)
+            await established(api, definition(group="example.org"))
+            with pytest.raises(StatusError, match="could not find the requested resource"):
+                await api.get(WIDGETS)
+            assert (await api.get(WIDGETS.replace(".com", ".org")))["items"] == []
 
     run(main())
 

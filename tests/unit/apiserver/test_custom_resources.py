@@ -504,6 +504,42 @@ def test_openapi_follows(run):
     run(main())
 
 
+def test_what_openapi_2_says_of_open_schemas(run):
+    """Fields without bounds, nulls and objects within objects, as upstream publishes them for older clients."""
+
+    async def main():
+        async with Served() as api:
+            anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+            fields = {
+                "open": anything | {"description": "d", "properties": {"a": {"type": "string"}}},
+                "null": {"type": "string", "nullable": True},
+                "inner": {"type": "object", "x-kubernetes-embedded-resource": True, "properties": {"spec": anything}},
+                "either": {"type": "string", "anyOf": [{"pattern": "a"}, {"pattern": "b"}], "enum": ["a", "b"]},
+            }
+            spec = {"type": "object", "properties": fields, "required": ["null", "either"]}
+            closed = version(schema={"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}})
+            opened = version("v2", storage=False, schema={"openAPIV3Schema": anything | {"properties": {"spec": spec}}})
+            await established(api, definition(versions=[closed, opened]))
+            definitions = (await api.get("/openapi/v2"))["definitions"]
+            gvk = [{"group": "example.com", "version": "v2", "kind": "Widget"}]
+            assert definitions["com.example.v2.Widget"] == {
+                "type": "object",
+                "x-kubernetes-group-version-kind": gvk,
+            }
+            shown = definitions["com.example.v1.Widget"]["properties"]["spec"]
+            assert shown["required"] == ["either"]
+            assert shown["properties"]["open"] == {"description": "d", "x-kubernetes-preserve-unknown-fields": True}
+            assert shown["properties"]["null"] == {}
+            assert shown["properties"]["either"] == {"type": "string", "enum": ["a", "b"]}
+            assert shown["properties"]["inner"]["properties"].keys() == {"apiVersion", "kind", "metadata", "spec"}
+            for form in ("v2.v1.0", "v3.v1.0"):
+                path = "/openapi/v2" if form[1] == "2" else "/openapi/v3/apis/example.com/v1"
+                wanted = f"application/com.github.proto-openapi.spec.{form}+protobuf"
+                assert b"com.example.v1.Widget" in (await api.ask("GET", path, headers={"Accept": wanted})).body
+
+    run(main())
+
+
 def test_a_restart_finds_them(run):
     """Another server over the same store serves them from its first answer on, at their revisions."""
 

@@ -25,21 +25,16 @@ _KIND: Final = {
     "this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: "
     "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
 }
+_METADATA: Final = {
+    "$ref": f"{_META}ObjectMeta",
+    "description": "Standard object's metadata. More info: https://git.k8s.io/community/contributors/devel/"
+    "sig-architecture/api-conventions.md#metadata",
+}
 
 
 def definitions_of(resource: Resource[Any], node: Mapping[str, Any], list_kind: str) -> dict[str, Any]:
     """Return the definitions of a kind and of its list, by their names."""
-    made = {key: value for key, value in node.items() if key != "x-kubernetes-validations"}
-    made["type"] = "object"
-    metadata = {"$ref": f"{_META}ObjectMeta"}
-    standard = "Standard object's metadata. More info: https://git.k8s.io/community/contributors/devel/"
-    standard += "sig-architecture/api-conventions.md#metadata"
-    made["properties"] = {
-        **node.get("properties", {}),
-        "apiVersion": _API_VERSION,
-        "kind": _KIND,
-        "metadata": {**metadata, "description": standard},
-    }
+    made = _published({**node, "type": "object"}, is_object=True)
     made["x-kubernetes-group-version-kind"] = [_gvk(resource, resource.kind)]
     item = {"$ref": f"#/definitions/{resource.schema_name}"}
     listed = {
@@ -60,6 +55,20 @@ def definitions_of(resource: Resource[Any], node: Mapping[str, Any], list_kind: 
         "x-kubernetes-group-version-kind": [_gvk(resource, list_kind)],
     }
     return {resource.schema_name: made, f"{resource.schema_name}List": listed}
+
+
+def _published(node: Mapping[str, Any], *, is_object: bool = False) -> dict[str, Any]:
+    """Return a node as it is published: objects, also such within others, have what every object has."""
+    made = {key: value for key, value in node.items() if key != "x-kubernetes-validations"}
+    if node.get("properties"):
+        made["properties"] = {name: _published(child) for name, child in node["properties"].items()}
+    for name in ("items", "additionalProperties"):
+        if isinstance(node.get(name), dict):
+            made[name] = _published(node[name])
+    if is_object or node.get("x-kubernetes-embedded-resource"):
+        common = {"apiVersion": _API_VERSION, "kind": _KIND, "metadata": _METADATA}
+        made["properties"] = {**made.get("properties", {}), **common}
+    return made
 
 
 def _gvk(resource: Resource[Any], kind: str) -> dict[str, str]:

@@ -70,10 +70,7 @@ class CustomKinds:
         before = self._kinds.pop(name, None)
         kind = None
         if definition is not None and is_true(definition.get("status") or {}, ESTABLISHED):
-            # What custom kinds need is loaded with the first of them.
-            from podling.apiserver.custom.records import kind_of
-
-            kind = kind_of(definition)
+            kind = _kind_of(name, definition)
         if kind is not None and kind.prefix in self._taken:
             log.error("%s is not served: objects of a built-in kind stand at %s", name, kind.prefix)
             kind = None
@@ -168,7 +165,7 @@ class CustomKinds:
 
     async def _say_terminating(self, name: str, definition: _Tree, reason: str, message: str) -> None:
         standing = definition.get("status", {}).get("conditions", ())
-        if any(it["type"] == TERMINATING and it.get("reason") == reason for it in standing):
+        if any(it.get("type") == TERMINATING and it.get("reason") == reason for it in standing):
             return
 
         def change(found: Encoded) -> _Tree:
@@ -181,6 +178,17 @@ class CustomKinds:
     async def _update(self, name: str, subresource: str, change: Any) -> None:
         target = Target(self._record, "", name, subresource)
         await updating.apply_change(self._registry, target, _USER, change, [], dry_run=False)
+
+
+def _kind_of(name: str, definition: _Tree) -> Kind | None:
+    # What custom kinds need is loaded with the first of them.
+    from podling.apiserver.custom.records import kind_of
+
+    try:
+        return kind_of(definition)
+    except Exception:  # boundary: a definition that another server stored must not keep the cache from all others
+        log.exception("%s cannot be read, and is not served", name)
+        return None
 
 
 def _defines_alike(before: _Tree | None, after: _Tree) -> bool:

@@ -83,15 +83,15 @@ def _accepted(wanted: _Tree, held: _Tree, others: Sequence[_Tree]) -> tuple[_Tre
 
 def is_true(status: _Tree, kind: str) -> bool:
     """Whether a status has a condition, and it is true."""
-    return any(it["type"] == kind and it["status"] == "True" for it in status.get("conditions") or ())
+    return any(it.get("type") == kind and it.get("status") == "True" for it in status.get("conditions") or ())
 
 
 def set_condition(status: _Tree, kind: str, value: str, reason: str, message: str, now: float | str) -> None:
     """Let a status have a condition; its time is kept while its value is."""
     conditions = [dict(it) for it in status.get("conditions") or ()]
-    standing = next((it for it in conditions if it["type"] == kind), None)
+    standing = next((it for it in conditions if it.get("type") == kind), None)
     since = now if isinstance(now, str) else to_wire(now)
-    if standing is not None and standing["status"] == value:
+    if standing is not None and standing.get("status") == value:
         since = standing.get("lastTransitionTime", since)
     made = {"type": kind, "status": value, "lastTransitionTime": since, "reason": reason, "message": message}
     status["conditions"] = [made if it is standing else it for it in conditions]

@@ -18,7 +18,7 @@ _OLD: Final = _PLAIN | {
     "maxProperties", "maximum", "minItems", "minLength", "minProperties", "minimum", "multipleOf", "pattern", "title",
 }  # fmt: skip
 _PRESERVE: Final = "x-kubernetes-preserve-unknown-fields"
-_INT_OR_STRING: Final = "x-kubernetes-int-or-string"
+_WHOLE: Final = "x-kubernetes-group-version-kind"
 
 
 def old(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,14 +34,22 @@ def plain(tree: Mapping[str, Any]) -> dict[str, Any]:
 def _reduced(tree: Mapping[str, Any], kept: frozenset[str]) -> dict[str, Any]:
     made = {key: value for key, value in tree.items() if key in kept or key.startswith("x-kubernetes-")}
     made.pop("x-kubernetes-validations", None)
-    if tree.get("nullable") or tree.get(_INT_OR_STRING):
-        made.pop("type", None)
-        made.pop("format", None)
+    if tree.get(_PRESERVE) and _WHOLE in tree:
+        # Of an object that may have any field, naming some would let kubectl refuse all others.
+        return {"type": "object", _WHOLE: tree[_WHOLE]}
+    properties = tree.get("properties") or {}
+    if tree.get("nullable") or tree.get(_PRESERVE):
+        if tree.get("nullable") or tree.get("type") in {"array", "object"}:
+            made.pop("type", None)
+        made.pop("required", None)
         return made
-    if tree.get(_PRESERVE) and "x-kubernetes-group-version-kind" not in tree:
-        return made
-    if tree.get("properties"):
-        made["properties"] = {name: _reduced(child, kept) for name, child in tree["properties"].items()}
+    if properties:
+        made["properties"] = {name: _reduced(child, kept) for name, child in properties.items()}
+        required = [name for name in tree.get("required", ()) if not properties.get(name, {}).get("nullable")]
+        if "required" in made:
+            made["required"] = required
+        if not required:
+            made.pop("required", None)
     for name in ("items", "additionalProperties"):
         if isinstance(tree.get(name), dict):
             made[name] = _reduced(tree[name], kept)

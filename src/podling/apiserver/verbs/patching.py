@@ -59,13 +59,16 @@ async def patch(
     return result
 
 
+_WITHOUT_SCHEMA = tuple(it for it in ACCEPTED if it != patches.STRATEGIC_MERGE_PATCH)
+
+
 class Patch:
     """The body of a patch, read once and applied as often as somebody else is faster."""
 
     def __init__(self, resource: Resource[Any], model: Model, body: bytes, content_type: str, validation: str) -> None:
         """`resource` says what kind is patched, `validation` how strict to be with fields that it does not have."""
         media_type = content_type.partition(";")[0].strip().lower()
-        accepted = ACCEPTED if model.merged is not None else ACCEPTED[:2]
+        accepted = ACCEPTED if model.merged is not None else _WITHOUT_SCHEMA
         if media_type not in accepted:
             raise _unsupported(media_type, accepted)
         self._resource = resource
