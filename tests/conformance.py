@@ -32,7 +32,10 @@ _MACHINERY = "clients/test_machinery.py"
 _MESSAGE = "e2e/test_given.py::test_a_container_leaves_a_message"
 _PROBES = "scenario/test_probes.py"
 _QUOTAS = "scenario/test_resource_quotas.py"
+_CUSTOM = "unit/apiserver/test_custom_resources.py"
 _DAEMONS = "scenario/test_daemon_sets.py"
+_DEFINED = "unit/apiserver/test_custom_definitions.py"
+_OPEN = "clients/test_custom_resources.py::test_kubectl_takes_what_a_schema_leaves_open"
 _SETS = "scenario/test_replica_sets.py"
 _STATEFUL = "scenario/test_stateful_sets.py"
 _SHARED = "e2e/test_given.py"
@@ -384,6 +387,24 @@ MACHINERY: Mapping[str, Tests] = {
     "AggregatedDiscovery should support raw aggregated discovery endpoint Accept headers": (
         f"{_MACHINERY}::test_what_is_found_is_found_in_every_way", "unit/apiserver/test_discovery.py::test_aggregated",
     ),
+    "AggregatedDiscovery should support aggregated discovery interface for CRDs": f"{_CUSTOM}::test_discovery_follows",
+    "AggregatedDiscovery should support raw aggregated discovery request for CRDs": f"{_CUSTOM}::test_discovery_follows",
+    "CustomResourceDefinition Watch CustomResourceDefinition Watch watch on custom resource definition objects": f"{_CUSTOM}::test_a_watch_of_one_object",
+    "CustomResourceDefinition resources Simple CustomResourceDefinition creating/deleting custom resource definition objects works": f"{_DEFINED}::test_a_kind_comes_and_goes",
+    "CustomResourceDefinition resources Simple CustomResourceDefinition getting/updating/patching custom resource definition status sub-resource works": f"{_DEFINED}::test_conditions_of_anybody",
+    "CustomResourceDefinition resources Simple CustomResourceDefinition listing custom resource definition objects works": f"{_VERBS}[apiextensions.k8s.io/customresourcedefinitions]",
+    "CustomResourceDefinition resources custom resource defaulting for requests and from storage works": f"{_CUSTOM}::test_defaults_of_what_is_stored",
+    "CustomResourceDefinition resources should include custom resource definition resources in discovery documents": f"{_VERBS}[apiextensions.k8s.io/customresourcedefinitions]",
+    "CustomResourceFieldSelectors CustomResourceFieldSelectors MUST list and watch custom resources matching the field selector": f"{_CUSTOM}::test_fields_that_select",
+    "CustomResourcePublishOpenAPI removes definition from spec when one version gets changed to not be served": f"{_CUSTOM}::test_openapi_follows_versions_and_kinds",
+    "CustomResourcePublishOpenAPI updates the published spec when one version gets renamed": f"{_CUSTOM}::test_openapi_follows_versions_and_kinds",
+    "CustomResourcePublishOpenAPI works for CRD preserving unknown fields at the schema root": f"{_OPEN}[at the root]",
+    "CustomResourcePublishOpenAPI works for CRD preserving unknown fields in an embedded object": f"{_OPEN}[in a field]",
+    "CustomResourcePublishOpenAPI works for CRD with validation schema": "clients/test_custom_resources.py::test_kubectl_explains_a_kind",
+    "CustomResourcePublishOpenAPI works for CRD without validation schema": f"{_OPEN}[without a schema]",
+    "CustomResourcePublishOpenAPI works for multiple CRDs of different groups": f"{_CUSTOM}::test_openapi_follows_versions_and_kinds",
+    "CustomResourcePublishOpenAPI works for multiple CRDs of same group and version but different kinds": f"{_CUSTOM}::test_openapi_follows_versions_and_kinds",
+    "CustomResourcePublishOpenAPI works for multiple CRDs of same group but different versions": f"{_CUSTOM}::test_openapi_follows_versions_and_kinds",
     "Discovery should locate the groupVersion and a resource within each APIGroup": f"{_MACHINERY}::test_what_is_found_is_found_in_every_way",
     "Discovery should validate PreferredVersion for each APIGroup": f"{_MACHINERY}::test_what_is_found_is_found_in_every_way",
     "FieldValidation should detect unknown and duplicate fields of a typed object": f"{_MACHINERY}::test_typed_objects_are_read_strictly",
@@ -495,7 +516,8 @@ SHOWN: Mapping[str, Mapping[str, Tests]] = {
     "sig-architecture": ARCHITECTURE,
 }
 
-_CUSTOM = "there are no custom resources"
+_WEBHOOK_CONVERSION = "conversion webhooks are not called"
+_APPLIED = "there is no server-side apply of custom resources"
 _WEBHOOKS = "webhooks are not called"
 _UNSERVED = "the kinds are not served"
 
@@ -523,32 +545,14 @@ NOT_SHOWN: Mapping[str, Mapping[str, str]] = {
         "AdmissionWebhook should reject mutating webhook configurations with invalid match conditions": _WEBHOOKS,
         "AdmissionWebhook should reject validating webhook configurations with invalid match conditions": _WEBHOOKS,
         "AdmissionWebhook should unconditionally reject operations on fail closed webhook": _WEBHOOKS,
-        "AggregatedDiscovery should support aggregated discovery interface for CRDs": _CUSTOM,
-        "AggregatedDiscovery should support raw aggregated discovery request for CRDs": _CUSTOM,
         "Aggregator Should be able to support the 1.17 Sample API Server using the current Aggregator": "no other API servers are aggregated",
-        "CustomResourceConversionWebhook should be able to convert a non homogeneous list of CRs": _CUSTOM,
-        "CustomResourceConversionWebhook should be able to convert from CR v1 to CR v2": _CUSTOM,
-        "CustomResourceDefinition Watch CustomResourceDefinition Watch watch on custom resource definition objects": _CUSTOM,
-        "CustomResourceDefinition resources Simple CustomResourceDefinition creating/deleting custom resource definition objects works": _CUSTOM,
-        "CustomResourceDefinition resources Simple CustomResourceDefinition getting/updating/patching custom resource definition status sub-resource works": _CUSTOM,
-        "CustomResourceDefinition resources Simple CustomResourceDefinition listing custom resource definition objects works": _CUSTOM,
-        "CustomResourceDefinition resources custom resource defaulting for requests and from storage works": _CUSTOM,
-        "CustomResourceDefinition resources should include custom resource definition resources in discovery documents": _CUSTOM,
-        "CustomResourceFieldSelectors CustomResourceFieldSelectors MUST list and watch custom resources matching the field selector": _CUSTOM,
-        "CustomResourcePublishOpenAPI removes definition from spec when one version gets changed to not be served": _CUSTOM,
-        "CustomResourcePublishOpenAPI updates the published spec when one version gets renamed": _CUSTOM,
-        "CustomResourcePublishOpenAPI works for CRD preserving unknown fields at the schema root": _CUSTOM,
-        "CustomResourcePublishOpenAPI works for CRD preserving unknown fields in an embedded object": _CUSTOM,
-        "CustomResourcePublishOpenAPI works for CRD with validation schema": _CUSTOM,
-        "CustomResourcePublishOpenAPI works for CRD without validation schema": _CUSTOM,
-        "CustomResourcePublishOpenAPI works for multiple CRDs of different groups": _CUSTOM,
-        "CustomResourcePublishOpenAPI works for multiple CRDs of same group and version but different kinds": _CUSTOM,
-        "CustomResourcePublishOpenAPI works for multiple CRDs of same group but different versions": _CUSTOM,
-        "FieldValidation should create/apply a CR with unknown fields for CRD with no validation schema": _CUSTOM,
-        "FieldValidation should create/apply a valid CR for CRD with validation schema": _CUSTOM,
-        "FieldValidation should create/apply an invalid CR with extra properties for CRD with validation schema": _CUSTOM,
-        "FieldValidation should detect duplicates in a CR when preserving unknown fields": _CUSTOM,
-        "FieldValidation should detect unknown metadata fields in both the root and embedded object of a CR": _CUSTOM,
+        "CustomResourceConversionWebhook should be able to convert a non homogeneous list of CRs": _WEBHOOK_CONVERSION,
+        "CustomResourceConversionWebhook should be able to convert from CR v1 to CR v2": _WEBHOOK_CONVERSION,
+        "FieldValidation should create/apply a CR with unknown fields for CRD with no validation schema": _APPLIED,
+        "FieldValidation should create/apply a valid CR for CRD with validation schema": _APPLIED,
+        "FieldValidation should create/apply an invalid CR with extra properties for CRD with validation schema": _APPLIED,
+        "FieldValidation should detect duplicates in a CR when preserving unknown fields": _APPLIED,
+        "FieldValidation should detect unknown metadata fields in both the root and embedded object of a CR": _APPLIED,
         "ValidatingAdmissionPolicy should allow expressions to refer variables.": _UNSERVED,
         "ValidatingAdmissionPolicy should support ValidatingAdmissionPolicy API operations": _UNSERVED,
         "ValidatingAdmissionPolicy should support ValidatingAdmissionPolicyBinding API operations": _UNSERVED,

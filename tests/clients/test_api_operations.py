@@ -121,10 +121,9 @@ KINDS = [
 ]  # fmt: skip
 
 ELSEWHERE = {
-    ("apiextensions.k8s.io/v1", "customresourcedefinitions"): "clients/test_custom_resources.py",
     ("networking.k8s.io/v1", "servicecidrs"): "unit/apiserver/test_service_ips.py",
 }
-"""Kinds that the cluster alone makes the objects of, or whose names say what they hold, and where they are tried."""
+"""Kinds that the cluster alone makes the objects of, and where they are tried."""
 STATUS = {"metadata": {"annotations": {"status": "patched"}}}
 MERGE, STRATEGIC, JSON = (f"application/{kind}+json" for kind in ("merge-patch", "strategic-merge-patch", "json-patch"))
 

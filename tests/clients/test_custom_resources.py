@@ -90,6 +90,45 @@ def test_kubectl_explains_a_kind(cluster: RunningCluster, kind: str, group: str)
     assert "not exist" in cluster.kubectl("explain", "widgets.spec.nothing", ask, check=False).stderr
 
 
+OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+DESCRIBED = {"description": "Has a field that takes anything.", "type": "object", "properties": {"spec": OPEN}}
+
+
+TAKEN: dict[str, tuple[dict[str, Any], str]] = {
+    "without a schema": (OPEN, "<empty>"),
+    "at the root": ({**OPEN, "description": "Takes anything.", "properties": {"spec": {"type": "object"}}}, "Widget"),
+    "in a field": (DESCRIBED, "Has a field that takes anything."),
+}
+"""Schemas that leave fields open, and what `explain` shows of them."""
+
+
+@pytest.mark.parametrize(("node", "shown"), TAKEN.values(), ids=TAKEN)
+def test_kubectl_takes_what_a_schema_leaves_open(
+    kubectl: Any, cluster: RunningCluster, group: str, node: dict[str, Any], shown: str
+) -> None:
+    """Unknown fields are created, applied and kept, nulls and all, and explained as far as anything is known."""
+    body = definition(group=group, versions=[version(schema={"openAPIV3Schema": node})])
+    try:
+        cluster.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+        cluster.kubectl("wait", "--for=condition=Established", f"crd/widgets.{group}", "--timeout=10s")
+        path = f"/apis/{group}/v1/namespaces/default/widgets"
+        manifest = widget("w", api_version=f"{group}/v1")
+        manifest["spec"] = {} if shown == "Widget" else {"a": None, "b": [{"c": "d"}]}
+        if node is not DESCRIBED:
+            manifest["a"] = {"b": [{"c": "d"}]}
+        # Of what is applied, kubectl leaves nulls out.
+        kept = {key: value for key, value in manifest["spec"].items() if value is not None}
+        for words, spec in (("create --raw", manifest["spec"]), ("create", manifest["spec"]), ("apply", kept)):
+            where = (path,) if "raw" in words else ()
+            cluster.kubectl(*words.split(), *where, "-f", "-", stdin=json.dumps(manifest))
+            found = json.loads(cluster.kubectl("get", "--raw", f"{path}/w").stdout)
+            assert (words, found["spec"], found.get("a")) == (words, spec, manifest.get("a"))
+            cluster.kubectl("delete", f"widgets.{group}", "w")
+        assert shown in cluster.kubectl("explain", "widgets", f"--api-version={group}/v1").stdout
+    finally:
+        cluster.kubectl("delete", "crd", f"widgets.{group}", "--ignore-not-found")
+
+
 def test_kubectl_tells_what_is_wrong(cluster: RunningCluster, kind: str, group: str) -> None:
     """Unknown fields are refused before they are pruned, and values in the server's words."""
     del kind
@@ -143,8 +182,9 @@ def test_the_python_client_brings_a_kind(client: Any, group: str) -> None:
     api.create_custom_resource_definition(body(group))
     found = eventually(lambda: _established(api, full))
     assert found.status.accepted_names.list_kind == "WidgetList"
-    assert full in [it.metadata.name for it in api.list_custom_resource_definition().items]
     api.patch_custom_resource_definition(full, {"metadata": {"labels": {"a": "b"}}})
+    listed = api.list_custom_resource_definition(label_selector="a=b")
+    assert [it.metadata.name for it in listed.items] == [full]
     found = api.read_custom_resource_definition_status(full)
     condition = {"type": "Tested", "status": "True", "reason": "Here", "message": "m"}
     api.patch_custom_resource_definition_status(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.test_api_operations import KINDS, label
+from tests.clients.test_custom_resources import TAKEN
 from tests.conformance import NOT_SHOWN, SHOWN
 from tests.e2e.test_given import FORBIDDEN_NAMES, GIVEN, MESSAGES, REFUSED
 from tests.e2e.test_security import CASES
@@ -21,6 +22,7 @@ ROWS = {
     "test_sub_paths_that_lead_out_are_refused": {name for name, *_ in REFUSED},
     "test_the_api_refuses_what_no_node_could_give": set(FORBIDDEN_NAMES),
     "test_a_container_may_do_this_and_not_that": {name for name, *_ in CASES},
+    "test_kubectl_takes_what_a_schema_leaves_open": set(TAKEN),
     "test_a_kind_answers_to_every_verb": {label(kind) for kind in KINDS},
 }
 """The rows of the tests whose cases are named."""

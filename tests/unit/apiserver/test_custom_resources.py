@@ -327,14 +327,22 @@ def test_defaults_of_what_is_stored(run):
         async with Served() as api:
             await established(api, definition())
             await api.post(WIDGETS, widget())
+            await api.post(WIDGETS, {**widget("bare"), "spec": {"size": 3, "color": "red"}})
             properties = {**SPEC["properties"], "late": {"type": "string", "default": "l"}}
             properties["color"] = {"type": "string"}
             path = f"{DEFINITIONS}/widgets.example.com"
             later = version(schema={"openAPIV3Schema": schema({**SPEC, "properties": properties})})
             await api.patch(path, {"spec": {"versions": [later]}})
             assert (await api.get(f"{WIDGETS}/a"))["spec"] == {"size": 3, "color": "red", "late": "l"}
-            await api.patch(path, {"spec": {"versions": [version()]}})
-            assert (await api.get(f"{WIDGETS}/a"))["spec"] == {"size": 3, "color": "red"}
+            # What was written while there was a default keeps it; what was only shown with it does not.
+            made = await api.post(WIDGETS, widget("late"))
+            assert made["spec"] == {"size": 3, "late": "l"}
+            properties["late"] = {"type": "string"}
+            properties["note"] = {"type": "string", "default": "n"}
+            last = version(schema={"openAPIV3Schema": schema({**SPEC, "properties": properties})})
+            await api.patch(path, {"spec": {"versions": [last]}})
+            assert (await api.get(f"{WIDGETS}/a"))["spec"] == {"size": 3, "color": "red", "note": "n"}
+            assert (await api.get(f"{WIDGETS}/late"))["spec"] == {"size": 3, "late": "l", "note": "n"}
 
     run(main())
 
@@ -367,18 +375,47 @@ def test_fields_that_select(run):
             assert [it["metadata"]["name"] for it in found["items"]] == ["b"]
             with pytest.raises(StatusError, match="field label not supported: spec.size"):
                 await api.get(f"{WIDGETS}?fieldSelector=spec.size=3")
+            watching = asyncio.create_task(events_of(api, 4, fields="spec.color=blue"))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            await api.patch(f"{WIDGETS}/a", {"spec": {"color": "blue"}})
+            await api.patch(f"{WIDGETS}/a", {"spec": {"size": 4}})
+            await api.patch(f"{WIDGETS}/b", {"spec": {"color": "red"}})
+            async with asyncio.timeout(5):
+                assert await watching == [("ADDED", "b"), ("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "b")]
 
     run(main())
 
 
-async def events_of(api: Served, count: int, revision: int = 0) -> list[tuple[str, str]]:
+async def events_of(api: Served, count: int, revision: int = 0, fields: str = "") -> list[tuple[str, str]]:
     seen = []
-    async for event in api.door.watch(RESOURCE, Selection("default"), revision=revision):
+    async for event in api.door.watch(RESOURCE, Selection("default", fields=fields), revision=revision):
         if event.type != "BOOKMARK":
             seen.append((event.type, event.object.name))
         if len(seen) == count:
             break
     return seen
+
+
+def test_a_watch_of_one_object(run):
+    """It sees what becomes of the one that it names, and of no other."""
+
+    async def main():
+        async with Served() as api:
+            await established(api, definition())
+            watches = [asyncio.create_task(events_of(api, 3, fields=f"metadata.name={name}")) for name in "ab"]
+            for _ in range(5):
+                await asyncio.sleep(0)
+            for name in "ab":
+                await api.post(WIDGETS, widget(name))
+            for name in "ab":
+                await api.patch(f"{WIDGETS}/{name}", {"spec": {"size": 4}})
+                await api.delete(f"{WIDGETS}/{name}")
+            async with asyncio.timeout(5):
+                for name, watch in zip("ab", watches, strict=True):
+                    assert await watch == [("ADDED", name), ("MODIFIED", name), ("DELETED", name)]
+
+    run(main())
 
 
 def test_a_watch_lives_on_while_its_definition_changes(run):
@@ -500,6 +537,32 @@ def test_openapi_follows(run):
             await gone(api, f"{DEFINITIONS}/widgets.example.com")
             assert (await api.get("/openapi/v3"))["paths"] == before
             assert "com.example.v1.Widget" not in (await api.get("/openapi/v2"))["definitions"]
+
+    run(main())
+
+
+def test_openapi_follows_versions_and_kinds(run):
+    """Kinds of other groups, of the same one, and each version by itself; renamed, or served no more, it is so there too."""
+
+    async def main():
+        async with Served() as api:
+
+            async def published() -> set[str]:
+                names = (await api.get("/openapi/v2"))["definitions"]
+                return {name for name in names if "example" in name and not name.endswith("List")}
+
+            await established(api, two_versions())
+            await established(api, definition("gadgets", "Gadget"))
+            await established(api, definition(group="example.org"))
+            others = {"com.example.v1.Gadget", "org.example.v1.Widget", "com.example.v1.Widget"}
+            assert await published() == {*others, "com.example.v2.Widget"}
+            path = f"{DEFINITIONS}/widgets.example.com"
+            rename = [{"op": "replace", "path": "/spec/versions/1/name", "value": "v3"}]
+            await api.patch(path, rename, "json-patch+json")
+            assert await published() == {*others, "com.example.v3.Widget"}
+            rest = [{"op": "replace", "path": "/spec/versions/1/served", "value": False}]
+            await api.patch(path, rest, "json-patch+json")
+            assert await published() == others
 
     run(main())
 
