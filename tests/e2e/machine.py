@@ -74,7 +74,7 @@ class Machine:
 
     def believes(self, prefix: str) -> bool:
         """Whether the machine, told of a network by its router, takes an address of it and goes out by that."""
-        for _ in range(20):
+        for _ in range(100):
             self.advertise(prefix)
             time.sleep(0.1)
             with_addresses = self.run("ip -6 addr show dev up0; ip -6 route show default")
@@ -82,10 +82,12 @@ class Machine:
                 return True
         return False
 
-    def network(self, name: str = "data", families: Sequence[Family] = FAMILIES) -> RoutedPodNetwork:
+    def network(
+        self, name: str = "data", families: Sequence[Family] = FAMILIES, further: Sequence[str] = ()
+    ) -> RoutedPodNetwork:
         preferred = [PREFERRED[family] for family in families]
         return RoutedPodNetwork(
-            self.folder / name, f"{self.instance}{name}", preferred=preferred, run_root=self.run_root
+            self.folder / name, f"{self.instance}{name}", preferred=preferred, run_root=self.run_root, further=further
         )
 
     def live(self, scenario: Callable[[], Coroutine[None, None, _Result]]) -> _Result:

@@ -10,7 +10,7 @@ import pytest
 
 from podling.linux import namespaces
 from podling.linux.families import FAMILIES, IPV4, IPV6, Family, has_family
-from podling.network import firewalls
+from podling.network import firewalls, nodelink
 from podling.network.addresses import DNS
 from podling.network.links import link_prefix
 from tests.e2e.machine import Machine
@@ -149,6 +149,40 @@ def test_ipv6_that_is_switched_off_and_on_meanwhile_comes_back(machine: Machine)
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
             await network.close()
+
+    machine.live(scenario)
+    machine.down()
+
+
+def test_ways_to_further_nodes_come_back_too(machine: Machine) -> None:
+    """The machine's to each node's ranges, and to what plugins gave its Pods."""
+    instance, pin, given = f"{machine.instance}data", machine.pins / "second", "fd77::5"
+
+    async def scenario() -> None:
+        network = machine.network(further=("second",))
+        await network.start()
+        place = network.place(1, str(pin / "net"))
+        nodelink.ensure_namespaces(pin, "second")
+        nodelink.connect(instance, place, network.addresses, network.mtu)
+        await network.lead_to("second", [given])
+        keeping = asyncio.create_task(network.keep_ways())
+        targets = [str(each.gateway) for each in place.ranges]
+        try:
+            for _ in range(2):
+                assert all([await asyncio.to_thread(machine.reaches, "machine", target) for target in targets])
+                assert given in machine.run("ip -6 route show")
+                namespaces.write_sysctl("net.ipv6.conf.all.disable_ipv6", "1")
+                await asyncio.sleep(0.2)
+                namespaces.write_sysctl("net.ipv6.conf.all.disable_ipv6", "0")
+                for _ in range(100):
+                    await asyncio.sleep(0.05)
+                    if given in machine.run("ip -6 route show"):
+                        break
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+            await network.close()
+            nodelink.remove(instance, "second", pin)
 
     machine.live(scenario)
     machine.down()
