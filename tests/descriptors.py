@@ -137,7 +137,7 @@ def _encoded(message: Message, tree: Mapping[str, Any]) -> bytes:
 
 _INLINE = frozenset({
     "volumesource", "persistentvolumesource", "ephemeralcontainercommon", "ingressrulevalue", "localobjectreference",
-    "handler",
+    "handler", "rule",
 })  # fmt: skip
 """Go's embedded structs."""
 

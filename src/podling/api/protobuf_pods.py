@@ -1,8 +1,8 @@
 """Owns the field numbers of a Pod's messages and of those around Services; notation as in `protobuf_fields`.
 
 A field named "" stands inline: its fields are those of the message around it. Volumes of cloud and storage vendors are
-left out, and so are fields younger than 1.33 (env fileKeyRef, restartPolicyRules, certificates of Pods): a Pod with
-one is refused as protobuf and taken as JSON.
+left out, and so are the fields younger than 1.33 other than an env's fileKeyRef and a container's restartPolicyRules: a
+Pod with one is refused as protobuf and taken as JSON.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ _CONTAINER: Final = {
     22: ("startupProbe", "Probe"),
     23: ("resizePolicy", "[ContainerResizePolicy]"),
     24: ("restartPolicy", "text?"),
+    25: ("restartPolicyRules", "[ContainerRestartRule]"),
 }
 
 PODS: Final[Mapping[str, Mapping[int, tuple[str, str]]]] = {
@@ -103,6 +104,8 @@ PODS: Final[Mapping[str, Mapping[int, tuple[str, str]]]] = {
         4: ("protocol", "text"),
         5: ("hostIP", "text"),
     },
+    "ContainerRestartRule": {1: ("action", "text"), 2: ("exitCodes", "ContainerRestartRuleOnExitCodes")},
+    "ContainerRestartRuleOnExitCodes": {1: ("operator", "text"), 2: ("values", "[number]")},
     "ContainerResizePolicy": {1: ("resourceName", "text"), 2: ("restartPolicy", "text")},
     "EnvVar": {1: _NAME, 2: ("value", "text"), 3: ("valueFrom", "EnvVarSource")},
     "EnvVarSource": {
@@ -110,10 +113,17 @@ PODS: Final[Mapping[str, Mapping[int, tuple[str, str]]]] = {
         2: ("resourceFieldRef", "ResourceFieldSelector"),
         3: ("configMapKeyRef", "KeySelector"),
         4: ("secretKeyRef", "KeySelector"),
+        5: ("fileKeyRef", "FileKeySelector"),
     },
     "ObjectFieldSelector": {1: ("apiVersion", "text"), 2: ("fieldPath", "text")},
     "ResourceFieldSelector": {1: ("containerName", "text"), 2: ("resource", "text"), 3: ("divisor", "quantity")},
     "KeySelector": _SELECTOR,
+    "FileKeySelector": {
+        1: ("volumeName", "text"),
+        2: ("path", "text"),
+        3: ("key", "text"),
+        4: ("optional", "flag?"),
+    },
     "EnvFromSource": {1: ("prefix", "text"), 2: ("configMapRef", "EnvSource"), 3: ("secretRef", "EnvSource")},
     "EnvSource": _ENV_SOURCE,
     "ResourceRequirements": {

@@ -124,3 +124,25 @@ def test_workload_kinds() -> None:
     assert tree["status"] == {"replicas": 3, "terminatingReplicas": 0}
     tree = decode_body(envelope("autoscaling/v1", "Scale", field(2, b"\x08\x07")), TYPE).tree
     assert tree["spec"] == {"replicas": 7}
+
+
+def test_restart_rules_and_files_of_variables() -> None:
+    """What clients of 1.34 and later send with a container: rules by exit code, a variable out of a file."""
+
+    def field(number: int, payload: bytes) -> bytes:
+        tag = number << 3 | 2
+        head = bytes((tag,)) if tag < 128 else bytes((tag & 127 | 128, tag >> 7))
+        return head + bytes((len(payload),)) + payload
+
+    rule = field(1, b"Restart") + field(2, field(1, b"In") + b"\x10\x2a\x10\x00")
+    key = field(1, b"config") + field(2, b"a.env") + field(3, b"A") + b"\x20\x00"
+    container = field(1, b"main") + field(7, field(1, b"A") + field(3, field(5, key))) + field(25, rule)
+    tree = decode_body(envelope("v1", "Pod", field(2, field(2, container))), TYPE).tree
+    key_ref = {"volumeName": "config", "path": "a.env", "key": "A", "optional": False}
+    assert tree["spec"]["containers"] == [
+        {
+            "name": "main",
+            "env": [{"name": "A", "valueFrom": {"fileKeyRef": key_ref}}],
+            "restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42, 0]}}],
+        }
+    ]
