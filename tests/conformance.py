@@ -305,7 +305,7 @@ STORAGE: Mapping[str, Tests] = {
 }  # fmt: skip
 
 APPS: Mapping[str, Tests] = {
-    "ControllerRevision should manage the lifecycle of a ControllerRevision": (f"{_LIFE}::test_the_life_of_a_revision", f"{_VERBS}[apps/controllerrevisions]", "unit/apiserver/test_stateful_sets.py::test_what_a_revision_recorded_stays", f"{_BATCH}::test_the_life_of_a_daemon_set", f"{_DAEMONS}::test_conditions_and_revisions_of_others_are_left_alone"),
+    "ControllerRevision should manage the lifecycle of a ControllerRevision": (f"{_LIFE}::test_the_life_of_a_revision", f"{_VERBS}[apps/controllerrevisions]", "unit/apiserver/test_stateful_sets.py::test_what_a_revision_recorded_stays", f"{_BATCH}::test_the_life_of_a_daemon_set", f"{_DAEMONS}::test_a_second_revision_of_the_same_template_restarts_nothing"),
     "CronJob should not schedule jobs when suspended": f"{_CRON}::test_none_while_it_rests",
     "CronJob should not schedule new jobs when ForbidConcurrent": f"{_CRON}::test_what_still_runs_at_the_next_time",
     "CronJob should replace jobs when ReplaceConcurrent": f"{_CRON}::test_what_still_runs_at_the_next_time",

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from podling.api.codec import to_tree
 from podling.api.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
 from podling.api.times import from_wire
 from podling.controllers.daemon_pods import node_of
@@ -408,6 +409,36 @@ def test_conditions_and_revisions_of_others_are_left_alone(run, kind):
                 await cluster.advance(2)
                 held = cluster.get(CONTROLLER_REVISIONS, "by-hand")
                 assert [it.name for it in held.metadata.owner_references] == ["daemon"]
+
+    run(main())
+
+
+def test_a_second_revision_of_the_same_template_restarts_nothing(run):
+    """The suite's life of a ControllerRevision: made by hand, the older deleted or merged into it, and numbers go on."""
+
+    async def main():
+        async with SimulatedCluster(nodes=2) as cluster:
+            await cluster.apply(daemon_set())
+            await settled(cluster, 2)
+            before = {pod.metadata.uid for pod in pods(cluster)}
+            one = revisions(cluster)[1]
+            owner = to_tree(one.metadata.owner_references[0])
+            labels = {**one.metadata.labels, HASH: "byhand"}
+            meta = {"name": "daemon-byhand", "namespace": "default", "labels": labels, "ownerReferences": [owner]}
+            body = {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": meta}
+            await cluster.apply({**body, "data": one.data, "revision": 2})
+            await cluster.advance(5)
+            assert sorted(revisions(cluster)) == [1, 2]
+            await label(cluster, "node-0", more="labels")
+            await cluster.advance(5)
+            assert sorted(revisions(cluster)) == [2]
+            assert {pod.metadata.uid for pod in pods(cluster)} == before
+            assert {pod.metadata.labels[HASH] for pod in pods(cluster)} == {"byhand"}
+            assert status(cluster).updated_number_scheduled == 2
+            await patch(cluster, {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 2}}}})
+            await settled(cluster, 2)
+            assert sorted(revisions(cluster)) == [2, 3]
+            assert cluster.failures == 0
 
     run(main())
 

@@ -33,11 +33,11 @@ from podling.placement.nodes import NodeInfo
 from podling.placement.pods import PendingPod
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from podling.api.encoded import Encoded
     from podling.api.selectors import Selector
-    from podling.api.types.apps_v1 import DaemonSet
+    from podling.api.types.apps_v1 import ControllerRevision, DaemonSet
     from podling.api.types.core_v1 import Node, Pod
     from podling.client.informer import Informer
     from podling.controllers.context import Context
@@ -145,6 +145,7 @@ class DaemonSets:
         annotations = dict(found.metadata.annotations)
         present, past, collisions = await self._revisions.present(found, selector, annotations)
         revision = present.metadata.labels.get(HASH, "")
+        await self._merge(found, revision, [one for one in past.present if one.metadata.uid != present.metadata.uid])
         pending = PendingPod(draft(found))
         fits = {name: fit(pending, info) for name, info in sorted(self._infos.items())}
         now = self._clock.time()
@@ -164,6 +165,18 @@ class DaemonSets:
         for wait in (todo.again, next_available(every, seconds, self._clock.time())):
             if wait is not None:
                 self._queue.add_after(key, wait)
+
+    async def _merge(self, found: DaemonSet, revision: str, others: Sequence[ControllerRevision]) -> None:
+        """Let one revision of the present template be enough: its Pods are told of it and stay as they are."""
+        hashes = {one.metadata.labels.get(HASH, "") for one in others}
+        for pod in self._owned.of(found.metadata.uid) if others else ():
+            meta = pod.metadata
+            if meta.labels.get(HASH, "") in hashes - {revision}:
+                patch = {"metadata": {"uid": meta.uid, "labels": {HASH: revision}}}
+                fresh = await self._client.patch(PODS, meta.name, patch, namespace=meta.namespace)
+                self._written_pods.put(found.metadata.uid, fresh)
+        for one in others:
+            await self._revisions.forget(one)
 
     def _by_node(self, found: DaemonSet) -> Mapping[str, list[Pod]]:
         return by_node(self._as_it_is(pod) for pod in self._owned.of(found.metadata.uid))

@@ -67,13 +67,17 @@ class RevisionKeeper:
         label = self._hash_label if by_hash else None
         limit = owner.spec.revision_history_limit
         for one in expired(past, live, 10 if limit is None else limit, label):
-            meta = one.metadata
-            try:
-                await self._client.delete(CONTROLLER_REVISIONS, meta.name, meta.namespace, uid=meta.uid)
-            except StatusError as refusal:
-                if not refusal.is_not_found:
-                    raise
-            self._written.removed(one)
+            await self.forget(one)
+
+    async def forget(self, one: ControllerRevision) -> None:
+        """Take a revision away."""
+        meta = one.metadata
+        try:
+            await self._client.delete(CONTROLLER_REVISIONS, meta.name, meta.namespace, uid=meta.uid)
+        except StatusError as refusal:
+            if not refusal.is_not_found:
+                raise
+        self._written.removed(one)
 
     async def _make(
         self, owner: Any, revision: int, collisions: int, annotations: dict[str, str]
