@@ -73,9 +73,9 @@ SCALAR_DEFINITIONS: Final[dict[str, str]] = {
     META + "Patch": "object",
     "io.k8s.apimachinery.pkg.runtime.RawExtension": "object",
     APIEXTENSIONS + "JSON": "any",
-    APIEXTENSIONS + "JSONSchemaPropsOrArray": "any",
-    APIEXTENSIONS + "JSONSchemaPropsOrBool": "any",
-    APIEXTENSIONS + "JSONSchemaPropsOrStringArray": "any",
+    APIEXTENSIONS + "JSONSchemaPropsOrArray": "schema-or-array",
+    APIEXTENSIONS + "JSONSchemaPropsOrBool": "schema-or-bool",
+    APIEXTENSIONS + "JSONSchemaPropsOrStringArray": "schema-or-strings",
 }
 PYTHON_SCALARS: Final[dict[str, str]] = {
     "string": "str",
@@ -90,6 +90,9 @@ PYTHON_SCALARS: Final[dict[str, str]] = {
     "microtime": "MicroTime",
     "object": "Any",
     "any": "Any",
+    "schema-or-array": "Any",
+    "schema-or-bool": "Any",
+    "schema-or-strings": "Any",
 }
 META_ALIASES: Final = """\
 Quantity: TypeAlias = str
@@ -277,7 +280,7 @@ class TypesModule:
         scalar = scalar_of(node)
         if scalar is None:
             return f"{attr}: {annotation} = {{}}"
-        if scalar in {"any", "object"}:
+        if PYTHON_SCALARS.get(scalar) == "Any":
             return f"{attr}: Any = None"
         pointers = (*POINTER_STRINGS.get(owner, ()), *REQUIRED_POINTERS.get(owner, ()))
         if scalar in {"string", "byte"} and wire not in pointers:

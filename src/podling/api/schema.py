@@ -27,6 +27,8 @@ SCALARS: Final = frozenset(
 )
 OPAQUE: Final = frozenset({"object", "any"})
 """Kinds whose content is the writer's own: neither pruned nor typed."""
+NESTED: Final = frozenset({"schema-or-array", "schema-or-bool", "schema-or-strings"})
+"""Kinds that hold a JSON schema, or what their names say."""
 ABSENT: Final = object()
 """Stands where there is no value, not even null."""
 
@@ -71,7 +73,7 @@ class Schema:
         atomic: bool = False,
     ) -> None:
         self.kind = kind
-        """`struct`, `list`, `map`, one of `SCALARS`, or one of `OPAQUE`."""
+        """`struct`, `list`, `map`, or one of `SCALARS`, `OPAQUE` or `NESTED`."""
         self.name = name
         """The definition's name (`io.k8s.api.core.v1.Pod`); empty for what has none."""
         self.item = item

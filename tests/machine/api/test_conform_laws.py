@@ -25,6 +25,9 @@ SCALARS: dict[str, st.SearchStrategy[Any]] = {
     "microtime": st.just("2026-01-01T00:00:00.000001Z"),
     "object": st.just({"x": [1, None]}),
     "any": st.just(1),
+    "schema-or-array": st.just({"type": "string"}),
+    "schema-or-bool": st.booleans(),
+    "schema-or-strings": st.just(["a"]),
 }
 
 

@@ -176,6 +176,63 @@ def test_what_is_refused(run, body, field, message):
     run(main())
 
 
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        ({"type": "array", "items": "text"}, "cannot unmarshal string into Go struct field JSONSchemaProps"),
+        ({"type": "array", "items": {"properties": "text"}}, "cannot unmarshal string into Go struct field"),
+        ({"type": "array", "items": ["text"]}, "cannot unmarshal string into Go struct field JSONSchemaProps"),
+        ({"type": "object", "additionalProperties": "text"}, "boolean or JSON schema expected"),
+        ({"type": "object", "additionalProperties": {"required": 1}}, "cannot unmarshal number into Go struct field"),
+        ({"type": "object", "dependencies": {"a": [1]}}, "cannot unmarshal number into Go struct field"),
+        ({"type": "object", "properties": {"a": {"enum": 1}}}, "cannot unmarshal number into Go struct field"),
+    ],
+)
+def test_schemas_of_wrong_types(run, node, said):
+    """At every depth they are read as Go reads them: 400, and nothing breaks."""
+
+    async def main():
+        async with Served() as api:
+            with pytest.raises(StatusError, match=said) as refusal:
+                await api.post(DEFINITIONS, with_schema(of(spec=node)))
+            assert refusal.value.code == 400
+
+    run(main())
+
+
+def test_schemas_are_read_strictly_at_every_depth(run):
+    """Fields that no schema of schemas has are warned of, and go."""
+
+    async def main():
+        async with Served() as api:
+            items = {"type": "object", "odd": 1, "additionalProperties": {"type": "string", "odder": 2}}
+            answer = await api.ask("POST", DEFINITIONS, with_schema(of(spec={"type": "array", "items": items})))
+            where = f"{AT}.properties.spec.items"
+            assert answer.warnings == (
+                f'unknown field "{where}.odd"',
+                f'unknown field "{where}.additionalProperties.odder"',
+            )
+            made = msgspec.json.decode(answer.body)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+            kept = {"type": "object", "additionalProperties": {"type": "string"}}
+            assert made["properties"]["spec"]["items"] == kept
+
+    run(main())
+
+
+def test_a_null_may_be_allowed(run):
+    """An enumeration may list null, which the definition keeps."""
+
+    async def main():
+        async with Served() as api:
+            note = {"type": "string", "nullable": True, "enum": ["a", None]}
+            made = await established(api, with_schema(of(spec=of(size={"type": "integer"}, note=note))))
+            node = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+            assert node["properties"]["spec"]["properties"]["note"]["enum"] == ["a", None]
+            assert (await api.post(WIDGETS, widget(note=None)))["spec"] == {"size": 3, "note": None}
+
+    run(main())
+
+
 def test_one_version_is_stored(run):
     """None, two, and two of one name are refused."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from podling.api.conform.scalars import scalar_walker
 from podling.api.conform.words import WrongType, mismatch
 from podling.api.errors import StatusError, bad_request
-from podling.api.schema import LIST, MAP, STRUCT, Schema
+from podling.api.schema import LIST, MAP, NESTED, STRUCT, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -80,6 +80,8 @@ def _walker(schema: Schema) -> _Walk:
             schema.walker = _list_walker(schema)
         elif schema.kind == MAP:
             schema.walker = _map_walker(schema)
+        elif schema.kind in NESTED:
+            schema.walker = _nested_walker(schema)
         else:
             schema.walker = scalar_walker(schema)
     return cast("_Walk", schema.walker)
@@ -206,6 +208,35 @@ def _map_walker(schema: Schema) -> Any:
     return walk_map
 
 
+def _nested_walker(schema: Schema) -> Any:
+    """Return the walk for what may be a JSON schema, as CustomResourceDefinitions have them within each other."""
+    kind = schema.kind
+
+    def walk_nested(value: Any, path: Path | None, unknown: list[Path]) -> Any:
+        props = Schema.of(_JSON_SCHEMA)
+        if type(value) is dict:
+            return _walker(props)(value, path, unknown)
+        if kind == "schema-or-bool":
+            if type(value) is not bool:
+                raise WrongType("boolean or JSON schema expected")
+        elif type(value) is not list:
+            raise mismatch(value, props, path)
+        else:
+            for index, item in enumerate(value):
+                where = (path, index, None)
+                if kind == "schema-or-array":
+                    value[index] = _walker(props)(item, where, unknown)
+                elif type(item) is not str:
+                    raise mismatch(item, _STRING, where)
+        return value
+
+    return walk_nested
+
+
+_STRING: Final = Schema("string")
+_JSON_SCHEMA: Final = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
+
+
 def _zero(schema: Schema) -> Any:
     """Return what Go prints for a value that was never set."""
     match schema.kind:
@@ -213,7 +244,7 @@ def _zero(schema: Schema) -> Any:
             return _walker(schema)({}, None, [])
         case "list":
             return []
-        case "map" | "object" | "any":
+        case "map" | "object" | "any" | "schema-or-array" | "schema-or-bool" | "schema-or-strings":
             return {}
         case "string" | "byte" | "time" | "microtime":
             return ""
