@@ -519,6 +519,8 @@ SHOWN: Mapping[str, Mapping[str, Tests]] = {
 _WEBHOOK_CONVERSION = "conversion webhooks are not called"
 _APPLIED = "there is no server-side apply of custom resources"
 _WEBHOOKS = "webhooks are not called"
+_CUSTOM = "there are no custom resources"
+_WEBHOOKS = "not gone through yet"
 _UNSERVED = "the kinds are not served"
 
 NOT_SHOWN: Mapping[str, Mapping[str, str]] = {

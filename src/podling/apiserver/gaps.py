@@ -24,7 +24,7 @@ _NO_DEVICES = "block devices are not handed to containers"
 _NO_WINDOWS = "no node runs Windows"
 _UNMOUNTED = "volumes of this type are not mounted: the Pod waits with FailedMount"
 _UNPROJECTED = "nothing signs certificates or bundles trust: the Pod waits with FailedMount"
-_NOT_CALLED = "the webhook is not called"
+_NO_CONDITIONS = "expressions are not evaluated: the webhook is called whatever they say"
 _VOLUMES = (
     "awsElasticBlockStore", "azureDisk", "azureFile", "cephfs", "cinder", "csi", "fc", "flexVolume", "flocker",
     "gcePersistentDisk", "gitRepo", "glusterfs", "iscsi", "nfs", "photonPersistentDisk", "portworxVolume", "quobyte",
@@ -81,8 +81,8 @@ UNENFORCED: Mapping[str, Mapping[str, str]] = {
     },
     "PriorityLevelConfiguration": {"spec": _UNLEVELLED},
     "StorageClass": {"mountOptions[]": _NO_OPTIONS},
-    "MutatingWebhookConfiguration": {"webhooks[]": _NOT_CALLED},
-    "ValidatingWebhookConfiguration": {"webhooks[]": _NOT_CALLED},
+    "MutatingWebhookConfiguration": {"webhooks[].matchConditions": _NO_CONDITIONS},
+    "ValidatingWebhookConfiguration": {"webhooks[].matchConditions": _NO_CONDITIONS},
 }
 """By kind: path → what does not happen."""
 

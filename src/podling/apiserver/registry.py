@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from podling.api.encoded import Encoded
     from podling.api.resources import Resource
     from podling.apiserver.admission.operation import Operation
+    from podling.apiserver.admission.webhooks import Webhooks
     from podling.apiserver.cache import Shelf, WatchCache
     from podling.apiserver.paths import Routes
     from podling.apiserver.record import Charge, Record
@@ -37,6 +38,8 @@ class Registry:
         self.routes = routes
         self.admission: Sequence[Callable[[Operation], None]] = ()
         """What changes or refuses a write before it is validated."""
+        self.webhooks: Webhooks | None = None
+        """What others have to say about a write, asked after `admission` and before `verdicts`."""
         self.verdicts: Sequence[Callable[[Operation], None]] = ()
         """What refuses a write, as it would be stored, after it was validated."""
 

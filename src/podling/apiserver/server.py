@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from podling.api import resources as r
 from podling.apiserver import admission, bootstrap
 from podling.apiserver.admission.service_ranges import ServiceRanges
+from podling.apiserver.admission.webhooks import Webhooks
 from podling.apiserver.authorization import Authorization
 from podling.apiserver.cache import CachedKind, WatchCache
 from podling.apiserver.chain import Chain
@@ -105,6 +106,7 @@ class ApiServer:
         ranges = ServiceRanges(bootstrap.SYSTEM)
         self.registry.admission = (*admission.chain(self.registry), ranges.admit, self.authorization.admit)
         self.registry.verdicts = admission.verdicts(self.registry, self.authorizer)
+        self.registry.webhooks = self.webhooks = Webhooks(self.registry, bootstrap.SYSTEM)
         self.handler = Handler(self.registry, self.authorizer)
         self.metrics = Metrics(clock, self.cache, self.routes)
         self.health = Health(self.metrics, {"etcd": self._store_wrong, "watch-cache": self._cache_wrong})

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Operation:
     """One write. Admission may change `tree` in place, and refuses by raising `StatusError`."""
 
-    verb: Literal["CREATE", "UPDATE", "DELETE"]
+    verb: Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
     record: Record
     subresource: str
     namespace: str
@@ -22,6 +22,13 @@ class Operation:
     """The new object; for DELETE the one that goes; for `pods/binding` the Binding."""
     old: dict[str, Any] | None
     context: Context
+    shown: Record | None = None
+    """As which kind the caller sees the object, where that is not the stored one."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether `tree` is the object itself, and not a Binding or an Eviction of it."""
+        return not self.subresource or self.subresource in self.record.parts
 
     @property
     def plural(self) -> str:

@@ -75,14 +75,15 @@ async def ask(
                 await writer.drain()
             if length is None:
                 writer.write(b"0\r\n\r\n")
-        while (head := await _head(reader)).code == 100:
+        while (head := await head_of(reader)).code == 100:
             pass
     except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
         raise internal(f"error trying to reach the backend: {error or type(error).__name__}") from error
     return head
 
 
-async def _head(reader: asyncio.StreamReader) -> Head:
+async def head_of(reader: asyncio.StreamReader) -> Head:
+    """Read the head of an answer; what is none raises as its reader does, or ValueError."""
     raw = await reader.readuntil(b"\r\n\r\n")
     first, *lines = raw.decode("latin-1").rstrip("\r\n").split("\r\n")
     version, code, *phrase = first.split(" ", 2)

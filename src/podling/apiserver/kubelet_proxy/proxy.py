@@ -13,9 +13,9 @@ from urllib.parse import parse_qsl
 
 from podling.aio.takeover import Taken
 from podling.api.errors import StatusError, bad_request, internal, service_unavailable
-from podling.api.resources import ENDPOINT_SLICES, PODS, SERVICES
+from podling.api.resources import PODS
 from podling.api.validation.addresses import bracketed
-from podling.apiserver.cache.shelf import Scope
+from podling.apiserver.backends import endpoint_of
 from podling.apiserver.kubelet_proxy import forwarding, pages, targets
 from podling.apiserver.kubelet_proxy.links import Links
 from podling.apiserver.paths import resource_path
@@ -116,9 +116,9 @@ class ConnectionProxy:
         return await self._pass(request, streams, target, authority, links)
 
     def _backend(self, path: ResourcePath, found: Encoded) -> tuple[str, str, int]:
-        scheme, name, port = targets.scheme_name_port(path.name)
+        scheme, _, port = targets.scheme_name_port(path.name)
         if path.resource == "services":
-            return (scheme, *self._endpoint(found, name, port))
+            return (scheme, *endpoint_of(self._registry, found, port))
         pod = found.view(PODS.type)
         if not targets.is_global_unicast(pod.status.pod_ip):
             raise bad_request("address not allowed")
@@ -128,27 +128,6 @@ class ConnectionProxy:
         if not port.isdecimal() or not 0 < int(port) < 65536:
             raise bad_request(f'invalid pod request "{path.name}"')
         return scheme, pod.status.pod_ip, int(port)
-
-    def _endpoint(self, found: Encoded, name: str, port: str) -> tuple[str, int]:
-        service = found.view(SERVICES.type)
-        ports = service.spec.ports if service.spec is not None else ()
-        chosen = [it for it in ports if port in {it.name, str(it.port)}] if port else list(ports[:1])
-        if not chosen:
-            raise service_unavailable(f'no service port "{port}" found for service "{name}"')
-        slices = self._registry.shelf(self._registry.record(ENDPOINT_SLICES))
-        backends: list[tuple[str, int]] = []
-        for encoded in slices.select(Scope(found.namespace)):
-            if encoded.labels.get("kubernetes.io/service-name") != found.name:
-                continue
-            view = encoded.view(ENDPOINT_SLICES.type)
-            numbers = [it.port for it in view.ports if (it.name or "") == (chosen[0].name or "") and it.port]
-            for endpoint in view.endpoints:
-                ready = endpoint.conditions is None or endpoint.conditions.ready is not False
-                usable = ready and endpoint.addresses and targets.is_global_unicast(endpoint.addresses[0])
-                backends += [(endpoint.addresses[0], number) for number in numbers if usable]
-        if not backends:
-            raise service_unavailable(f'no endpoints available for service "{name}"')
-        return backends[self._registry.chance.below(len(backends))]
 
     async def _dial(self, scheme: str, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         try:

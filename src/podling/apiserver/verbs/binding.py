@@ -49,6 +49,9 @@ async def bind(
             raise not_found("", "pods", target.name)
         operation = Operation("CREATE", record, "binding", target.namespace, target.name, binding, None, context)
         writing.admit(registry, operation)
+        if await writing.mutate(registry, operation):
+            node, metadata = _node(binding, target.name), binding.get("metadata") or {}
+        await writing.ask(registry, operation)
         tree: dict[str, Any] = msgspec.json.decode(current.raw)
         _check(tree, metadata, target.name, current)
         _assign(tree, node, metadata.get("annotations") or {}, metadata.get("labels") or {}, context.now)

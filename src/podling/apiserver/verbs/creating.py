@@ -69,7 +69,7 @@ async def _attempt(
     context = writing.new_context(registry, user, warnings, dry_run=dry_run)
     try:
         standing = registry.shelf(record).get(key)
-        prepare(registry, target, tree, context)
+        await prepare(registry, target, tree, context)
         if standing is not None:
             raise already_exists(target.record.resource.group, target.record.resource.plural, name)
         if dry_run:
@@ -81,15 +81,16 @@ async def _attempt(
         writing.finish(context)
 
 
-def prepare(registry: Registry, target: Target, tree: dict[str, Any], context: Context) -> None:
+async def prepare(registry: Registry, target: Target, tree: dict[str, Any], context: Context) -> None:
     """Admit, complete and validate an object that is to be created."""
     record = writing.stored_record(target.record)
     name = tree["metadata"]["name"]
-    operation = Operation("CREATE", record, "", target.namespace, name, tree, None, context)
+    operation = Operation("CREATE", record, "", target.namespace, name, tree, None, context, target.record)
     writing.admit(registry, operation)
+    await writing.mutate(registry, operation)
     record.strategy.prepare_create(tree, context)
     writing.check_create(target.record, tree, context)
-    writing.judge(registry, operation)
+    await writing.judge(registry, operation)
 
 
 def _clear_metadata(registry: Registry, metadata: dict[str, Any]) -> None:

@@ -76,8 +76,10 @@ async def _attempt(
     registry: Registry, record: Record, target: Target, current: Encoded, options: DeleteOptions, context: Context
 ) -> tuple[Encoded, bool]:
     old: dict[str, Any] = msgspec.json.decode(current.raw)
-    operation = Operation("DELETE", record, "", target.namespace, target.name, old, old, context)
+    operation = Operation("DELETE", record, "", target.namespace, target.name, old, old, context, target.record)
     writing.admit(registry, operation)
+    await writing.mutate(registry, operation)
+    await writing.ask(registry, operation)
     tree: dict[str, Any] = msgspec.json.decode(current.raw)
     metadata = tree["metadata"]
     if options.propagation is None and record.orphaning_warning:

@@ -85,9 +85,10 @@ async def _attempt(
         raise not_found("", "pods", target.name)
     pod: dict[str, Any] = msgspec.json.decode(current.raw)
     context = writing.new_context(registry, user, warnings, dry_run=wanted.dry_run)
-    writing.admit(
-        registry, Operation("CREATE", record, "eviction", target.namespace, target.name, eviction, pod, context)
-    )
+    operation = Operation("CREATE", record, "eviction", target.namespace, target.name, eviction, pod, context)
+    writing.admit(registry, operation)
+    await writing.mutate(registry, operation)
+    await writing.ask(registry, operation)
     exactly = str(current.revision)
     budget = None if _is_past_protection(pod) else _budget_of(registry, current)
     if budget is not None:

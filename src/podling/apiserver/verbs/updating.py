@@ -86,7 +86,7 @@ async def apply_change(
         try:
             _check_preconditions(target.record, target.name, tree, current)
             old: dict[str, Any] = msgspec.json.decode(current.raw)
-            prepare(registry, target, tree, old, context)
+            await prepare(registry, target, tree, old, context)
             return await store_change(registry, record, key, current, tree, old, context.charges, dry_run=dry_run)
         except Mismatch as mismatch:
             del warnings[told:]
@@ -98,20 +98,31 @@ async def apply_change(
     raise conflict(resource.group, resource.plural, target.name)
 
 
-def prepare(registry: Registry, target: Target, tree: dict[str, Any], old: dict[str, Any], context: Context) -> None:
+async def prepare(
+    registry: Registry, target: Target, tree: dict[str, Any], old: dict[str, Any], context: Context
+) -> None:
     """Carry the system's metadata over, then complete, admit and validate a change."""
     record = writing.stored_record(target.record)
     subresource = target.subresource
-    _carry_metadata(tree["metadata"], old["metadata"])
-    strategy = record.strategy
-    if subresource in record.parts:
-        strategy.prepare_subresource(subresource, tree, old, context)
-    else:
-        strategy.prepare_update(tree, old, context)
-    operation = Operation("UPDATE", record, subresource, target.namespace, target.name, tree, old, context)
+    _complete(record, subresource, tree, old, context)
+    operation = Operation(
+        "UPDATE", record, subresource, target.namespace, target.name, tree, old, context, target.record
+    )
     writing.admit(registry, operation)
+    if await writing.mutate(registry, operation):
+        writing.finish(context)
+        _complete(record, subresource, tree, old, context)
     writing.check_update(target.record, tree, old, context, subresource)
-    writing.judge(registry, operation)
+    await writing.judge(registry, operation)
+
+
+def _complete(record: Record, subresource: str, tree: dict[str, Any], old: dict[str, Any], context: Context) -> None:
+    """Let only that change which this write may change; asked again, it starts from what the last time reserved."""
+    _carry_metadata(tree["metadata"], old["metadata"])
+    if subresource in record.parts:
+        record.strategy.prepare_subresource(subresource, tree, old, context)
+    else:
+        record.strategy.prepare_update(tree, old, context)
 
 
 async def store_change(

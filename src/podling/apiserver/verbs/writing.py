@@ -6,6 +6,7 @@ admitted and validated, in this order, and carries metadata that only this serve
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from podling.api.body import decode_body
@@ -106,8 +107,21 @@ def admit(registry: Registry, operation: Operation) -> None:
         rule(operation)
 
 
-def judge(registry: Registry, operation: Operation) -> None:
-    """Let the rules that change nothing see a write as it would be stored."""
+async def mutate(registry: Registry, operation: Operation) -> bool:
+    """Let webhooks change a write that was admitted; return whether one did."""
+    webhooks = registry.webhooks
+    return webhooks is not None and await webhooks.mutate(operation, partial(admit, registry))
+
+
+async def ask(registry: Registry, operation: Operation) -> None:
+    """Let webhooks refuse a write."""
+    if registry.webhooks is not None:
+        await registry.webhooks.judge(operation)
+
+
+async def judge(registry: Registry, operation: Operation) -> None:
+    """Let all that changes nothing see a write as it would be stored, webhooks first."""
+    await ask(registry, operation)
     for rule in registry.verdicts:
         rule(operation)
 

@@ -1,0 +1,102 @@
+"""As what a webhook sees an object, and back: the kind that its rule names, a Scale, or what a subresource speaks.
+
+Owns the way in both directions. Invariants: what comes back is of its kind and has its defaults; name and namespace are
+what they were, and so is what only the system sets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from podling.api.conform import WrongType
+from podling.api.errors import StatusError, bad_request, internal
+from podling.api.patch import copied, json_patch
+from podling.api.resources import SCALES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from podling.apiserver.admission.operation import Operation
+    from podling.apiserver.record import Record
+
+_SYSTEM: Final = (
+    "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation",
+    "selfLink",
+)  # fmt: skip
+_SCALE: Final = "scale"
+
+
+def kind_of(record: Record, operation: Operation) -> tuple[str, str, str]:
+    """Return group, version and kind of what is sent as `record`'s."""
+    resource = record.resource
+    if operation.is_whole:
+        return resource.group, resource.version, resource.kind
+    if operation.subresource == _SCALE:
+        return SCALES.group, SCALES.version, SCALES.kind
+    group, _, version = operation.tree.get("apiVersion", "").rpartition("/")
+    return group, version, operation.tree.get("kind", "")
+
+
+def shown(record: Record, operation: Operation, tree: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a stored tree as `record`'s."""
+    if tree is None:
+        return None
+    if operation.subresource == _SCALE:
+        return _scale(record, tree)
+    if not operation.is_whole and tree is operation.old:
+        return None  # there is no Binding or Eviction before this one
+    return tree if record.face is None else record.face.from_stored(tree)
+
+
+def patched(record: Record, operation: Operation, patch: Sequence[Any], by: str) -> dict[str, Any]:
+    """Return the patched object as it is stored; `StatusError` 500, naming `by`, where the patch breaks it."""
+    before = shown(record, operation, operation.tree)
+    assert before is not None, operation
+    try:
+        made = json_patch(before, patch)
+        if not isinstance(made, dict) or any(made.get(key) != before.get(key) for key in ("apiVersion", "kind")):
+            raise WrongType("it is of another kind now")
+        if operation.is_whole:
+            record.model.walk(made)
+    except StatusError as error:
+        raise internal(f"{by}: its patch does not apply: {error.__cause__ or error}") from error
+    except WrongType as error:
+        raise internal(f"{by}: its patch leaves no {kind_of(record, operation)[2]}: {error}") from error
+    _keep_metadata(made, before, by)
+    if operation.subresource == _SCALE:
+        return _scaled(record, operation.tree, made, by)
+    if operation.is_whole:
+        record.model.complete(made)
+        return made if record.face is None else record.face.to_stored(made)
+    return made
+
+
+def _keep_metadata(made: dict[str, Any], before: dict[str, Any], by: str) -> None:
+    old, metadata = before.get("metadata") or {}, made.get("metadata")
+    if not isinstance(metadata, dict):
+        metadata = made["metadata"] = {}
+    for key in ("name", "namespace"):
+        if (metadata.get(key) or "") != (old.get(key) or ""):
+            raise bad_request(f"{by} changed the {key} of the object, which is not supported")
+    for key in _SYSTEM:
+        metadata.pop(key, None)
+        if key in old:
+            metadata[key] = old[key]
+
+
+def _scale(record: Record, tree: dict[str, Any]) -> dict[str, Any]:
+    from podling.apiserver.verbs.scaling import scale_of
+
+    stored = record.stored_as or record
+    return scale_of(record, stored.shape.read(stored.shape.encode(tree), 0, 0))
+
+
+def _scaled(record: Record, tree: dict[str, Any], scale: dict[str, Any], by: str) -> dict[str, Any]:
+    from podling.apiserver.scales import put
+
+    replicas = (scale.get("spec") or {}).get("replicas", 0) if isinstance(scale.get("spec"), dict) else None
+    if type(replicas) is not int or record.scaling is None:
+        raise internal(f"{by}: its patch leaves no Scale")
+    made: dict[str, Any] = copied(tree)
+    put(made, record.scaling.wanted, replicas)
+    return made
