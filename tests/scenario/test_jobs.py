@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from podling.api.jobs import TRACKING, condition
-from podling.api.resources import JOBS, PODS
+from podling.api.resources import JOBS, NAMESPACES, PODS, RESOURCE_QUOTAS
 from podling.api.times import from_wire
 from podling.runtime.sim import SCRIPT_ANNOTATION
 from podling.testing import Faults, SimulatedCluster
@@ -470,6 +470,51 @@ def test_a_deleted_job_lets_its_pods_go(run, propagation):
             left = pods(cluster, going=True)
             assert len(left) == (2 if propagation == "Orphan" else 0)
             assert not any(pod.metadata.finalizers or pod.metadata.owner_references for pod in left)
+            assert cluster.failures == 0
+
+    run(main())
+
+
+def test_what_is_refused_is_told_and_tried_again_within_a_minute(run):
+    """Pods that a quota lets not pass are made when it does, and no refusal counts as a failure."""
+
+    async def main():
+        async with SimulatedCluster() as cluster:
+            quota = {
+                "apiVersion": "v1",
+                "kind": "ResourceQuota",
+                "metadata": {"name": "q", "namespace": "default"},
+                "spec": {"hard": {"pods": "1"}},
+            }
+            await cluster.apply(quota)
+            await cluster.advance(1)
+            await cluster.apply(job(parallelism=3, completions=3))
+            await cluster.advance(600)
+            assert (len(pods(cluster)), status(cluster).active, status(cluster).failed) == (1, 1, None)
+            assert any(it[:2] == ("Warning", "FailedCreate") and "exceeded quota: q" in it[2] for it in told(cluster))
+            at = cluster.clock.monotonic()
+            await patch(cluster, {"spec": {"hard": {"pods": "9"}}}, "q", RESOURCE_QUOTAS)
+            assert await cluster.run_until(lambda: len(pods(cluster)) == 3) - at <= 60
+            assert cluster.failures == 0
+
+    run(main())
+
+
+def test_a_namespace_goes_with_its_jobs(run):
+    """The finalizers of Pods that nobody will count any more do not hold it up."""
+
+    async def main():
+        async with SimulatedCluster() as cluster:
+            await cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "work"}})
+            body = job(parallelism=3, completions=3)
+            body["metadata"]["namespace"] = "work"
+            await cluster.advance(1)
+            await cluster.apply(body)
+            await cluster.run_until(lambda: len(cluster.list(PODS, "work")) == 3)
+            await cluster.advance(1)
+            await cluster.client.delete(NAMESPACES, "work")
+            await cluster.run_until(lambda: cluster.get(NAMESPACES, "work", "") is None, 120)
+            assert cluster.list(PODS, "work") == []
             assert cluster.failures == 0
 
     run(main())

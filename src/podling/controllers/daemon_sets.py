@@ -210,6 +210,8 @@ class DaemonSets:
         except StatusError:
             self._deleted.pop(pod.metadata.uid, None)
             raise
+        if self._pods.get(pod.metadata.name, pod.metadata.namespace) is None:
+            self._deleted.pop(pod.metadata.uid, None)  # gone before, and told already
 
     async def _write(
         self,

@@ -48,6 +48,8 @@ _WORKERS: Final = 5
 _LARGE: Final = 50
 """Pods; a Job of more is looked at once a second while they change."""
 _BATCH: Final = 1.0
+_LONGEST_REFUSAL: Final = 60.0
+"""Seconds after which what was refused is tried again, as upstream does for Jobs alone."""
 
 
 class Jobs:
@@ -70,7 +72,7 @@ class Jobs:
         self._large: dict[str, None] = {}
         self._recorder = context.recorder(self.account)
         self._writes = PodWrites(context.client, self._recorder)
-        self._queue: WorkQueue[str] = WorkQueue(context.clock)
+        self._queue: WorkQueue[str] = WorkQueue(context.clock, longest=_LONGEST_REFUSAL)
         self._orphans: WorkQueue[str] = WorkQueue(context.clock)
 
     def start(self) -> None:
@@ -196,6 +198,8 @@ class Jobs:
         except StatusError:
             self._tracking.kept(pod)
             raise
+        if self._pods.get(pod.metadata.name, pod.metadata.namespace) is None:
+            self._tracking.kept(pod)  # gone before, and told already
 
     async def _write(self, key: str, job: Job, status: JobStatus) -> Job:
         """Write a status that says something new, and tell of what it says."""
