@@ -6,7 +6,14 @@ from collections import Counter
 
 import pytest
 
-from podling.api.resources import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, RESOURCE_QUOTAS, STATEFUL_SETS
+from podling.api.resources import (
+    CONTROLLER_REVISIONS,
+    DAEMON_SETS,
+    PERSISTENT_VOLUME_CLAIMS,
+    PODS,
+    RESOURCE_QUOTAS,
+    STATEFUL_SETS,
+)
 from podling.client.transport import Call
 from podling.runtime.sim import SCRIPT_ANNOTATION
 from podling.testing import SimulatedCluster
@@ -438,6 +445,30 @@ def test_old_revisions_are_kept_to_the_limit(run):
             assert pods(cluster)[0].metadata.uid == uid
             assert sorted(one.revision for one in cluster.list(CONTROLLER_REVISIONS, "default")) == numbers
             assert all(one.metadata.owner_references for one in cluster.list(CONTROLLER_REVISIONS, "default"))
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", [DAEMON_SETS, STATEFUL_SETS])
+def test_a_lost_revision_is_made_again(run, kind):
+    """Under its old name, so that no Pod is thought to be of another template."""
+
+    async def main():
+        async with SimulatedCluster() as cluster:
+            body = stateful_set(1)
+            if kind is DAEMON_SETS:
+                body["kind"] = "DaemonSet"
+                body["spec"] = {name: body["spec"][name] for name in ("selector", "template")}
+            await cluster.apply(body)
+            await cluster.advance(60)
+            before = [(p.metadata.name, p.metadata.uid) for p in cluster.list(PODS, "default")]
+            (first,) = cluster.list(CONTROLLER_REVISIONS, "default")
+            await cluster.client.delete(CONTROLLER_REVISIONS, first.metadata.name, "default")
+            await cluster.advance(60)
+            (again,) = cluster.list(CONTROLLER_REVISIONS, "default")
+            assert again.metadata.uid != first.metadata.uid
+            assert (again.metadata.name, again.data) == (first.metadata.name, first.data)
+            assert [(p.metadata.name, p.metadata.uid) for p in cluster.list(PODS, "default")] == before
 
     run(main())
 

@@ -77,6 +77,7 @@ class DaemonSets:
         self._sets.on_change(self._on_set)
         self._pods.on_change(self._on_pod)
         self._nodes.on_change(self._on_node)
+        self._revisions.start(self._queue.add)
         self._supervisor.workers("daemonsets", self._queue, self._sync, _WORKERS)
 
     def _on_set(self, old: Encoded | None, new: Encoded | None) -> None:

@@ -9,12 +9,12 @@ import msgspec
 from podling.api.errors import StatusError
 from podling.api.resources import CONTROLLER_REVISIONS
 from podling.controllers.claims import controller_of
-from podling.controllers.owned import Owned
+from podling.controllers.owned import Owned, controller_seen
 from podling.controllers.revisions import History, expired, history, made, number
 from podling.controllers.written import Written
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from podling.api.encoded import Encoded
     from podling.api.resources import Resource
@@ -36,10 +36,18 @@ class RevisionKeeper:
         self._informer = informers.of(CONTROLLER_REVISIONS)
         self._written: Written[ControllerRevision] = Written(self._informer)
         self._owned = Owned(self._informer, self._written)
-        self._informer.on_change(self._echo)
 
-    def _echo(self, old: Encoded | None, new: Encoded | None) -> None:
-        self._written.echoed(old, new)
+    def start(self, wake: Callable[[str], object]) -> None:
+        """Tell `wake` the key of each owner that lost a revision by another hand."""
+
+        def on_revision(old: Encoded | None, new: Encoded | None) -> None:
+            if self._written.echoed(old, new) or new is not None or old is None:
+                return
+            reference = controller_seen(old)
+            if reference is not None and reference.kind == self._kind.kind:
+                wake(f"{old.namespace}/{reference.name}")
+
+        self._informer.on_change(on_revision)
 
     async def wait_synced(self) -> None:
         await self._informer.wait_synced()

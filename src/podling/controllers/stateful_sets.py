@@ -73,6 +73,7 @@ class StatefulSets:
         self._sets.on_change(self._on_set)
         self._pods.on_change(self._on_pod)
         self._claims.on_change(self._on_claim)
+        self._revisions.start(self._queue.add)
         self._supervisor.workers("statefulsets", self._queue, self._sync, _WORKERS)
 
     def _on_set(self, old: Encoded | None, new: Encoded | None) -> None:
