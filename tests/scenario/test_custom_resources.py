@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from podling.api.custom.objects import PartialObject
+from podling.api.custom.objects import CustomObject
 from podling.api.errors import StatusError
 from podling.api.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, CustomResource
 from podling.client.transport import Call
@@ -159,7 +159,7 @@ def test_a_namespace_takes_its_custom_objects(run):
             assert "widgets.example.com has 1 resource instances" in said["NamespaceContentRemaining"]
             assert await there(cluster, WIDGETS, "goes", "going") is None
             patch = {"metadata": {"finalizers": None}}
-            made: PartialObject = await cluster.client.patch(WIDGETS, "held", patch, namespace="going")
+            made: CustomObject = await cluster.client.patch(WIDGETS, "held", patch, namespace="going")
             assert made.metadata.name == "held"
             await cluster.advance(30)
             assert await there(cluster, NAMESPACES, "going", "") is None

@@ -113,10 +113,10 @@ class CustomResource(Resource[Any]):
 
     @cached_property
     def type(self) -> type[Any]:
-        """What is known of the objects of every kind: their metadata."""
-        from podling.api.custom.objects import PartialObject
+        """Their metadata, and spec and status as plain trees."""
+        from podling.api.custom.objects import CustomObject
 
-        return PartialObject
+        return CustomObject
 
 
 def _core(

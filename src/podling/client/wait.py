@@ -62,7 +62,10 @@ def condition(type_: str, status: str = "True") -> Condition[Any]:
     """Having the entry `type_` in `status.conditions` at `status`; for every kind that has conditions."""
 
     def holds(obj: Any) -> bool:
-        conditions = obj.status.conditions if obj is not None and obj.status is not None else ()
+        found = obj.status if obj is not None else None
+        if isinstance(found, dict):  # of a custom kind
+            return any((it.get("type"), it.get("status")) == (type_, status) for it in found.get("conditions") or ())
+        conditions = found.conditions if found is not None else ()
         return any(entry.type == type_ and entry.status == status for entry in conditions)
 
     return Condition(f"{type_}={status}", holds)

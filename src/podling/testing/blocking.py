@@ -113,6 +113,9 @@ class BlockingCluster:
     def get(self, resource: Resource[_Kind], name: str, namespace: str = "default") -> _Kind | None:
         return self.simulated.get(resource, name, namespace)
 
+    def resource(self, kind: str, api_version: str = "") -> Resource[Any]:
+        return self.simulated.resource(kind, api_version)
+
     def list(
         self, resource: Resource[_Kind], namespace: str = "", *, labels: str = "", fields: str = ""
     ) -> Sequence[_Kind]:

@@ -15,7 +15,7 @@ from podling.aio.chance import Chance
 from podling.aio.clock import VirtualClock
 from podling.aio.supervisor import Supervisor
 from podling.api.errors import StatusError
-from podling.api.resources import EVENTS, NAMESPACES
+from podling.api.resources import CUSTOM_RESOURCE_DEFINITIONS, EVENTS, NAMESPACES, STORED
 from podling.apiserver.identity.authentication import Authentication, TokenFile
 from podling.apiserver.identity.tokens import TokenIssuer, TokenVerifier
 from podling.apiserver.verbs.selecting import scope_of
@@ -149,6 +149,19 @@ class SimulatedCluster:
         found = server.registry.find(resource, namespace if resource.namespaced else "", name)
         return found.view(resource.type) if found is not None else None
 
+    def resource(self, kind: str, api_version: str = "") -> Resource[Any]:
+        """Return what `get`, `list`, `wait` and `client` know a kind by, such as a CustomResourceDefinition's.
+
+        Its objects have their metadata typed, `spec` and `status` as plain trees. `ValueError` for what is not served.
+        """
+        for resource in self._served():
+            if resource.kind == kind and api_version in {"", resource.api_version}:
+                return resource
+        raise ValueError(f"no resource serves {api_version} {kind}".replace("  ", " "))
+
+    def _served(self) -> Sequence[Resource[Any]]:
+        return [record.resource for record in self._standing().server.routes.records()]
+
     def list(
         self, resource: Resource[_Kind], namespace: str = "", *, labels: str = "", fields: str = ""
     ) -> Sequence[_Kind]:
@@ -184,12 +197,12 @@ class SimulatedCluster:
     async def apply(self, manifests: Manifests) -> Sequence[dict[str, Any]]:
         """Create what `manifests` hold (YAML text, a path, a tree, trees), in order, and return what was stored.
 
-        What is there already is patched (strategic merge). After a Namespace the controllers get their turn, so that
-        it has its ServiceAccount.
+        What is there already is patched (strategic merge; of custom kinds, merge). After a Namespace the controllers
+        get their turn, so that it has its ServiceAccount, and after a CustomResourceDefinition, so that it is served.
         """
         made = []
         for tree in trees(manifests):
-            resource = resource_of(tree)
+            resource = resource_of(tree, self._served())
             meta = tree.get("metadata") or {}
             namespace = meta.get("namespace") or "default"
             body = msgspec.json.encode(tree)
@@ -198,11 +211,11 @@ class SimulatedCluster:
             except StatusError as refusal:
                 if not refusal.is_already_exists:
                     raise
-                kind = "application/strategic-merge-patch+json"
+                kind = f"application/{'strategic-' if resource in STORED else ''}merge-patch+json"
                 answer = await self.client.raw(
                     Call("PATCH", resource.path(namespace, meta["name"]), body=body, content_type=kind)
                 )
-            if resource is NAMESPACES:
+            if resource in {NAMESPACES, CUSTOM_RESOURCE_DEFINITIONS}:
                 await self.clock.settle()
             made.append(msgspec.json.decode(answer.body))
         return made

@@ -39,9 +39,12 @@ def trees(manifests: Manifests) -> list[dict[str, Any]]:
     return made
 
 
-def resource_of(tree: Mapping[str, Any]) -> Resource[Any]:
-    """Return the resource that an object is of."""
-    found = _BY_KIND.get((tree.get("apiVersion", ""), tree["kind"]))
+def resource_of(tree: Mapping[str, Any], served: Iterable[Resource[Any]] = ()) -> Resource[Any]:
+    """Return the resource that an object is of, a built-in one or one of those that are `served` beside them."""
+    wanted = (tree.get("apiVersion", ""), tree["kind"])
+    found = _BY_KIND.get(wanted)
+    if found is None:
+        found = next((it for it in served if (it.api_version, it.kind) == wanted), None)
     if found is None:
         raise ValueError(f"no resource serves {tree.get('apiVersion', '')} {tree['kind']}")
     return found

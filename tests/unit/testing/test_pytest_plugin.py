@@ -23,12 +23,12 @@ def run_pytest(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_the_documented_examples_work(tmp_path):
     """Every example of docs/testing.md passes as it stands there."""
     examples = re.findall(r"```python\n(.*?)```", (ROOT / "docs/testing.md").read_text(), re.DOTALL)
-    assert len(examples) == 3
+    assert len(examples) == 4
     for number, example in enumerate(examples):
         (tmp_path / f"test_example_{number}.py").write_text(example)
     done = run_pytest(tmp_path, "-W", "error")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "5 passed" in done.stdout
+    assert "6 passed" in done.stdout
 
 
 def test_a_test_that_leaves_a_task_fails(tmp_path):

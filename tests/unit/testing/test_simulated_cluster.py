@@ -17,7 +17,7 @@ import pytest
 import podling.testing
 from podling.api.errors import StatusError
 from podling.api.resources import CONFIG_MAPS, NAMESPACES, PODS, SERVICE_ACCOUNTS
-from podling.client.wait import exists, ready
+from podling.client.wait import condition, exists, ready
 from podling.kubelet.settings import Settings
 from podling.testing import BlockingCluster, ImageScript, Run, SimulatedCluster
 
@@ -34,6 +34,44 @@ items:
   metadata: {name: web, namespace: team}
   spec: {containers: [{name: c, image: nginx}]}
 """
+
+
+DEFINED = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: things.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: things, kind: Thing}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+---
+apiVersion: example.com/v1
+kind: Thing
+metadata: {name: one}
+spec: {a: 1}
+status: {conditions: [{type: Ready, status: "True"}]}
+"""
+
+
+def test_kinds_that_a_test_brings(podling_cluster):
+    """Definitions and their objects in one manifest, applied once and again, found by kind, waited for by condition."""
+    cluster = podling_cluster()
+    with pytest.raises(ValueError, match="no resource serves Thing"):
+        cluster.resource("Thing")
+    cluster.apply(DEFINED)
+    things = cluster.resource("Thing", "example.com/v1")
+    assert [thing.spec for thing in cluster.list(things)] == [{"a": 1}]
+    assert cluster.wait(things, "one", condition("Ready"), limit=1).metadata.name == "one"
+    cluster.apply(DEFINED.replace("a: 1", "b: 2"))
+    assert cluster.get(things, "one").spec == {"a": 1, "b": 2}
+    cluster.apply(DEFINED.replace("a: 1", "a: 3").replace("Ready", "Lost"))
+    with pytest.raises(TimeoutError):
+        cluster.wait(things, "one", condition("Ready"), limit=1)
 
 
 def public(kind: type) -> set[str]:
