@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from podling.api import defaults, validation
-from podling.api.resources import PODS, SERVICES
+from podling.api.resources import CRON_JOBS, JOBS, PODS, SERVICES
 
 POD: dict[str, Any] = {
     "metadata": {
@@ -150,6 +150,54 @@ SERVICE: dict[str, Any] = {
     },
 }
 
+_WORK: dict[str, Any] = {
+    "parallelism": 2,
+    "completions": 9,
+    "completionMode": "Indexed",
+    "activeDeadlineSeconds": 60,
+    "backoffLimitPerIndex": 1,
+    "maxFailedIndexes": 2,
+    "ttlSecondsAfterFinished": 5,
+    "managedBy": "example.com/queue",
+    "podFailurePolicy": {
+        "rules": [
+            {"action": "FailIndex", "onExitCodes": {"containerName": "c", "operator": "In", "values": [1, 2]}},
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        ]
+    },
+    "successPolicy": {"rules": [{"succeededIndexes": "0,2-4", "succeededCount": 2}]},
+    "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}},
+}
+JOB: dict[str, Any] = {
+    "metadata": {"name": "work", "namespace": "default", "uid": "u"},
+    "spec": {
+        **copy.deepcopy(_WORK),
+        "manualSelector": True,
+        "selector": {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": _WORK["template"]["spec"]},
+    },
+    "status": {
+        "completedIndexes": "0-3",
+        "failedIndexes": "4",
+        "succeeded": 4,
+        "uncountedTerminatedPods": {"succeeded": ["x"], "failed": ["y"]},
+        "conditions": [{"type": "SuccessCriteriaMet", "status": "True"}, {"type": "Complete", "status": "True"}],
+    },
+}
+
+CRON_JOB: dict[str, Any] = {
+    "metadata": {"name": "tick", "namespace": "default"},
+    "spec": {
+        "schedule": "*/5 8-18 * * mon-fri",
+        "timeZone": "Asia/Tokyo",
+        "startingDeadlineSeconds": 60,
+        "failedJobsHistoryLimit": 1,
+        "jobTemplate": {"metadata": {"labels": {"a": "b"}}, "spec": _WORK},
+    },
+}
+
+SOUND = ((PODS, POD), (SERVICES, SERVICE), (JOBS, JOB), (CRON_JOBS, CRON_JOB))
+
 
 def _spoiled(tree: Any, whole: Any) -> Iterator[Any]:
     """Yield copies of `whole` in which one field is missing or odd."""
@@ -178,7 +226,7 @@ def _spoiled(tree: Any, whole: Any) -> Iterator[Any]:
 
 def test_sound_objects_are_sound() -> None:
     """The objects that the next test spoils have nothing against them, so that spoiling is what is found."""
-    for resource, tree in ((PODS, POD), (SERVICES, SERVICE)):
+    for resource, tree in SOUND:
         tree = copy.deepcopy(tree)
         defaults.apply(resource, tree)
         assert validation.create(resource, tree) == []
@@ -187,7 +235,7 @@ def test_sound_objects_are_sound() -> None:
 def test_every_spoiled_object_gets_an_answer_in_plain_text() -> None:
     """Whatever one field is, missing or odd, validation returns causes with a reason, words and a path."""
     refused = total = 0
-    for resource, sound in ((PODS, POD), (SERVICES, SERVICE)):
+    for resource, sound in SOUND:
         sound = copy.deepcopy(sound)
         before = copy.deepcopy(sound)
         defaults.apply(resource, before)
@@ -196,6 +244,7 @@ def test_every_spoiled_object_gets_an_answer_in_plain_text() -> None:
             written = json.dumps(tree)
             causes = validation.create(resource, tree)
             validation.update(resource, tree, before)
+            validation.status_update(resource, tree, before)
             assert json.dumps(tree) == written, "validation changed the object"
             assert all(cause.reason.startswith("FieldValue") and cause.message for cause in causes)
             total += 1
