@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
+from podling.api.errors import no_such_path
 from podling.apiserver.objects import at
 from podling.store.protocol import Mismatch, Wish
 
@@ -44,7 +45,11 @@ class Registry:
         """What refuses a write, as it would be stored, after it was validated."""
 
     def shelf(self, record: Record) -> Shelf:
-        return self.cache.shelf(record.key_prefix)
+        """Return the objects of a kind; `StatusError` 404 for a custom one that went while it was asked for."""
+        try:
+            return self.cache.shelf(record.key_prefix)
+        except KeyError:
+            raise no_such_path() from None
 
     def record(self, resource: Resource[Any]) -> Record:
         """Return the record of a resource that is served."""

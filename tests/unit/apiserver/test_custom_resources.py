@@ -623,6 +623,43 @@ def test_a_restart_finds_them(run):
     run(main())
 
 
+def test_what_is_created_while_its_kind_goes(run):
+    """Whoever writes at that moment is answered, and what was written does not come back with the next definition."""
+
+    async def main():
+        async with Served() as api:
+            key = "/registry/example.com/widgets/default/late"
+            await established(api, definition())
+            made = await api.post(WIDGETS, widget("early"))
+            del made["metadata"]["resourceVersion"]
+            made["metadata"]["name"] = "late"
+            raw = msgspec.json.encode(made)
+            await api.delete(f"{DEFINITIONS}/widgets.example.com")
+            record = api.server.routes.record("example.com", "v1", "widgets")
+            assert record is not None
+            put = api.store.put
+            delete = api.store.delete
+
+            async def overtaken(wanted: str, *, expected: int) -> int:
+                if wanted.endswith("widgets.example.com"):
+                    await put(key, raw, expected=0)
+                return await delete(wanted, expected=expected)
+
+            api.store.delete = overtaken  # type: ignore[method-assign]
+            await gone(api, f"{DEFINITIONS}/widgets.example.com")
+            with pytest.raises(StatusError) as refusal:
+                api.server.registry.shelf(record)
+            assert refusal.value.is_not_found
+            for _ in range(100):
+                if await api.store.get(key) is None:
+                    break
+                await asyncio.sleep(0)
+            await established(api, definition())
+            assert (await api.get(WIDGETS))["items"] == []
+
+    run(main())
+
+
 def test_a_kind_that_is_not_served_has_no_door(run):
     async def main():
         async with Served() as api:

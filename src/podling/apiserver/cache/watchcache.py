@@ -99,6 +99,10 @@ class WatchCache:
             key = shelf.key(encoded.namespace, encoded.name)
             self._unclaimed[key] = (encoded.stored, encoded.revision, encoded.created)
 
+    def unclaimed(self, prefix: str) -> list[tuple[str, int]]:
+        """Return key and revision of what the store holds under a prefix that no kind has."""
+        return [(key, row[1]) for key, row in self._unclaimed.items() if key.startswith(prefix)]
+
     def listen(self, prefix: str, listener: Callable[[Notice], None]) -> None:
         """Call `listener` with every change of a kind, within the change; objects loaded come as additions."""
         self._listeners.setdefault(prefix, []).append(listener)

@@ -23,6 +23,7 @@ from podling.apiserver.options import DeleteOptions
 from podling.apiserver.paths import Target
 from podling.apiserver.record import User
 from podling.apiserver.verbs import deleting, updating
+from podling.store.protocol import Mismatch
 
 if TYPE_CHECKING:
     from podling.api.encoded import Encoded
@@ -46,6 +47,8 @@ class CustomKinds:
         self._shelf = registry.shelf(self._record)
         self._kinds: dict[str, Kind] = {}
         self._taken = {it.key_prefix for it in registry.routes.records()}
+        self._ended: dict[str, str] = {}
+        """Definition → prefix of what it defined, until nothing is left there."""
         self._pending: dict[str, None] = {}
         self._changed = asyncio.Event()
         registry.cache.listen(self._record.key_prefix, self._note)
@@ -81,6 +84,8 @@ class CustomKinds:
             cache.listen_once(kind.prefix, lambda notice: self._note_object(name, notice))
         elif before is not None:
             cache.retire(before.prefix)
+            if definition is None:
+                self._ended[name] = before.prefix
         if kind is not None or before is not None:
             routes.serve(kind.served if kind is not None else (), before.served if before is not None else ())
 
@@ -102,6 +107,7 @@ class CustomKinds:
     async def _sync(self, name: str) -> None:
         current = self._shelf.get(self._record.key("", name))
         if current is None:
+            await self._sweep(self._ended.pop(name, ""))
             return
         definition = _tree(current)
         try:
@@ -162,6 +168,14 @@ class CustomKinds:
             return tree
 
         await self._update(name, "", release)
+
+    async def _sweep(self, prefix: str) -> None:
+        """Delete what was created while its definition went, so that it does not come back with the next one."""
+        for key, revision in self._registry.cache.unclaimed(prefix) if prefix else ():
+            try:
+                await self._registry.store.delete(key, expected=revision)
+            except Mismatch:
+                continue  # it is gone, or somebody else's by now
 
     async def _say_terminating(self, name: str, definition: _Tree, reason: str, message: str) -> None:
         standing = definition.get("status", {}).get("conditions", ())
