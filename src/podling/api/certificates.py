@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate, CertificateSigningRequest
 
 _BLOCK: Final = re.compile(
-    rb"-----BEGIN ([^\n-]+)-----\s*\n((?:[^\n:]+: [^\n]*\n)*)\s*[A-Za-z0-9+/=\s]*-----END \1-----", re.ASCII
+    rb"-----BEGIN ([^\n-]+)-----[ \t\r]*\n((?:[^\n:]+: [^\n]*\n)*)[A-Za-z0-9+/=\s]*-----END \1-----", re.ASCII
 )
 
 

@@ -77,7 +77,9 @@ class Routes:
     def serve(self, records: Iterable[Record], instead_of: Iterable[Record] = ()) -> None:
         """Let other records be found from now on; one that is there already is not taken away by another."""
         for record in instead_of:
-            self._records.pop(_place(record), None)
+            place = _place(record)
+            if self._records.get(place) is record:
+                del self._records[place]
         for record in records:
             self._records.setdefault(_place(record), record)
         self.edition += 1

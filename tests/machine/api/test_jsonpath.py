@@ -44,3 +44,9 @@ def test_what_has_nothing_but_names():
 def test_what_is_no_path(text):
     with pytest.raises(ValueError, match="unreadable"):
         Path(text)
+
+
+def test_hostile_quotes_take_no_time():
+    """A quoted name that never ends is refused in one look, not in one for each way to read its escapes."""
+    with pytest.raises(ValueError, match="unreadable"):
+        Path(".spec['" + r"\a" * 500)

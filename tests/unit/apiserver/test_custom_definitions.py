@@ -417,3 +417,24 @@ def test_a_kind_comes_and_goes(run):
             assert api.server.registry.cache.revision
 
     run(main())
+
+
+def test_a_definition_takes_no_built_in_kind_away(run):
+    """Where a kind is built in, a definition of that very name changes nothing, also when it is changed and goes."""
+
+    async def main():
+        policies = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies"
+        body = definition("networkpolicies", "NetworkPolicy", group="networking.k8s.io")
+        body["metadata"]["annotations"] = {"api-approved.kubernetes.io": "unapproved"}
+        policy = {"metadata": {"name": "p"}, "spec": {"podSelector": {}}}
+        async with Served() as api:
+            await established(api, body)
+            await api.post(policies, policy)
+            name = f"{DEFINITIONS}/networkpolicies.networking.k8s.io"
+            await api.patch(name, {"spec": {"names": {"shortNames": ["other"]}}})
+            assert (await api.get(f"{policies}/p"))["spec"]["policyTypes"] == ["Ingress"]
+            await api.delete(name)
+            await gone(api, name)
+            assert (await api.get(f"{policies}/p"))["kind"] == "NetworkPolicy"
+
+    run(main())

@@ -125,3 +125,10 @@ def test_the_authority_signs(tmp_path: Path, life: int, holds: int | None) -> No
     assert made.not_valid_before_utc.timestamp() == NOW - 300
     assert made.not_valid_after_utc.timestamp() == (NOW + holds if holds else authority.not_valid_after_utc.timestamp())
     assert made.public_key() == parse_request(pem).public_key()
+
+
+@pytest.mark.parametrize("blank", [b"\n", b" \n", b"A: b\n"])
+def test_a_block_of_blanks_takes_no_time(blank):
+    """A PEM block without an end is given up in one look, however many blank lines it has."""
+    with pytest.raises(ValueError, match="PEM block type must be CERTIFICATE REQUEST"):
+        parse_request(b"-----BEGIN CERTIFICATE REQUEST-----\n" + blank * 100_000 + b"!")
