@@ -500,6 +500,27 @@ def test_what_is_refused_is_told_and_tried_again_within_a_minute(run):
     run(main())
 
 
+def test_what_loses_its_owner_while_the_job_goes_is_let_go(run):
+    """Somebody holds the deleted Job: a Pod that becomes nobody's meanwhile is not left with a finalizer."""
+
+    async def main():
+        async with SimulatedCluster() as cluster:
+            body = job(parallelism=2, completions=2)
+            body["metadata"]["finalizers"] = ["example.com/hold"]
+            await cluster.apply(body)
+            await cluster.advance(1)
+            await cluster.client.delete(JOBS, "work", "default", propagation="Background")
+            await cluster.advance(1)
+            orphan = {"metadata": {"ownerReferences": None, "finalizers": [TRACKING]}}
+            name = pods(cluster, going=True)[0].metadata.name
+            await patch(cluster, orphan, name, PODS)
+            await cluster.advance(1)
+            assert cluster.get(JOBS, "work") is not None
+            assert cluster.get(PODS, name).metadata.finalizers == ()
+
+    run(main())
+
+
 def test_a_namespace_goes_with_its_jobs(run):
     """The finalizers of Pods that nobody will count any more do not hold it up."""
 

@@ -71,8 +71,9 @@ class Tracking:
         except StatusError as refusal:
             if not refusal.is_not_found:
                 raise
-        if self._pods.get(meta.name, meta.namespace) is not None:
-            self._off[meta.uid] = None
+        shown = self._pods.get(meta.name, meta.namespace)
+        if shown is not None and shown.metadata.uid == meta.uid and is_tracked(shown):
+            self._off[meta.uid] = None  # else the echo came before the answer
 
     def _as_it_is(self, pod: Pod) -> Pod:
         meta = pod.metadata

@@ -100,10 +100,9 @@ class Jobs:
         self._tracking.seen(old, new)
         if old is not None and new is not None and old.uid == new.uid and self._alike(old, new):
             return
-        concerned = self._owners.concerned(old, new)
-        for found in concerned:
+        for found in self._owners.concerned(old, new):
             self._wake(found)
-        if new is not None and not concerned and is_tracked(self._pods.view(new)):
+        if new is not None and is_tracked(self._pods.view(new)) and not self._owners.concerned(None, new):
             self._orphans.add(key_of(new))
 
     def _wake(self, found: Encoded) -> None:
@@ -250,7 +249,8 @@ class Jobs:
 
 def _selector(job: Job) -> Selector | None:
     """Return by what a Job that can still adopt knows its Pods."""
-    if job.spec is None or ended(job) is not None or managed_elsewhere(job):
+    going = job.metadata.deletion_timestamp is not None
+    if job.spec is None or going or ended(job) is not None or managed_elsewhere(job):
         return None
     return from_label_selector(job.spec.selector) if job.spec.selector is not None else NOTHING
 
