@@ -32,6 +32,7 @@ from podling.apiserver.http_answers import Line, Raw, join, or_abort, quoted, ta
 from podling.apiserver.identity.authentication import asks_to_impersonate, impersonated
 from podling.apiserver.messages import JSON, Request, Response, Watching
 from podling.apiserver.paths import resource_path
+from podling.apiserver.verbs.connecting import admit_connect
 
 if TYPE_CHECKING:
     import ssl
@@ -235,6 +236,7 @@ class HttpServer:
         found = self._registry.shelf(target.record).get(target.record.key(target.namespace, _host(target.name)))
         if found is None:
             raise not_found(target.record.resource.group, target.record.resource.plural, target.name)
+        await admit_connect(self._registry, target, asked.user, asked.query)
         return await self._proxy.serve(request, pod=found, subresource=target.subresource, user=asked.user)
 
     # --- answers -----------------------------------------------------------------------------------------------------

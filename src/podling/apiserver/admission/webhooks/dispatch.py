@@ -118,7 +118,7 @@ class Webhooks:
     def _selects(self, hook: Hook, operation: Operation) -> bool:
         if hook.namespaces.empty and hook.objects.empty:
             return True
-        objects = (operation.tree, operation.old or {})
+        objects = [it for it in (operation.tree, operation.old) if it and it.get("metadata") is not None]
         return selects(hook, self._labels_of_namespace(operation), map(_labels, objects))
 
     def _labels_of_namespace(self, operation: Operation) -> Mapping[str, str] | None:
