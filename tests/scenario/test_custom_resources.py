@@ -167,3 +167,31 @@ def test_a_namespace_takes_its_custom_objects(run):
             assert cluster.failures == 0
 
     run(main())
+
+
+def test_a_restart_of_the_api_server(run):
+    """Kinds and objects are there again; who follows them goes on, though every watch must list anew."""
+
+    async def main():
+        async with SimulatedCluster(1) as cluster:
+            await define(cluster, definition())
+            owner = await post(cluster, WIDGETS.path("default"), widget("owner"))
+            await cluster.restart_api_server(down_for=5, forget_history=True)
+            await cluster.advance(60)
+            await post(cluster, CONFIG_MAPS.path("default"), owned(config("dependent"), owner))
+            await cluster.advance(5)
+            assert (await there(cluster, WIDGETS, "owner")).spec == {"size": 3, "color": "red"}
+            await cluster.client.delete(WIDGETS, "owner", "default")
+            await cluster.advance(5)
+            assert await there(cluster, CONFIG_MAPS, "dependent") is None
+            # What changes while nobody answers is found at the next start.
+            await post(cluster, WIDGETS.path("default"), widget("last"))
+            await cluster.client.delete(CUSTOM_RESOURCE_DEFINITIONS, "widgets.example.com")
+            await cluster.restart_api_server(down_for=5)
+            await cluster.advance(60)
+            assert await there(cluster, CUSTOM_RESOURCE_DEFINITIONS, "widgets.example.com") is None
+            await define(cluster, definition())
+            assert await there(cluster, WIDGETS, "last") is None
+            assert cluster.failures == 0
+
+    run(main())

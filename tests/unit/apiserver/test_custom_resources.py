@@ -660,6 +660,29 @@ def test_what_is_created_while_its_kind_goes(run):
     run(main())
 
 
+def test_a_cache_that_begins_anew(run):
+    """Loaded afresh, the cache shows objects by the definitions as they are now, and nothing of kinds that went meanwhile."""
+
+    async def main():
+        async with Served() as api:
+            await established(api, definition())
+            await established(api, definition(group="example.org"))
+            await api.post(WIDGETS, widget())
+            cache = api.server.cache
+            path = f"{DEFINITIONS}/widgets.example.com"
+            properties = {**SPEC["properties"], "late": {"type": "string", "default": "l"}}
+            later = version(schema={"openAPIV3Schema": schema({**SPEC, "properties": properties})})
+            await api.patch(path, {"spec": {"versions": [later]}})
+            page = await api.store.list("/registry/", after="", limit=0, revision=0)
+            rows = [row for row in page.rows if not row.key.endswith("widgets.example.org")]
+            cache._load(rows, page.revision)
+            assert (await api.get(f"{WIDGETS}/a"))["spec"] == {"size": 3, "color": "red", "late": "l"}
+            with pytest.raises(StatusError, match="could not find the requested resource"):
+                await api.get(WIDGETS.replace(".com", ".org"))
+
+    run(main())
+
+
 def test_a_kind_that_is_not_served_has_no_door(run):
     async def main():
         async with Served() as api:
