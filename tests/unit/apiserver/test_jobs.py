@@ -295,3 +295,22 @@ def test_jobs_are_found_by_how_many_succeeded(run):
             assert len((await api.get(f"{JOBS}?fieldSelector=status.successful=1"))["items"]) == 1
 
     run(main())
+
+
+def test_what_is_alpha_is_dropped_and_said(run):
+    """In a Job and in a CronJob's template of Jobs."""
+
+    async def main():
+        async with Served() as api:
+            scheduling = {"schedulingPolicy": {"basic": {}}}
+            answer = await api.ask("POST", JOBS, job(scheduling=scheduling))
+            assert "spec.scheduling: dropped: this field is alpha and off by default" in list(answer.warnings)
+            assert "scheduling" not in (await api.get(f"{JOBS}/work"))["spec"]
+            template = {"spec": {"scheduling": scheduling, "template": job()["spec"]["template"]}}
+            spec = {"schedule": "@daily", "jobTemplate": template}
+            body = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "tick"}, "spec": spec}
+            answer = await api.ask("POST", JOBS.replace("jobs", "cronjobs"), body)
+            said = "spec.jobTemplate.spec.scheduling: dropped: this field is alpha and off by default"
+            assert said in list(answer.warnings)
+
+    run(main())
