@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
+from podling.aio.chance import Chance
 from podling.api import defaults
 from podling.api.resources import MUTATING_WEBHOOKS
 from podling.api.validation.shape import typed
 from podling.apiserver.admission.webhooks.matching import Hook, Place, hooks_of, place_of, selects
 from podling.apiserver.admission.webhooks.review import version_of
+from podling.apiserver.kinds import records
+from podling.apiserver.paths import Routes, resource_path
+from podling.apiserver.service_addresses import ServiceAddresses
+from podling.apiserver.verbs.connecting import options_of
 
 PODS = Place("", "v1", "pods")
 STATUS = Place("", "v1", "pods", "status")
@@ -129,3 +135,33 @@ def test_the_first_version_that_both_know_is_spoken(offered: tuple, spoken: str)
 )
 def test_who_bears_a_dry_run(effects: str, bears: bool) -> None:
     assert hook(sideEffects=effects).bears_dry_run is bears
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "options"),
+    [
+        ("pods/p/log", "", None),
+        (
+            "pods/p/attach",
+            "stdin=true&tty=0&container=c",
+            {"kind": "PodAttachOptions", "stdin": True, "container": "c"},
+        ),
+        (
+            "pods/p/exec",
+            "command=ls&command=-l&stdout=1&container=c&container=d",
+            {"kind": "PodExecOptions", "stdout": True, "container": "c", "command": ["ls", "-l"]},
+        ),
+        ("pods/p/portforward", "ports=80,81", {"kind": "PodPortForwardOptions", "ports": [80, 81]}),
+        ("pods/p/portforward", "", {"kind": "PodPortForwardOptions"}),
+        ("pods/p/proxy/a/b", "", {"kind": "PodProxyOptions", "path": "/a/b"}),
+        ("services/s/proxy", "", {"kind": "ServiceProxyOptions"}),
+    ],
+)
+def test_a_connection_is_an_object_too(path: str, query: str, options: dict | None) -> None:
+    """What webhooks see of it has upstream's kind, and the fields of the query."""
+    asked = resource_path(f"/api/v1/namespaces/default/{path}")
+    assert asked is not None
+    target = Routes(records(ServiceAddresses(["10.96.0.0/16"], Chance(seed=1)))).target(asked)
+    assert target is not None
+    found = options_of(target, parse_qsl(query))
+    assert found == (None if options is None else {"apiVersion": "v1", **options})

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 from tests.hook_server import RULE, HookServer, add, allow, answer, deny
-from tests.served import PODS, Served, pod
+from tests.served import ADMIN, PODS, Served, pod
 
+from podling.aio.chance import Chance
 from podling.api.errors import StatusError
 from podling.api.resources import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS
 from podling.apiserver.admission.webhooks.calling import LONGEST
 from podling.apiserver.record import User
+from podling.apiserver.server import ApiServer
+from podling.client.transport import Call
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 
@@ -125,6 +128,44 @@ def test_every_way_to_write_is_asked_about(run, tmp_path):
         assert seen[-1][:3] == ("DELETE", "Pod", "")
         server.says["/"] = lambda _: deny("stay")
         assert "stay" in str(await refusal(api.delete(PODS)))
+
+    asking(run, tmp_path, main)
+
+
+def test_what_stands_there_is_sent_with_its_revision(run, tmp_path):
+    """Which no webhook's patch brings into what is stored."""
+
+    async def main(api: Served, server: HookServer):
+        made = await api.post(MAPS, config_map(a="1"))
+        revision = made["metadata"]["resourceVersion"]
+        rule = RULE | {"operations": ["UPDATE", "DELETE"]}
+        await register(api, server.hook(rules=[rule]), mutating=True)
+        server.says["/"] = lambda asked: allow(add("/metadata/resourceVersion", "7")) if asked["object"] else allow()
+        changed = await api.patch(f"{MAPS}/c", {"data": {"a": "2"}})
+        ((_, asked),) = server.asked
+        assert [asked[it]["metadata"]["resourceVersion"] for it in ("oldObject", "object")] == [revision, revision]
+        stored = await api.store.get("/registry/configmaps/default/c")
+        assert b"resourceVersion" not in stored.value
+        await api.delete(f"{MAPS}/c")
+        assert server.asked[-1][1]["oldObject"]["metadata"]["resourceVersion"] == changed["metadata"]["resourceVersion"]
+
+    asking(run, tmp_path, main)
+
+
+def test_what_was_registered_counts_after_a_restart(run, tmp_path):
+    """Another server over the same store asks the same webhooks from its first write on."""
+
+    async def main(api: Served, server: HookServer):
+        await register(api, server.hook())
+        server.says["/"] = lambda _: deny("still here")
+        again = ApiServer(api.store, api.clock, Chance(seed=2))
+        following = asyncio.create_task(again.follow())
+        await again.start()
+        with pytest.raises(StatusError, match="still here"):
+            await again.transport(ADMIN).call(Call("POST", MAPS, (), b'{"metadata":{"name":"c"}}'))
+        await again.close()
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
     asking(run, tmp_path, main)
 
@@ -479,8 +520,6 @@ def test_who_asks_is_told(run, tmp_path):
         await register(api, server.hook())
         somebody = User("jane", ("system:masters", "system:authenticated"), "7", {"scope": ("a", "b")})
         door = api.server.transport(somebody)
-        from podling.client.transport import Call
-
         await door.call(Call("POST", MAPS, (), b'{"metadata":{"name":"c"}}'))
         assert server.asked[0][1]["userInfo"] == {
             "username": "jane",

@@ -24,6 +24,8 @@ class Operation:
     context: Context
     shown: Record | None = None
     """As which kind the caller sees the object, where that is not the stored one."""
+    revision: int = 0
+    """At which `old` stands; trees say nothing of it."""
 
     @property
     def is_whole(self) -> bool:

@@ -76,7 +76,9 @@ async def _attempt(
     registry: Registry, record: Record, target: Target, current: Encoded, options: DeleteOptions, context: Context
 ) -> tuple[Encoded, bool]:
     old: dict[str, Any] = msgspec.json.decode(current.raw)
-    operation = Operation("DELETE", record, "", target.namespace, target.name, old, old, context, target.record)
+    operation = Operation(
+        "DELETE", record, "", target.namespace, target.name, old, old, context, target.record, current.revision
+    )
     writing.admit(registry, operation)
     await writing.mutate(registry, operation)
     await writing.ask(registry, operation)

@@ -86,7 +86,7 @@ async def apply_change(
         try:
             _check_preconditions(target.record, target.name, tree, current)
             old: dict[str, Any] = msgspec.json.decode(current.raw)
-            await prepare(registry, target, tree, old, context)
+            await prepare(registry, target, tree, old, context, current.revision)
             return await store_change(registry, record, key, current, tree, old, context.charges, dry_run=dry_run)
         except Mismatch as mismatch:
             del warnings[told:]
@@ -99,14 +99,14 @@ async def apply_change(
 
 
 async def prepare(
-    registry: Registry, target: Target, tree: dict[str, Any], old: dict[str, Any], context: Context
+    registry: Registry, target: Target, tree: dict[str, Any], old: dict[str, Any], context: Context, revision: int
 ) -> None:
     """Carry the system's metadata over, then complete, admit and validate a change."""
     record = writing.stored_record(target.record)
     subresource = target.subresource
     _complete(record, subresource, tree, old, context)
     operation = Operation(
-        "UPDATE", record, subresource, target.namespace, target.name, tree, old, context, target.record
+        "UPDATE", record, subresource, target.namespace, target.name, tree, old, context, target.record, revision
     )
     writing.admit(registry, operation)
     if await writing.mutate(registry, operation):

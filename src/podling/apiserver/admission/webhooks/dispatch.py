@@ -21,7 +21,7 @@ from podling.api.patch import copied
 from podling.api.resources import MUTATING_WEBHOOKS, NAMESPACES, SERVICES, VALIDATING_WEBHOOKS
 from podling.api.validation.field import quoted
 from podling.apiserver.admission.webhooks.destination import Destination, Unreachable
-from podling.apiserver.admission.webhooks.forms import kind_of, patched, shown
+from podling.apiserver.admission.webhooks.forms import kind_of, patched, sent
 from podling.apiserver.admission.webhooks.matching import Hook, Place, hooks_of, place_of, selects
 from podling.apiserver.admission.webhooks.review import (
     Question,
@@ -102,12 +102,12 @@ class Webhooks:
         asking = (self._ask_or_pass(hook, place, operation, mutating=False) for hook, place in asked)
         said = await asyncio.gather(*asking, return_exceptions=True)
         for each in said:
-            if isinstance(each, BaseException):
-                raise each
-            if each is not None:
+            if isinstance(each, Verdict):
                 operation.context.warnings.extend(each.warnings)
         for each in said:
-            if isinstance(each, Verdict) and each.denial is not None:
+            if isinstance(each, BaseException):
+                raise each
+            if each is not None and each.denial is not None:
                 raise each.denial
 
     def _chosen(self, configured: _Configured, operation: Operation) -> Sequence[tuple[Hook, Place]]:
@@ -200,8 +200,8 @@ class Webhooks:
             namespace=_namespace(operation),
             name=operation.name,
             user=context.user,
-            new=shown(seen, operation, operation.tree) if operation.verb != "DELETE" else None,
-            old=shown(seen, operation, operation.old),
+            new=sent(seen, operation, operation.tree) if operation.verb != "DELETE" else None,
+            old=sent(seen, operation, operation.old),
             dry_run=context.dry_run,
         )
 

@@ -48,6 +48,14 @@ def shown(record: Record, operation: Operation, tree: dict[str, Any] | None) -> 
     return tree if record.face is None else record.face.from_stored(tree)
 
 
+def sent(record: Record, operation: Operation, tree: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a stored tree as it is sent: as `record`'s, with the revision at which the object stands."""
+    found = shown(record, operation, tree)
+    if found is None or not operation.revision:
+        return found
+    return found | {"metadata": {**(found.get("metadata") or {}), "resourceVersion": str(operation.revision)}}
+
+
 def patched(record: Record, operation: Operation, patch: Sequence[Any], by: str) -> dict[str, Any]:
     """Return the patched object as it is stored; `StatusError` 500, naming `by`, where the patch breaks it."""
     before = shown(record, operation, operation.tree)
