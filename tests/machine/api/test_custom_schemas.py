@@ -208,3 +208,36 @@ def test_patterns_are_gos(pattern, fits, does_not):
     """`$` is the end of the text, classes are of ASCII, and POSIX has names for them."""
     assert compiled(pattern).search(fits)
     assert not compiled(pattern).search(does_not)
+
+
+@pytest.mark.parametrize(("factor", "value"), [(0, 1), (1e-300, 1e300), (2, 10**400 + 1), (1e-320, 1)])
+def test_multiples_that_cannot_be_reckoned(factor, value):
+    """They are refused, and no failure of the server's."""
+    causes: list[Any] = []
+    validator({"type": "number", "multipleOf": factor})(value, "a", causes)
+    assert [cause.field for cause in causes] == ["a"]
+
+
+@pytest.mark.parametrize("kind", ["set", "map"])
+def test_long_lists_are_judged_in_one_pass(kind):
+    """Each item is held against all before it by its key, not with each of them: that would take an hour here."""
+    of_maps = kind == "map"
+    node = {
+        "type": "array",
+        "items": of(n=STRING) if of_maps else STRING,
+        "x-kubernetes-list-type": kind,
+        "x-kubernetes-list-map-keys": ["n"] if of_maps else [],
+    }
+    items: list[Any] = [{"n": str(i)} if of_maps else str(i) for i in (*range(200_000), 7)]
+    causes: list[Any] = []
+    validator(node)(items, "a", causes)
+    assert [cause.field for cause in causes if cause.reason == "FieldValueDuplicate"] == ["a[200000]"]
+
+
+def test_what_a_set_takes_for_the_same():
+    """As JSON sees it: true is not 1, and the order of an object's fields is nothing."""
+    causes: list[Any] = []
+    validator({"type": "array", "x-kubernetes-list-type": "set"})([1, True, {"a": 1, "b": 2}], "a", causes)
+    assert causes == []
+    validator({"type": "array", "x-kubernetes-list-type": "set"})([{"a": 1, "b": 2}, {"b": 2, "a": 1}], "a", causes)
+    assert [cause.field for cause in causes] == ["a[1]"]

@@ -1,6 +1,7 @@
-r"""Regular expressions of Go's syntax, as schemas have them, for Python's engine.
+r"""Regular expressions of Go's syntax, as schemas have them, in Python's.
 
-The two differ in what `$`, `\z` and the classes of letters mean; what Python cannot read raises `re.error`.
+The two differ in what `$`, `\z` and the classes of letters mean; what Python cannot read raises `re.error`. They are
+searched for by an engine of our own (`linear.py`), for which there are no slow patterns.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import functools
 import re
 from typing import Final
+
+from podling.api.custom.linear import Pattern
 
 _TOKEN: Final = re.compile(r"\\z|\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\$|\(\?P?<(?=\w)|.", re.DOTALL)
 _CLASSES: Final = {
@@ -23,9 +26,9 @@ _CLASSES: Final = {
 
 
 @functools.lru_cache(maxsize=1024)
-def compiled(pattern: str) -> re.Pattern[str]:
+def compiled(pattern: str) -> Pattern:
     """Return what searches for a pattern of Go's; `re.error` for what cannot be read."""
-    return re.compile(_TOKEN.sub(_translated, pattern), re.ASCII)
+    return Pattern(_TOKEN.sub(_translated, pattern))
 
 
 def _translated(found: re.Match[str]) -> str:

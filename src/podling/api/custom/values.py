@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from podling.api.custom.formats import FORMATS
 from podling.api.custom.patterns import compiled
 from podling.api.errors import Cause
@@ -123,7 +125,7 @@ def _text(node: Mapping[str, Any]) -> Check | None:
             causes.append(Cause("FieldValueTooLong", f"Too long: may not be more than {most} bytes", path))
         if least is not None and len(value) < least:
             causes.append(_invalid(path, value, f"should be at least {least} chars long"))
-        if fits is not None and fits.search(value) is None:
+        if fits is not None and not fits.search(value):
             causes.append(_invalid(path, value, f"should match '{pattern}'"))
 
     return check
@@ -152,7 +154,7 @@ def _number(node: Mapping[str, Any]) -> Check | None:
     def check(value: Any, path: str, causes: list[Cause]) -> None:
         if type(value) is not int and type(value) is not float:
             return
-        if factor is not None and abs(value / factor - round(value / factor)) > 1e-9:
+        if factor is not None and not _is_multiple(value, factor):
             causes.append(_invalid(path, value, f"should be a multiple of {_go(factor)}"))
         if high is not None and (value > high or (below and value == high)):
             causes.append(_invalid(path, value, f"should be less than {'' if below else 'or equal to '}{_go(high)}"))
@@ -160,6 +162,15 @@ def _number(node: Mapping[str, Any]) -> Check | None:
             causes.append(_invalid(path, value, f"should be greater than {'' if above else 'or equal to '}{_go(low)}"))
 
     return check
+
+
+def _is_multiple(value: float, factor: float) -> bool:
+    """Whether a number is some whole number of factors; of nothing, and beyond all that can be reckoned, it is none."""
+    try:
+        count = value / factor
+        return abs(count - round(count)) <= 1e-9
+    except (ZeroDivisionError, OverflowError):
+        return False
 
 
 def _go(number: float) -> str:
@@ -191,10 +202,15 @@ def _enumeration(node: Mapping[str, Any]) -> Check | None:
     allowed = node.get("enum") or ()
     if not allowed:
         return None
+    texts = frozenset(each for each in allowed if isinstance(each, str))
     listed = ", ".join(quoted(each) if isinstance(each, str) else quoted(shown(each)) for each in allowed)
 
     def check(value: Any, path: str, causes: list[Cause]) -> None:
-        if not any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in allowed):
+        if type(value) is str:
+            is_known = value in texts
+        else:
+            is_known = any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in allowed)
+        if not is_known:
             said = f"Unsupported value: {shown(value)}: supported values: {listed}"
             causes.append(Cause("FieldValueNotSupported", said, path))
 
@@ -250,15 +266,16 @@ def _keys(node: Mapping[str, Any]) -> Check | None:
     def check(value: Any, path: str, causes: list[Cause]) -> None:
         if type(value) is not list:
             return
-        seen: list[Any] = []
+        seen: set[bytes] = set()
         for index, item in enumerate(value):
             if kind == "map" and type(item) is not dict:
                 continue
             key = item if kind == "set" else {name: item.get(name, given.get(name)) for name in keys}
-            if key in seen:
+            known = msgspec.json.encode(key, order="deterministic")
+            if known in seen:
                 causes.append(Cause("FieldValueDuplicate", f"Duplicate value: {shown(key)}", f"{path}[{index}]"))
             else:
-                seen.append(key)
+                seen.add(known)
 
     return check
 
