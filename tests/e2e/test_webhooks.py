@@ -60,6 +60,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         refused, patch = judge(self.path.partition("?")[0], request)
         said = {"uid": request["uid"], "allowed": not refused}
         if refused: said["status"] = {"message": refused}
+        if self.path.startswith("/warn"): said["warnings"] = ["think again"]
         if patch: said |= {"patchType": "JSONPatch", "patch": base64.b64encode(json.dumps(patch).encode()).decode()}
         body = json.dumps({"apiVersion": review["apiVersion"], "kind": "AdmissionReview", "response": said}).encode()
         self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
@@ -268,6 +269,14 @@ def test_time_is_kept(hooks: Hooks) -> None:
         with hooks.registered("Validating", hooks.hook("/slow", **more)):
             hooks.create(config_map("late"))
             hooks.delete("configmap/late")
+
+
+def test_warnings_are_shown(hooks: Hooks) -> None:
+    """What a webhook lets pass it may yet have something to say about."""
+    with hooks.registered("Validating", hooks.hook("/warn")):
+        done = hooks.cluster.kubectl("create", "-f", "-", stdin=json.dumps(config_map("doubtful")))
+    assert done.stderr == "Warning: think again\n"
+    hooks.delete("configmap/doubtful")
 
 
 @pytest.mark.parametrize(("kind", "path"), [("Validating", "/unwanted"), ("Mutating", "/stages")])

@@ -515,6 +515,27 @@ def test_somebody_faster_meanwhile_is_noticed(run, tmp_path):
     asking(run, tmp_path, main)
 
 
+def test_conditions_are_said_to_count_for_nothing(run, tmp_path):
+    """At each write that sets them, and only then; the webhook is called as if they were not there."""
+
+    async def main(api: Served, server: HookServer):
+        conditions = [{"name": "never", "expression": "false"}]
+        hook = server.hook(matchConditions=conditions)
+        path = VALIDATING_WEBHOOKS.path(name="one")
+        body = {"metadata": {"name": "one"}, "webhooks": [hook]}
+        said = ["webhooks[0].matchConditions: expressions are not evaluated: the webhook is called whatever they say"]
+        assert list((await api.ask("POST", VALIDATING_WEBHOOKS.path(), body)).warnings) == said
+        await api.post(MAPS, config_map())
+        assert len(server.asked) == 1
+        merge = "application/merge-patch+json"
+        labelled = await api.ask("PATCH", path, {"metadata": {"labels": {"a": "b"}}}, content_type=merge)
+        assert list(labelled.warnings) == []
+        changed = await api.ask("PATCH", path, {"webhooks": [hook | {"timeoutSeconds": 3}]}, content_type=merge)
+        assert list(changed.warnings) == said
+
+    asking(run, tmp_path, main)
+
+
 def test_who_asks_is_told(run, tmp_path):
     async def main(api: Served, server: HookServer):
         await register(api, server.hook())

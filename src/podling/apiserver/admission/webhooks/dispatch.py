@@ -1,7 +1,7 @@
 """Asking webhooks about a write: the mutating ones in order, the validating ones at once.
 
-Owns which webhooks there are, as the cache tells it, and what becomes of an answer that does not come. Costs a write
-that no configuration is about one look into a dictionary, and nothing at all where there are none.
+Owns the order, and what becomes of an answer that does not come. Costs a write that no configuration is about one look
+into a dictionary, and nothing at all where there are none.
 
     mutating:    each in turn ─▶ patch ─▶ shape, defaults ─▶ the next sees it
                  something changed ─▶ the house's own rules again ─▶ those that may be asked again, once
@@ -20,9 +20,10 @@ from podling.api.errors import StatusError, internal, not_found
 from podling.api.patch import copied
 from podling.api.resources import MUTATING_WEBHOOKS, NAMESPACES, SERVICES, VALIDATING_WEBHOOKS
 from podling.api.validation.field import quoted
+from podling.apiserver.admission.webhooks.configured import Configured, place_as
 from podling.apiserver.admission.webhooks.destination import Destination, Unreachable
 from podling.apiserver.admission.webhooks.forms import kind_of, patched, sent
-from podling.apiserver.admission.webhooks.matching import Hook, Place, hooks_of, place_of, selects
+from podling.apiserver.admission.webhooks.matching import Hook, Place, selects
 from podling.apiserver.admission.webhooks.review import (
     Question,
     Unusable,
@@ -36,17 +37,14 @@ from podling.apiserver.admission.webhooks.review import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from podling.api.resources import Resource
     from podling.apiserver.admission.operation import Operation
     from podling.apiserver.admission.webhooks.destination import Caller
-    from podling.apiserver.cache import Notice
     from podling.apiserver.record import Record, User
     from podling.apiserver.registry import Registry
 
 log = logging.getLogger("podling.apiserver.webhooks")
 
 _LONGEST: Final = 30
-_REMEMBERED: Final = 4096
 
 
 class Failed(Exception):
@@ -62,8 +60,8 @@ class Webhooks:
         self._own = own
         self.caller: Caller | None = None
         """Carries what is said; over HTTPS unless another is set."""
-        self._mutating = _Configured(registry, MUTATING_WEBHOOKS)
-        self._validating = _Configured(registry, VALIDATING_WEBHOOKS)
+        self._mutating = Configured(registry, MUTATING_WEBHOOKS)
+        self._validating = Configured(registry, VALIDATING_WEBHOOKS)
 
     async def mutate(self, operation: Operation, again: Callable[[Operation], None]) -> bool:
         """Let webhooks change a write, in place; return whether one did.
@@ -110,7 +108,7 @@ class Webhooks:
             if each is not None and each.denial is not None:
                 raise each.denial
 
-    def _chosen(self, configured: _Configured, operation: Operation) -> Sequence[tuple[Hook, Place]]:
+    def _chosen(self, configured: Configured, operation: Operation) -> Sequence[tuple[Hook, Place]]:
         if not configured.hooks or operation.context.user is self._own:
             return ()
         return configured.chosen(operation)
@@ -196,7 +194,7 @@ class Webhooks:
             kind=kind_of(seen, operation),
             place=place,
             asked_kind=kind_of(asked, operation),
-            asked_place=_place(asked, operation.subresource),
+            asked_place=place_as(asked, operation.subresource),
             namespace=_namespace(operation),
             name=operation.name,
             user=context.user,
@@ -208,7 +206,7 @@ class Webhooks:
     def _shown_at(self, place: Place, operation: Operation) -> Record:
         """Return the record as which a webhook sees the object."""
         asked = operation.shown or operation.record
-        if place[:3] == _place(asked, "")[:3]:
+        if place[:3] == place_as(asked, "")[:3]:
             return asked
         return self._registry.routes.record(place.group, place.version, place.plural) or asked
 
@@ -243,55 +241,6 @@ class Webhooks:
 
             self.caller = HttpsCaller()
         return self.caller
-
-
-class _Configured:
-    """The webhooks of one of the two kinds, as the cache has them, and which resources they are about."""
-
-    def __init__(self, registry: Registry, resource: Resource[Any]) -> None:
-        self._registry = registry
-        self._resource = resource
-        self._held: dict[str, Any] = {}
-        self._chosen: dict[tuple[str, bool, Place], Sequence[tuple[Hook, Place]]] = {}
-        self._edition = -1
-        self.hooks: tuple[Hook, ...] = ()
-        registry.cache.listen(registry.record(resource).key_prefix, self._follow)
-
-    def _follow(self, notice: Notice) -> None:
-        if notice.new is None:
-            self._held.pop(notice.key, None)
-        else:
-            self._held[notice.key] = notice.new.view(self._resource.type)
-        self.hooks = hooks_of(self._held.values())
-        self._chosen.clear()
-
-    def chosen(self, operation: Operation) -> Sequence[tuple[Hook, Place]]:
-        """Return the webhooks whose rules have this write, each with the place as which it wants to see it."""
-        routes = self._registry.routes
-        if self._edition != routes.edition or len(self._chosen) > _REMEMBERED:
-            self._chosen.clear()
-            self._edition = routes.edition
-        shown = operation.shown or operation.record
-        asked = _place(shown, operation.subresource)
-        namespaced = shown.resource.namespaced
-        key = (operation.verb, namespaced, asked)
-        found = self._chosen.get(key)
-        if found is None:
-            others = [
-                _place(it, operation.subresource)
-                for it in routes.records()
-                if it.key_prefix == shown.key_prefix and it is not shown
-            ]
-            pairs = (
-                (hook, place_of(hook, operation.verb, asked, others, namespaced=namespaced)) for hook in self.hooks
-            )
-            found = self._chosen[key] = [(hook, place) for hook, place in pairs if place is not None]
-        return found
-
-
-def _place(record: Record, subresource: str) -> Place:
-    resource = record.resource
-    return Place(resource.group, resource.version, resource.plural, subresource)
 
 
 def _namespace(operation: Operation) -> str:
