@@ -61,7 +61,16 @@ def parse_request(pem: bytes) -> CertificateSigningRequest:
 
 
 def requested(request: CertificateSigningRequest) -> Requested:
-    """Return for whom a request asks."""
+    """Return for whom a request asks; `ValueError` where its subject or its other names cannot be read."""
+    from cryptography import x509
+
+    try:
+        return _requested(request)
+    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise ValueError(f"x509: {error}") from error
+
+
+def _requested(request: CertificateSigningRequest) -> Requested:
     from cryptography import x509
     from cryptography.x509.oid import NameOID
 

@@ -68,7 +68,11 @@ class CertificateSigner:
         if csr is None or self._authority is None or not awaits_signing(csr):
             return
         pem = decoded(csr.spec.request)
-        wrong = complaint(csr.spec.signer_name, requested(parse_request(pem)), csr.spec.usages)
+        try:
+            wrong = complaint(csr.spec.signer_name, requested(parse_request(pem)), csr.spec.usages)
+        except ValueError as error:
+            # Stored by a server that read it otherwise; it will not become readable.
+            wrong = str(error)
         if wrong:
             now = to_wire(self._clock.time())
             failed = CertificateSigningRequestCondition(

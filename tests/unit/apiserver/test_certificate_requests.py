@@ -5,6 +5,10 @@ from __future__ import annotations
 import base64
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from tests.requests import body, request
 from tests.served import Served
 
@@ -180,5 +184,22 @@ def test_requests_are_selected_by_signer(run):
                 await api.post(CSRS, body(name, f"example.com/{name}"))
             listed = await api.get(f"{CSRS}?fieldSelector=spec.signerName=example.com/b")
             assert [it["metadata"]["name"] for it in listed["items"]] == ["b"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("signer", ["kubernetes.io/kube-apiserver-client", "kubernetes.io/kubelet-serving"])
+@pytest.mark.parametrize("names", [b"\xff", b"\x30\x05\x87\x03\x01\x02\x03", b"\x30\x07\xa3\x05\x00\x00\x00\x00\x00"])
+def test_what_cannot_be_read_is_refused(run, signer, names):
+    """Names of no kind, an address of three bytes, an X.400 address: refusals, before anybody is to sign them."""
+    odd = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, names)
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).add_extension(odd, critical=False)
+    pem = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(Encoding.PEM)
+
+    async def main():
+        async with Served() as api:
+            with pytest.raises(StatusError, match="spec.request: Invalid value") as refused:
+                await api.post(CSRS, body("a", signer, pem))
+            assert refused.value.code == 422
 
     run(main())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from podling.api.certificates import decoded, parse_certificates, parse_request
+from podling.api.certificates import decoded, parse_certificates, parse_request, requested
 from podling.api.validation import meta
 from podling.api.validation.field import SPEC, STATUS, duplicate, forbidden, invalid, not_supported, quoted, required
 from podling.api.validation.projections import check_signer
@@ -59,7 +59,7 @@ def check_request_create(csr: CertificateSigningRequest, causes: list[Cause]) ->
     meta.check_create(csr.metadata, causes, namespaced=False)
     spec = csr.spec
     try:
-        parse_request(decoded(spec.request))
+        requested(parse_request(decoded(spec.request)))
     except ValueError as error:
         causes.append(invalid(SPEC / "request", spec.request, str(error)))
     if not spec.usages:
