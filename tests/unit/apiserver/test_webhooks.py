@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import Any
 
 import pytest
+from tests.custom import DEFINITIONS, WIDGETS, definition, widget
 from tests.hook_server import RULE, HookServer, add, allow, answer, deny
 from tests.served import ADMIN, PODS, Served, pod
 
@@ -262,6 +264,32 @@ def test_what_a_webhook_makes_of_a_pod_gets_defaults_and_is_judged(run, tmp_path
         error = await refusal(api.post(PODS, pod("bad")))
         assert "changed the name of the object" in str(error)
         assert [it["metadata"]["name"] for it in (await api.get(PODS))["items"]] == ["good"]
+
+    asking(run, tmp_path, main)
+
+
+def test_a_patch_without_bottom_is_refused(run, tmp_path):
+    """Deep as it was sent, or made deep by copying itself into itself."""
+
+    async def main(api: Served, server: HookServer):
+        await api.post(DEFINITIONS, definition())
+        while not (await api.get(f"{DEFINITIONS}/widgets.example.com"))["status"].get("acceptedNames", {}).get("kind"):
+            await asyncio.sleep(0)
+        rule = RULE | {"apiGroups": ["example.com"], "resources": ["widgets"]}
+        await register(api, server.hook(rules=[rule]), mutating=True)
+        nested = b'[{"op": "add", "path": "/spec/extra", "value": %b}]' % (b'{"a":' * 20_000 + b"1" + b"}" * 20_000)
+        deep = {"allowed": True, "patchType": "JSONPatch", "patch": base64.b64encode(nested).decode()}
+        deeper: Any = {}
+        for _ in range(500):
+            deeper = {"a": deeper}
+        way = "/a" * 500
+        doubled = [add("/spec/extra", deeper)]
+        doubled += [{"op": "copy", "from": "/spec/extra", "path": f"/spec/extra{way * 2**n}/a"} for n in range(6)]
+        for said in (deep, allow(*doubled)):
+            server.says["/"] = lambda _, said=said: said
+            error = await refusal(api.post(WIDGETS, widget()))
+            assert error.code == 500
+            assert 'webhook "a.example.com"' in str(error)
 
     asking(run, tmp_path, main)
 

@@ -68,6 +68,8 @@ def patched(record: Record, operation: Operation, patch: Sequence[Any], by: str)
             record.model.walk(made)
     except StatusError as error:
         raise internal(f"{by}: its patch does not apply: {error.__cause__ or error}") from error
+    except RecursionError:
+        raise internal(f"{by}: its patch does not apply: exceeded max depth") from None
     except WrongType as error:
         raise internal(f"{by}: its patch leaves no {kind_of(record, operation)[2]}: {error}") from error
     _keep_metadata(made, before, by)

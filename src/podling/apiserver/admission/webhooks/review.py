@@ -7,11 +7,11 @@ and nothing of it counts.
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from podling.api.body import decode_json
 from podling.api.errors import StatusError, bad_request
 from podling.api.validation.field import quoted
 
@@ -165,9 +165,11 @@ def _patch(said: _Response, version: str) -> Sequence[Any]:
     if not said.patch:
         return ()
     try:
-        found: Sequence[Any] = msgspec.json.decode(base64.b64decode(said.patch, validate=True), type=list[Any])
-    except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        found = decode_json(base64.b64decode(said.patch, validate=True))
+    except ValueError as error:
         raise Unusable(f"received undecodable patch in webhook response: {error}") from None
+    if not isinstance(found, list):
+        raise Unusable("received undecodable patch in webhook response: it is no array")
     return found
 
 
