@@ -6,9 +6,12 @@ from collections import Counter
 
 import pytest
 
+from podling.api import codec
 from podling.api.errors import StatusError
 from podling.api.resources import LIMIT_RANGES, POD_DISRUPTION_BUDGETS, PODS, REPLICA_SETS, REPLICATION_CONTROLLERS
+from podling.api.types.core_v1 import Pod
 from podling.client.transport import Call
+from podling.controllers.garbage_collector import GarbageCollector
 from podling.controllers.replicas import ReplicaSets
 from podling.runtime.sim import SCRIPT_ANNOTATION
 from podling.testing import SimulatedCluster
@@ -420,5 +423,44 @@ def test_a_lone_pod_is_no_matter_of_other_sets(run, monkeypatch):
             await cluster.advance(60)
             assert {found.metadata.name for found in asked} <= {"any", "set-7"}
             assert cluster.get(PODS, "taken") is None or controllers(cluster)["taken"]
+
+    run(main())
+
+
+@BOTH
+def test_nothing_in_another_namespace_is_its_own(run, resource, monkeypatch):
+    """Whoever writes a set's uid into Pods of another namespace takes none of its Pods away by that.
+
+    Such Pods are garbage; here its collector is too late.
+    """
+
+    async def rest(collector, key):
+        """Leave garbage where it is."""
+
+    monkeypatch.setattr(GarbageCollector, "_sync", rest)
+
+    async def main():
+        async with SimulatedCluster(nodes=1) as cluster:
+            await cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}})
+            await cluster.apply(workload(resource, 2))
+            await cluster.run_until(lambda: available(cluster, resource) == 2)
+            before = {pod.metadata.uid for pod in pods(cluster)}
+            owner = {
+                "apiVersion": resource.api_version,
+                "kind": resource.kind,
+                "name": "web",
+                "uid": cluster.get(resource, "web").metadata.uid,
+                "controller": True,
+            }
+            for i, labels in enumerate((LABELS, LABELS, {"app": "not"})):
+                pod = lone(f"a{i}", labels)
+                pod["metadata"] |= {"namespace": "other", "ownerReferences": [owner]}
+                await cluster.client.create(PODS, codec.from_tree(Pod, pod))
+            await patch(cluster, resource, {"spec": {"minReadySeconds": 1}})
+            await cluster.advance(60)
+            assert {pod.metadata.uid for pod in pods(cluster)} == before
+            assert cluster.get(resource, "web").status.replicas == 2
+            assert [len(pod.metadata.owner_references) for pod in cluster.list(PODS, "other")] == [1, 1, 1]
+            assert cluster.failures == 0
 
     run(main())

@@ -73,7 +73,7 @@ class CronJobs:
         if seen is None:
             return
         (found,) = self._written.over(key, [seen])
-        todo = plan(found, self._owned.of(found.metadata.uid), self._clock.time())
+        todo = plan(found, self._owned.of(found.metadata.uid, found.metadata.namespace), self._clock.time())
         for told in todo.told:
             self._recorder.event(found, told.type, told.reason, told.message)
         status = todo.status

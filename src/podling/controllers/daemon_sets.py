@@ -170,7 +170,7 @@ class DaemonSets:
     async def _merge(self, found: DaemonSet, revision: str, others: Sequence[ControllerRevision]) -> None:
         """Let one revision of the present template be enough: its Pods are told of it and stay as they are."""
         hashes = {one.metadata.labels.get(HASH, "") for one in others}
-        for pod in self._owned.of(found.metadata.uid) if others else ():
+        for pod in self._owned.of(found.metadata.uid, found.metadata.namespace) if others else ():
             meta = pod.metadata
             if meta.labels.get(HASH, "") in hashes - {revision}:
                 patch = {"metadata": {"uid": meta.uid, "labels": {HASH: revision}}}
@@ -180,7 +180,7 @@ class DaemonSets:
             await self._revisions.forget(one)
 
     def _by_node(self, found: DaemonSet) -> Mapping[str, list[Pod]]:
-        return by_node(self._as_it_is(pod) for pod in self._owned.of(found.metadata.uid))
+        return by_node(self._as_it_is(pod) for pod in self._owned.of(found.metadata.uid, found.metadata.namespace))
 
     def _as_it_is(self, pod: Pod) -> Pod:
         """Show a Pod that was deleted here as going, also before the informer does."""

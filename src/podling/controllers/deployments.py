@@ -107,7 +107,7 @@ class Deployments:
     def _pods_of(self, deployment: Deployment, sets: Sequence[ReplicaSet]) -> Mapping[str, Sequence[Pod]]:
         if is_rolling(deployment):
             return {}
-        return {one.metadata.uid: self._owned_pods.of(one.metadata.uid) for one in sets}
+        return {one.metadata.uid: self._owned_pods.of(one.metadata.uid, one.metadata.namespace) for one in sets}
 
     async def _carry_out(self, key: str, deployment: Deployment, todo: DeploymentPlan) -> None:
         said = todo.told

@@ -86,7 +86,7 @@ class Jobs:
             if old is not None:
                 self._backoffs.pop(old.uid, None)
                 self._large.pop(old.uid, None)
-                for pod in self._owned.of(old.uid):
+                for pod in self._owned.of(old.uid, old.namespace):
                     self._orphans.add(f"{pod.metadata.namespace}/{pod.metadata.name}")
             return
         if self._written_jobs.echoed(old, new):
@@ -174,7 +174,7 @@ class Jobs:
         return None if seen is None else self._written_jobs.over(key, [seen])[0]
 
     def _mine(self, job: Job) -> list[Pod]:
-        return self._tracking.over(self._owned.of(job.metadata.uid))
+        return self._tracking.over(self._owned.of(job.metadata.uid, job.metadata.namespace))
 
     async def _carry_out(self, job: Job, spec: JobSpec, todo: JobPlan, seen: Tally) -> StatusError | None:
         """Make or delete what is to be; return the first refusal."""

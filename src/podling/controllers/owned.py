@@ -61,9 +61,14 @@ def controller_seen(obj: Encoded) -> ControllerReference | None:
 def _places(obj: Encoded) -> Iterable[str]:
     held = controller_seen(obj)
     if held is not None:
-        return (held.uid,)
+        return (_controlled_by(held.uid, obj.namespace),)
     namespace = obj.namespace
     return (f"{namespace}/", *(f"{namespace}/{name}={value}" for name, value in obj.labels.items()))
+
+
+def _controlled_by(uid: str, namespace: str) -> str:
+    # A reference says nothing of namespaces, and anybody may write the uid of an owner in another one.
+    return f"{uid}@{namespace}"
 
 
 class Owned(Generic[_Kind]):
@@ -76,9 +81,10 @@ class Owned(Generic[_Kind]):
         self._written = written
         informer.add_index(_INDEX, _places)
 
-    def of(self, uid: str) -> Sequence[_Kind]:
-        """Return what the owner of this uid controls by now."""
-        return self._written.over(uid, [self._informer.view(seen) for seen in self._informer.indexed(_INDEX, uid)])
+    def of(self, uid: str, namespace: str) -> Sequence[_Kind]:
+        """Return what the owner of this uid controls by now, in its own namespace: nowhere else is anything its own."""
+        found = self._informer.indexed(_INDEX, _controlled_by(uid, namespace))
+        return self._written.over(uid, [self._informer.view(seen) for seen in found])
 
     def orphans(self, namespace: str, selector: Selector) -> Sequence[_Kind]:
         """Return what nobody controls and a selector matches."""
@@ -98,7 +104,7 @@ class Owned(Generic[_Kind]):
         What does not count (Pods that are over, for who keeps a number of them) is left as it is and out of this.
         """
         meta = owner.metadata
-        mine = self.of(meta.uid)
+        mine = self.of(meta.uid, meta.namespace)
         held = {_uid(obj) for obj in mine}
         free = [obj for obj in self.orphans(meta.namespace, selector) if _uid(obj) not in held]
         claims = claim(owner, selector, filter(counts, [*mine, *free]))

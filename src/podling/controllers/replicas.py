@@ -134,7 +134,7 @@ class ReplicaController:
         staying = {pod.metadata.uid for pod in active}
         return sum(
             not is_terminal(pod) and pod.metadata.uid not in staying and selector.matches(pod.metadata.labels)
-            for pod in self._owned.of(_uid(found))
+            for pod in self._owned.of(_uid(found), found.metadata.namespace)
         )
 
     async def _write(self, key: str, found: Replicas, fresh: Status | None) -> None:
@@ -162,7 +162,11 @@ class ReplicaController:
         above = controller_of(found)
         if above is None:
             return active
-        return [pod for one in self._siblings.of(above.uid) for pod in self._owned.of(_uid(one))]
+        return [
+            pod
+            for one in self._siblings.of(above.uid, found.metadata.namespace)
+            for pod in self._owned.of(_uid(one), found.metadata.namespace)
+        ]
 
     async def _create(self, found: Replicas, pod: Pod, active: list[Pod]) -> None:
         made = await self._writes.create(found, pod)

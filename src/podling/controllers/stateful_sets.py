@@ -152,13 +152,16 @@ class StatefulSets:
 
     def _pods_of(self, found: StatefulSet) -> Sequence[Pod]:
         """Return a set's Pods; those that were taken away are on their way out, whatever the informer says yet."""
-        return [self._writes.as_written(pod) for pod in self._owned.of(found.metadata.uid)]
+        return [self._writes.as_written(pod) for pod in self._owned.of(found.metadata.uid, found.metadata.namespace)]
 
     def _claims_of(self, found: StatefulSet) -> dict[str, PersistentVolumeClaim]:
         """Return the claims that are there for the Pods that are, or are wanted, by name."""
         if not found.spec.volume_claim_templates:
             return {}
-        numbers = {*wanted(found), *(number_of(found, pod) or 0 for pod in self._owned.of(found.metadata.uid))}
+        numbers = {
+            *wanted(found),
+            *(number_of(found, pod) or 0 for pod in self._owned.of(found.metadata.uid, found.metadata.namespace)),
+        }
         names = [claim.metadata.name for number in sorted(numbers) for claim in claims_of(found, number).values()]
         seen = (self._claims.get(name, found.metadata.namespace) for name in names)
         held = [claim for claim in seen if claim is not None]
