@@ -14,21 +14,23 @@ from podling.api.body import decode_body
 from podling.api.conform import conform
 from podling.api.schema import Schema
 from podling.apiserver.admission.node_tokens import check_token_request
+from podling.apiserver.admission.operation import Operation
 from podling.apiserver.handler import not_allowed
 from podling.apiserver.messages import Request, Response
 from podling.apiserver.options import write_options
 from podling.apiserver.representations import negotiate
 from podling.apiserver.reviews import RESOURCES
-from podling.apiserver.verbs.writing import judge_strictness
+from podling.apiserver.verbs.writing import ask, judge_strictness, mutate, new_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from podling.aio.clock import Clock
     from podling.apiserver.discovery import Discovery
-    from podling.apiserver.identity.tokens import Lookup, TokenIssuer
+    from podling.apiserver.identity.tokens import TokenIssuer
     from podling.apiserver.openapi import OpenApi
     from podling.apiserver.paths import ResourcePath, Routes, Target
+    from podling.apiserver.registry import Registry
     from podling.apiserver.reviews import Reviews
 
 
@@ -156,16 +158,22 @@ class ReviewsExtension:
 class TokenSubresource:
     """`serviceaccounts/token`: a token for an account, made and not stored."""
 
-    def __init__(self, issuer: TokenIssuer, clock: Clock, find: Lookup) -> None:
+    def __init__(self, issuer: TokenIssuer, registry: Registry) -> None:
         self._issuer = issuer
-        self._clock = clock
-        self._find = find
+        self._registry = registry
 
     async def __call__(self, request: Request, target: Target) -> Response:
         options, warnings = write_options(request.query), list[str]()
         read = decode_body(request.body, request.content_type, "TokenRequest")
         problems = conform(read.tree, Schema.of_kind("authentication.k8s.io", "v1", "TokenRequest"))
         judge_strictness(options.validation, read.sentences(problems.unknown), warnings)
-        check_token_request(self._find, request.user, target.namespace, target.name, read.tree)
-        tree = self._issuer.request(target.namespace, target.name, read.tree, self._clock.time())
+        asked = read.tree
+        registry, namespace, name = self._registry, target.namespace, target.name
+        check_token_request(registry.find, request.user, namespace, name, asked)
+        context = new_context(registry, request.user, warnings, dry_run=options.dry_run)
+        operation = Operation("CREATE", target.record, target.subresource, namespace, name, asked, None, context)
+        if await mutate(registry, operation):
+            check_token_request(registry.find, request.user, namespace, name, asked)
+        await ask(registry, operation)
+        tree = self._issuer.request(namespace, name, asked, registry.clock.time())
         return Response(201, msgspec.json.encode(tree), warnings=warnings)

@@ -190,9 +190,7 @@ class ApiServer:
         self.chain.extensions.append(ReviewsExtension(reviews, self.clock))
         if issuer is not None:
             self.chain.extensions.append(IssuerExtension(issuer))
-            self.handler.subresources["serviceaccounts", "token"] = TokenSubresource(
-                issuer, self.clock, self.registry.find
-            )
+            self.handler.subresources["serviceaccounts", "token"] = TokenSubresource(issuer, self.registry)
 
     def http(self, authenticator: Authenticator, proxy: KubeletProxy | None = None) -> HttpServer:
         """Return a server for sockets; `listen` on as many as are wanted. Closed by `close`, or by itself."""

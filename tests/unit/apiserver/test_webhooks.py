@@ -15,6 +15,9 @@ from podling.aio.chance import Chance
 from podling.api.errors import StatusError
 from podling.api.resources import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS
 from podling.apiserver.admission.webhooks.calling import LONGEST
+from podling.apiserver.identity.authentication import Authentication
+from podling.apiserver.identity.pki import Pki
+from podling.apiserver.identity.tokens import SigningKey, TokenIssuer
 from podling.apiserver.record import User
 from podling.apiserver.server import ApiServer
 from podling.client.transport import Call
@@ -186,6 +189,43 @@ def test_a_scale_is_seen_as_a_scale_and_changed_as_one(run, tmp_path):
         ((_, asked),) = server.asked
         assert asked["kind"] == {"group": "autoscaling", "version": "v1", "kind": "Scale"}
         assert (asked["oldObject"]["spec"], asked["object"]["spec"]) == ({"replicas": 1}, {"replicas": 3})
+
+    asking(run, tmp_path, main)
+
+
+def test_a_token_is_asked_about(run, tmp_path):
+    """As the TokenRequest that it is; what the patch makes no TokenRequest of is refused."""
+
+    async def main(api: Served, server: HookServer):
+        pki = Pki(tmp_path / "cluster")
+        pki.ensure(api.clock.time())
+        key = SigningKey(pki.signing_key, pki.signing_jwk)
+        issuer = TokenIssuer(key, api.server.registry.find, Chance(1))
+        api.server.use_identity(Authentication(api.clock), issuer)
+        path = "/api/v1/namespaces/default/serviceaccounts/default/token"
+        await register(api, server.hook(rules=[RULE | {"resources": ["serviceaccounts/token"]}]), mutating=True)
+        server.says["/"] = lambda _: allow(add("/spec/expirationSeconds", 1200))
+        made = await api.post(path, {"spec": {"expirationSeconds": 600}})
+        assert made["spec"]["expirationSeconds"] == 1200
+        assert server.asked[0][1]["kind"] == {"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"}
+        server.says["/"] = lambda _: allow(add("/spec/expirationSeconds", "long"))
+        assert "its patch leaves no TokenRequest" in str(await refusal(api.post(path, {"spec": {}})))
+        server.says["/"] = lambda _: deny("no tokens")
+        assert "denied the request: no tokens" in str(await refusal(api.post(path, {"spec": {}})))
+
+    asking(run, tmp_path, main)
+
+
+def test_what_is_no_binding_any_more_is_refused(run, tmp_path):
+    async def main(api: Served, server: HookServer):
+        await api.post(PODS, pod())
+        await register(api, server.hook(rules=[RULE | {"resources": ["pods/binding"]}]), mutating=True)
+        body = {"target": {"kind": "Node", "name": "n"}}
+        server.says["/"] = lambda _: allow(add("/target", 5))
+        assert "its patch leaves no Binding" in str(await refusal(api.post(f"{PODS}/web/binding", body)))
+        server.says["/"] = lambda _: allow(add("/target/name", "m"))
+        await api.post(f"{PODS}/web/binding", body)
+        assert (await api.get(f"{PODS}/web"))["spec"]["nodeName"] == "m"
 
     asking(run, tmp_path, main)
 

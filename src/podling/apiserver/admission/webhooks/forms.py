@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from podling.api.conform import WrongType
+from podling.api.conform import WrongType, walk
 from podling.api.errors import StatusError, bad_request, internal
 from podling.api.patch import copied, json_patch
 from podling.api.resources import SCALES
+from podling.api.schema import Schema
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from podling.apiserver.admission.operation import Operation
     from podling.apiserver.record import Record
@@ -24,6 +25,13 @@ _SYSTEM: Final = (
     "selfLink",
 )  # fmt: skip
 _SCALE: Final = "scale"
+_SPOKEN: Final[Mapping[str, tuple[str, str, str]]] = {
+    "binding": ("", "v1", "Binding"),
+    "eviction": ("policy", "v1", "Eviction"),
+    _SCALE: (SCALES.group, SCALES.version, SCALES.kind),
+    "token": ("authentication.k8s.io", "v1", "TokenRequest"),
+}
+"""Subresources that are not the object itself, and the kinds that they speak."""
 
 
 def kind_of(record: Record, operation: Operation) -> tuple[str, str, str]:
@@ -31,10 +39,9 @@ def kind_of(record: Record, operation: Operation) -> tuple[str, str, str]:
     resource = record.resource
     if operation.is_whole:
         return resource.group, resource.version, resource.kind
-    if operation.subresource == _SCALE:
-        return SCALES.group, SCALES.version, SCALES.kind
-    group, _, version = operation.tree.get("apiVersion", "").rpartition("/")
-    return group, version, operation.tree.get("kind", "")
+    if operation.subresource in _SPOKEN:
+        return _SPOKEN[operation.subresource]
+    return "", "v1", operation.tree.get("kind", "")  # the options of a connection
 
 
 def shown(record: Record, operation: Operation, tree: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -43,8 +50,11 @@ def shown(record: Record, operation: Operation, tree: dict[str, Any] | None) -> 
         return None
     if operation.subresource == _SCALE:
         return _scale(record, tree)
-    if not operation.is_whole and tree is operation.old:
-        return None  # there is no Binding or Eviction before this one
+    if not operation.is_whole:
+        if tree is operation.old:
+            return None  # there is no Binding or Eviction before this one
+        group, version, kind = kind_of(record, operation)
+        return tree | {"apiVersion": f"{group}/{version}" if group else version, "kind": kind}
     return tree if record.face is None else record.face.from_stored(tree)
 
 
@@ -66,6 +76,8 @@ def patched(record: Record, operation: Operation, patch: Sequence[Any], by: str)
             raise WrongType("it is of another kind now")
         if operation.is_whole:
             record.model.walk(made)
+        else:
+            walk(made, Schema.of_kind(*kind_of(record, operation)))
     except StatusError as error:
         raise internal(f"{by}: its patch does not apply: {error.__cause__ or error}") from error
     except RecursionError:
@@ -74,7 +86,7 @@ def patched(record: Record, operation: Operation, patch: Sequence[Any], by: str)
         raise internal(f"{by}: its patch leaves no {kind_of(record, operation)[2]}: {error}") from error
     _keep_metadata(made, before, by)
     if operation.subresource == _SCALE:
-        return _scaled(record, operation.tree, made, by)
+        return _scaled(record, operation.tree, made)
     if operation.is_whole:
         record.model.complete(made)
         return made if record.face is None else record.face.to_stored(made)
@@ -101,12 +113,11 @@ def _scale(record: Record, tree: dict[str, Any]) -> dict[str, Any]:
     return scale_of(record, stored.shape.read(stored.shape.encode(tree), 0, 0))
 
 
-def _scaled(record: Record, tree: dict[str, Any], scale: dict[str, Any], by: str) -> dict[str, Any]:
+def _scaled(record: Record, tree: dict[str, Any], scale: dict[str, Any]) -> dict[str, Any]:
     from podling.apiserver.scales import put
 
-    replicas = (scale.get("spec") or {}).get("replicas", 0) if isinstance(scale.get("spec"), dict) else None
-    if type(replicas) is not int or record.scaling is None:
-        raise internal(f"{by}: its patch leaves no Scale")
+    replicas = (scale.get("spec") or {}).get("replicas", 0)
+    assert record.scaling is not None, record.resource
     made: dict[str, Any] = copied(tree)
     put(made, record.scaling.wanted, replicas)
     return made
