@@ -6,13 +6,15 @@ import asyncio
 from typing import Any
 
 import msgspec
+import pytest
 
 from podling.api.custom.objects import CustomObject
 from podling.api.errors import StatusError
-from podling.api.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, CustomResource
+from podling.api.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, NETWORK_POLICIES, CustomResource
 from podling.client.transport import Call
 from podling.testing import SimulatedCluster
 from tests.custom import DEFINITIONS, definition, widget
+from tests.custom import version as one_version
 
 WIDGETS = CustomResource("example.com", "v1", "widgets", "Widget", True)
 
@@ -192,6 +194,40 @@ def test_a_restart_of_the_api_server(run):
             assert await there(cluster, CUSTOM_RESOURCE_DEFINITIONS, "widgets.example.com") is None
             await define(cluster, definition())
             assert await there(cluster, WIDGETS, "last") is None
+            assert cluster.failures == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("plural", "kind", "version"),
+    [("networkpolicies", "NetworkPolicy", "v1"), ("networkpolicies", "Other", "v2"), ("others", "NetworkPolicy", "v1")],
+)
+def test_a_definition_that_would_hide_a_built_in_kind(run, plural, kind, version):
+    """It is not served and nobody follows it: garbage of the built-in kind is collected before, beside and after it."""
+
+    async def main():
+        async with SimulatedCluster() as cluster:
+            body = definition(plural, kind, group="networking.k8s.io", versions=[one_version(version)])
+            body["metadata"]["annotations"] = {"api-approved.kubernetes.io": "unapproved"}
+            await define(cluster, body)
+
+            async def collects(name: str) -> bool:
+                owner = await post(cluster, "/api/v1/namespaces/default/configmaps", config(name))
+                policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name}}
+                tree = owned(policy | {"spec": {"podSelector": {}}}, owner)
+                await post(cluster, "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies", tree)
+                await cluster.advance(1)
+                assert await there(cluster, NETWORK_POLICIES, name) is not None
+                await cluster.client.delete(CONFIG_MAPS, name, "default")
+                await cluster.advance(5)
+                return await there(cluster, NETWORK_POLICIES, name) is None
+
+            assert await collects("beside")
+            await cluster.client.delete(CUSTOM_RESOURCE_DEFINITIONS, f"{plural}.networking.k8s.io")
+            await cluster.advance(5)
+            assert await there(cluster, CUSTOM_RESOURCE_DEFINITIONS, f"{plural}.networking.k8s.io", "") is None
+            assert await collects("after")
             assert cluster.failures == 0
 
     run(main())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from podling.api.resources import CustomResource
+from podling.api.resources import EVENTS_V1, STORED, CustomResource
 
 if TYPE_CHECKING:
     from podling.api.types.apiextensions_v1 import CustomResourceDefinition, CustomResourceDefinitionVersion
@@ -26,9 +26,19 @@ def resource_of(definition: CustomResourceDefinition, version: str) -> CustomRes
     )
 
 
+def hides_built_in(group: str, plural: str, kind: str) -> bool:
+    """Whether what a definition names is built in: such a one is never served, whatever its versions.
+
+    Who looks at all kinds there are would else take it for the built-in one, or that for it.
+    """
+    return any(it.group == group and (it.plural == plural or it.kind == kind) for it in (*STORED, EVENTS_V1))
+
+
 def served_resources(definition: CustomResourceDefinition) -> tuple[CustomResource, ...]:
     """Return the resources that are served, the version that is stored before all others."""
     if not any(it.type == "Established" and it.status == "True" for it in definition.status.conditions):
+        return ()
+    if hides_built_in(definition.spec.group, definition.spec.names.plural, definition.spec.names.kind):
         return ()
 
     def stored_later(version: CustomResourceDefinitionVersion) -> bool:

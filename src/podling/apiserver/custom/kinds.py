@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from podling.api.custom.resources import hides_built_in
 from podling.api.errors import StatusError
 from podling.api.resources import CUSTOM_RESOURCE_DEFINITIONS
 from podling.apiserver.cache import CachedKind, Scope
@@ -46,7 +47,6 @@ class CustomKinds:
         self._record = registry.record(CUSTOM_RESOURCE_DEFINITIONS)
         self._shelf = registry.shelf(self._record)
         self._kinds: dict[str, Kind] = {}
-        self._taken = {it.key_prefix for it in registry.routes.records()}
         self._ended: dict[str, str] = {}
         """Definition → prefix of what it defined, until nothing is left there."""
         self._pending: dict[str, None] = {}
@@ -74,8 +74,8 @@ class CustomKinds:
         kind = None
         if definition is not None and is_true(definition.get("status") or {}, ESTABLISHED):
             kind = _kind_of(name, definition)
-        if kind is not None and kind.prefix in self._taken:
-            log.error("%s is not served: objects of a built-in kind stand at %s", name, kind.prefix)
+        if kind is not None and hides_built_in(*kind.named):
+            log.error("%s is not served: a built-in kind has its name", name)
             kind = None
         if kind is not None:
             self._kinds[name] = kind

@@ -41,6 +41,11 @@ class Kind:
     """The record behind all others; not served itself where its version is not."""
     served: tuple[Record, ...]
 
+    @property
+    def named(self) -> tuple[str, str, str]:
+        resource = self.stored.resource
+        return resource.group, resource.plural, resource.kind
+
 
 def kind_of(definition: _Tree) -> Kind:
     """Return what a valid definition, whose names were accepted, lets be served."""
