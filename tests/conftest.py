@@ -9,10 +9,14 @@ import shutil
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+import hypothesis
 import pytest
 
 from podling.aio.chance import Chance
 from podling.aio.clock import VirtualClock
+
+hypothesis.settings.register_profile("podling", deadline=None)  # no test depends on how fast the machine is
+hypothesis.settings.load_profile("podling")
 
 _Result = TypeVar("_Result")
 
