@@ -11,6 +11,7 @@ from tests.custom import DEFINITIONS, WIDGETS, definition, schema, version, widg
 from tests.served import Served
 
 from podling.api.errors import StatusError
+from podling.apiserver.custom import kinds
 from podling.apiserver.custom.naming import plan
 
 
@@ -436,5 +437,37 @@ def test_a_definition_takes_no_built_in_kind_away(run):
             await api.delete(name)
             await gone(api, name)
             assert (await api.get(f"{policies}/p"))["kind"] == "NetworkPolicy"
+
+    run(main())
+
+
+def test_a_definition_has_no_others_looked_at_anew(run, monkeypatch):
+    """Each is planned a few times, however many there are in its group; who waits for a name gets it all the same."""
+    planned = 0
+
+    def counted(*given: Any) -> Any:
+        nonlocal planned
+        planned += 1
+        return plan(*given)
+
+    monkeypatch.setattr(kinds, "plan", counted)
+
+    async def main():
+        async with Served() as api:
+            for i in range(40):
+                await established(api, definition(f"w{i}s", f"W{i}"))
+            assert planned <= 40 * 8
+            await api.post(DEFINITIONS, definition("others", "W7"))
+            waiting = await until(api, "others.example.com", "NamesAccepted", "False")
+            assert condition(waiting, "Established")[0] == "False"
+            await api.delete(f"{DEFINITIONS}/w7s.example.com")
+            await until(api, "others.example.com", "Established", "True")
+            await api.post(DEFINITIONS, definition("more", "W8"))
+            await until(api, "more.example.com", "NamesAccepted", "False")
+            await api.patch(
+                f"{DEFINITIONS}/w8s.example.com", {"spec": {"names": {"singular": "x", "listKind": "XList"}}}
+            )
+            await api.delete(f"{DEFINITIONS}/w8s.example.com")
+            await until(api, "more.example.com", "Established", "True")
 
     run(main())

@@ -17,7 +17,7 @@ from podling.api.custom.resources import hides_built_in
 from podling.api.errors import StatusError
 from podling.api.resources import CUSTOM_RESOURCE_DEFINITIONS
 from podling.apiserver.cache import CachedKind, Scope
-from podling.apiserver.custom.naming import ESTABLISHED, TERMINATING, is_true, plan, set_condition
+from podling.apiserver.custom.naming import ESTABLISHED, NAMES_ACCEPTED, TERMINATING, is_true, plan, set_condition
 from podling.apiserver.kinds.custom import CLEANUP
 from podling.apiserver.objects import tree_of
 from podling.apiserver.options import DeleteOptions
@@ -47,6 +47,8 @@ class CustomKinds:
         self._record = registry.record(CUSTOM_RESOURCE_DEFINITIONS)
         self._shelf = registry.shelf(self._record)
         self._kinds: dict[str, Kind] = {}
+        self._groups: dict[str, dict[str, _Tree]] = {}
+        """What is left to say of definitions as to names: their status, by group and name."""
         self._ended: dict[str, str] = {}
         """Definition → prefix of what it defined, until nothing is left there."""
         self._pending: dict[str, None] = {}
@@ -61,11 +63,21 @@ class CustomKinds:
         if after is None or not _defines_alike(before, after):
             self._serve(shown.name, after)
         self._pending[shown.name] = None
+        group = self._groups.setdefault(_group(shown.name), {})
         if after is None:
-            # Names are free again.
-            for other in self._shelf.select(Scope()):
-                self._pending[other.name] = None
+            group.pop(shown.name, None)
+            if not group:
+                del self._groups[_group(shown.name)]
+            self._wake_waiting(shown.name)
+        else:
+            group[shown.name] = {"status": after.get("status") or {}}
         self._changed.set()
+
+    def _wake_waiting(self, name: str) -> None:
+        """Look again at who waits for names: those that one definition had may be free. Others keep what they have."""
+        for other, seen in self._groups.get(_group(name), {}).items():
+            if other != name and not is_true(seen["status"], NAMES_ACCEPTED):
+                self._pending[other] = None
 
     def _serve(self, name: str, definition: _Tree | None) -> None:
         """Let what a definition says be served, and nothing of what it said before."""
@@ -116,9 +128,7 @@ class CustomKinds:
                     await self._clean_up(name, definition)
                 return
             if await self._write_status(name):
-                for other in self._shelf.select(Scope()):
-                    if other.name != name:
-                        self._pending[other.name] = None
+                self._wake_waiting(name)
         except StatusError as refusal:
             # It went, or somebody else wrote it: either is a change, after which it is looked at again.
             if not (refusal.is_not_found or refusal.is_conflict):
@@ -126,10 +136,7 @@ class CustomKinds:
 
     async def _write_status(self, name: str) -> bool:
         """Write the status that a definition is to have; whether it had another one."""
-        group = name.partition(".")[2]
-        others = [
-            _tree(it) for it in self._shelf.select(Scope()) if it.name != name and it.name.partition(".")[2] == group
-        ]
+        others = [seen for other, seen in self._groups.get(_group(name), {}).items() if other != name]
         now = self._registry.clock.time()
         current = self._shelf.get(self._record.key("", name))
         if current is None or plan(_tree(current), others, now) is None:
@@ -215,6 +222,11 @@ def _defines_alike(before: _Tree | None, after: _Tree) -> bool:
         )
         and is_true(before.get("status") or {}, ESTABLISHED) == is_true(after.get("status") or {}, ESTABLISHED)
     )
+
+
+def _group(name: str) -> str:
+    """Return the group of a definition, whose name is its plural and that."""
+    return name.partition(".")[2]
 
 
 def _of(tree: Any, *path: str) -> Any:

@@ -19,7 +19,7 @@ _Tree = dict[str, Any]
 
 ESTABLISHED: Final = "Established"
 TERMINATING: Final = "Terminating"
-_NAMES_ACCEPTED: Final = "NamesAccepted"
+NAMES_ACCEPTED: Final = "NamesAccepted"
 
 
 def plan(definition: _Tree, others: Sequence[_Tree], now: float) -> _Tree | None:
@@ -32,7 +32,7 @@ def plan(definition: _Tree, others: Sequence[_Tree], now: float) -> _Tree | None
     conflict = bool(reason)
     set_condition(
         status,
-        _NAMES_ACCEPTED,
+        NAMES_ACCEPTED,
         "False" if conflict else "True",
         reason or "NoConflicts",
         message or "no conflicts found",
