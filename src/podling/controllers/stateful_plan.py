@@ -14,6 +14,7 @@ Pods that ended, however they did, are taken away and made anew.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -36,7 +37,7 @@ from podling.controllers.stateful_pods import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from podling.api.types.apps_v1 import ControllerRevision, RollingUpdateStatefulSetStrategy, StatefulSet
     from podling.api.types.core_v1 import PersistentVolumeClaim, Pod
@@ -78,6 +79,14 @@ class StatefulPlan(msgspec.Struct):
     def wake(self, seconds: float | None) -> None:
         if seconds is not None:
             self.again_in = seconds if self.again_in is None else min(self.again_in, seconds)
+
+
+def lacking(found: StatefulSet, held: Container[int]) -> Iterable[int]:
+    """Return the first numbers of which a set wants a Pod and has none, as many as are looked at at once.
+
+    A set may want more Pods than there is memory to think of.
+    """
+    return islice((number for number in wanted(found) if number not in held), BURST)
 
 
 def plan(
@@ -145,7 +154,8 @@ class _Step:
 
     def keep(self) -> bool:
         """See to the Pods that are wanted."""
-        return all(self._keep(number) or not self.ordered for number in self.numbers)
+        numbers = {*filter(self.numbers.__contains__, self.pods), *lacking(self.found, self.pods)}
+        return all(self._keep(number) or not self.ordered for number in sorted(numbers))
 
     def _keep(self, number: int) -> bool:
         pod = self.pods.get(number)
@@ -215,15 +225,19 @@ class _Step:
         partition = (rolling.partition or 0) if rolling is not None else 0
         share = rolling.max_unavailable if rolling is not None else None
         most = max(scaled(1 if share is None else share, self.found.spec.replicas or 0, up=True), 1)
-        missing = {n for n in self.numbers if n not in self.pods or n in self.unwell}
-        room = most - len(missing)
-        for number in reversed(self.numbers[partition:]):
-            pod = self.pods.get(number)
-            if pod is None or is_terminal(pod) or pod.metadata.deletion_timestamp is not None:
+        numbers = sorted(filter(self.numbers.__contains__, self.pods), reverse=True)
+        room = most - len(self.numbers) + sum(number not in self.unwell for number in numbers)
+        for number in numbers:
+            pod = self.pods[number]
+            if (
+                number not in self.numbers[partition:]
+                or is_terminal(pod)
+                or pod.metadata.deletion_timestamp is not None
+            ):
                 continue
             if revision_of(pod) == self.revisions.update.metadata.name:
                 continue
-            if number not in missing:
+            if number not in self.unwell:
                 if room <= 0:
                     continue
                 room -= 1

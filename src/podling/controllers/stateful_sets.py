@@ -21,8 +21,8 @@ from podling.controllers.pod_owners import PodOwners
 from podling.controllers.refusals import Refused, namespace_is_going
 from podling.controllers.revision_keeper import RevisionKeeper
 from podling.controllers.slow_start import all_at_once, slow_start
-from podling.controllers.stateful_plan import Revisions, plan
-from podling.controllers.stateful_pods import claims_of, number_of, revision_of, wanted
+from podling.controllers.stateful_plan import Revisions, lacking, plan
+from podling.controllers.stateful_pods import claims_of, number_of, revision_of
 from podling.controllers.stateful_status import status
 from podling.controllers.stateful_writes import StatefulWrites
 from podling.controllers.written import Written
@@ -158,11 +158,12 @@ class StatefulSets:
         """Return the claims that are there for the Pods that are, or are wanted, by name."""
         if not found.spec.volume_claim_templates:
             return {}
-        numbers = {
-            *wanted(found),
-            *(number_of(found, pod) or 0 for pod in self._owned.of(found.metadata.uid, found.metadata.namespace)),
-        }
-        names = [claim.metadata.name for number in sorted(numbers) for claim in claims_of(found, number).values()]
+        numbers = {number_of(found, pod) or 0 for pod in self._owned.of(found.metadata.uid, found.metadata.namespace)}
+        names = [
+            claim.metadata.name
+            for number in sorted(numbers.union(lacking(found, numbers)))
+            for claim in claims_of(found, number).values()
+        ]
         seen = (self._claims.get(name, found.metadata.namespace) for name in names)
         held = [claim for claim in seen if claim is not None]
         return {claim.metadata.name: claim for claim in self._written_claims.over(found.metadata.uid, held)}

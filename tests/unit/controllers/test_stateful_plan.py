@@ -15,7 +15,7 @@ from podling.api.types.apps_v1 import ControllerRevision, StatefulSet
 from podling.api.types.core_v1 import PersistentVolumeClaim, Pod
 from podling.controllers.revisions import HASH, data_of, expired, history, made, template_of
 from podling.controllers.stateful_claims import owned
-from podling.controllers.stateful_plan import BURST, Revisions, StatefulPlan, plan
+from podling.controllers.stateful_plan import BURST, Revisions, StatefulPlan, lacking, plan
 from podling.controllers.stateful_pods import claims_of, number_of
 from podling.controllers.stateful_status import status
 
@@ -264,3 +264,15 @@ def test_what_a_revision_holds() -> None:
         b'"spec":{"containers":[{"image":"new","name":"c"}],"dnsPolicy":"ClusterFirst","restartPolicy":"Always"}}}}'
     )
     assert msgspec.json.encode(data_of(msgspec.structs.replace(template, spec=spec))) == wanted
+
+
+@pytest.mark.parametrize("policy", ["OrderedReady", "Parallel"])
+def test_a_set_may_want_more_than_there_is_memory_for(policy):
+    """Two thousand million Pods, a slip of the hand, are looked at as many at once as are made, and no more."""
+    many = made_set(2**31 - 1, podManagementPolicy=policy, volumeClaimTemplates=[CLAIM])
+    todo = planned(many, pod(0), pod(2, of="old"))
+    first = [number_of(many, new.pod) for new in todo.create]
+    assert first == ([1] if policy == "OrderedReady" else [1, *range(3, BURST + 2)])
+    assert todo.delete == []
+    assert list(lacking(many, {0, 2}))[:3] == [1, 3, 4]
+    assert len(list(lacking(many, ()))) == BURST
