@@ -55,6 +55,8 @@ def test_what_is_remembered_has_a_bound():
     "pattern",
     [
         "(?<=a)b", "(?=a)", r"(a)\1", "(?>a)", "a++", "a{1001}", "(a{40}){40}", "a{99999999999999999999}",
+        "[" * 200_000,
+        "[" * 200_000 + "\\",
         "(" * 5000 + "a" + ")" * 5000, "(abcdefghijklmnopqrstuvwxyz){1000}", "(", "[",
     ],
 )  # fmt: skip

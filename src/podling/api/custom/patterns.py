@@ -12,7 +12,8 @@ from typing import Final
 
 from podling.api.custom.linear import Pattern
 
-_TOKEN: Final = re.compile(r"\\z|\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\$|\(\?P?<(?=\w)|.", re.DOTALL)
+_TOKEN: Final = re.compile(r"\\z|\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*+(?:\]|\\?\Z)|\$|\(\?P?<(?=\w)|.", re.DOTALL)
+_SPECIAL: Final = re.compile(r"(?<!\\)[\[&~|]")
 _CLASSES: Final = {
     "[:alnum:]": "0-9A-Za-z",
     "[:alpha:]": "A-Za-z",
@@ -40,4 +41,6 @@ def _translated(found: re.Match[str]) -> str:
     if token.startswith("["):
         for name, characters in _CLASSES.items():
             token = token.replace(name, characters)
+        # Python keeps these for sets of sets, and warns of them.
+        token = "[" + _SPECIAL.sub(r"\\\g<0>", token[1:])
     return token
