@@ -12,8 +12,8 @@ up: setup ## a running cluster with a Pod that serves a page
 down: setup ## stop it, and leave nothing behind but its data
 	@$(BIN)/podling down
 
-test: setup-dev ## the whole suite, under ten minutes on two cores
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: setup-dev ## the whole suite, under ten minutes on two cores, four files at a time: many of them wait
+	$(BIN)/python -m pytest -n 4 --dist loadfile
 
 lint: setup-dev ## style, types, layers, and generated files being current
 	$(BIN)/ruff check .
