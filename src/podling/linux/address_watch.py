@@ -13,6 +13,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from podling.linux import namespaces
+from podling.linux.netlink import messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 _ADDRESSES_CHANGE: Final = 0x10 | 0x100
 """Of either family."""
 _NEWS: Final = (20, 21)
-_HEADER: Final = struct.Struct("=IHHII")
 _ADDRESS: Final = struct.Struct("=BBBBi")
 
 
@@ -42,16 +42,10 @@ class AddressWatch:
                 raise
             self._changed()
             return
-        offset = 0
-        while offset + _HEADER.size + _ADDRESS.size <= len(data):
-            length, kind, *_ = _HEADER.unpack_from(data, offset)
-            *_, index = _ADDRESS.unpack_from(data, offset + _HEADER.size)
-            if length < _HEADER.size:
-                return
-            if kind in _NEWS and index == self._loopback:
+        for kind, _, _, body in messages(data):
+            if kind in _NEWS and len(body) >= _ADDRESS.size and _ADDRESS.unpack_from(body)[-1] == self._loopback:
                 self._changed()
                 return
-            offset += (length + 3) & ~3
 
     def close(self) -> None:
         """Stop watching."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from podling.linux import namespaces
 from podling.linux.families import IPV4, IPV6, Family
-from podling.linux.netlink import attributes
+from podling.linux.netlink import HEADER, attributes, messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +35,6 @@ _NEW, _GET, _DELETE = _SUBSYSTEM, _SUBSYSTEM | 1, _SUBSYSTEM | 2
 _GROUPS: Final = {"new": 1, "update": 2, "destroy": 3}
 _REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
 _ERROR, _DONE = 2, 3
-_HEADER: Final = struct.Struct("=IHHII")
 _FAMILY: Final = struct.Struct(">BBH")
 _TUPLE: Final = struct.Struct("=HHHHHH")
 """What a tuple begins with: lengths and kinds of itself, of its addresses, and of the source among them."""
@@ -165,16 +164,6 @@ def parse(message: bytes) -> Entry | None:
     return Entry(number, original, reply, status, sent, received, answers, started)
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    offset = 0
-    while offset + _HEADER.size <= len(data):
-        length, kind, _, _, _ = _HEADER.unpack_from(data, offset)
-        if length < _HEADER.size:
-            return
-        yield kind, data[offset + _HEADER.size : offset + length]
-        offset += (length + 3) & ~3
-
-
 def _open(namespace: str, *groups: int) -> socket.socket:
     def open_socket() -> socket.socket:
         opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
@@ -224,7 +213,7 @@ class Follower:
                     raise
                 self._overrun()
                 continue
-            for kind, body in _messages(data):
+            for kind, _, _, body in messages(data):
                 entry = parse(body) if self._sieve is None or self._sieve(body) else None
                 if entry is not None:
                     self._changed("new" if kind == _NEW else "destroy", entry)
@@ -288,11 +277,11 @@ class Conntrack:
 
     def _ask(self, kind: int, flags: int, payload: bytes) -> list[bytes]:
         self._sequence += 1
-        head = _HEADER.pack(_HEADER.size + len(payload), kind, flags | _REQUEST, self._sequence, 0)
+        head = HEADER.pack(HEADER.size + len(payload), kind, flags | _REQUEST, self._sequence, 0)
         self._socket.send(head + payload)
         answers: list[bytes] = []
         while True:
-            for answer, body in _messages(self._socket.recv(1 << 17)):
+            for answer, _, _, body in messages(self._socket.recv(1 << 17)):
                 if answer == _DONE:
                     return answers
                 if answer == _ERROR:

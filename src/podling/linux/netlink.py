@@ -37,7 +37,8 @@ _NEWNEIGH: Final = 28
 _NEWQDISC: Final = 36
 _REQUEST, _ACK, _DUMP, _REPLACE, _EXCL, _CREATE = 0x1, 0x4, 0x300, 0x100, 0x200, 0x400
 _ERROR, _DONE = 2, 3
-_HEADER = struct.Struct("=IHHII")
+HEADER: Final = struct.Struct("=IHHII")
+"""Of every message: its length, kind, flags, number and sender."""
 _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBi")
 _ROUTE = struct.Struct("=BBBBBBBBI")
@@ -111,6 +112,17 @@ def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
         offset += (length + 3) & ~3
 
 
+def messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Yield kind, number, sender and body of each message that came together; what is cut short ends it."""
+    offset = 0
+    while offset + HEADER.size <= len(data):
+        length, kind, _, sequence, sender = HEADER.unpack_from(data, offset)
+        if length < HEADER.size:
+            return
+        yield kind, sequence, sender, data[offset + HEADER.size : offset + length]
+        offset += (length + 3) & ~3
+
+
 class Netlink:
     """A conversation with the kernel about one network namespace. Not for several threads at once."""
 
@@ -134,16 +146,11 @@ class Netlink:
     def _ask(self, kind: int, flags: int, payload: bytes, what: str) -> list[tuple[int, bytes]]:
         self._sequence += 1
         self._socket.send(
-            _HEADER.pack(_HEADER.size + len(payload), kind, flags | _REQUEST | _ACK, self._sequence, 0) + payload
+            HEADER.pack(HEADER.size + len(payload), kind, flags | _REQUEST | _ACK, self._sequence, 0) + payload
         )
         answers: list[tuple[int, bytes]] = []
         while True:
-            data = self._socket.recv(1 << 17)
-            offset = 0
-            while offset + _HEADER.size <= len(data):
-                length, answer, _, sequence, _ = _HEADER.unpack_from(data, offset)
-                body = data[offset + _HEADER.size : offset + length]
-                offset += (length + 3) & ~3
+            for answer, sequence, _, body in messages(self._socket.recv(1 << 17)):
                 if sequence != self._sequence:
                     continue
                 if answer == _DONE:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from podling.linux import namespaces
-from podling.linux.netlink import attributes
+from podling.linux.netlink import HEADER, attributes, messages
 from podling.linux.nf_expressions import Verdict, attribute, nested, number, text, value_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ _NO_SET, _ELEMENTS, _GET_ELEMENTS, _NO_ELEMENTS, _GENERATION, _OBJECT, _GET_OBJE
 _COUNTER: Final = 1
 _REQUEST, _ACK, _DUMP, _CREATE, _APPEND = 0x1, 0x4, 0x300, 0x400, 0x800
 _ERROR, _DONE = 2, 3
-_HEADER: Final = struct.Struct("=IHHII")
 _FAMILY: Final = struct.Struct(">BBH")
 _ANY, _INET = 0, 1
 _DROPS: Final = 0
@@ -239,19 +238,8 @@ class ClosedChain(NamedTuple):
 
 
 def _message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
-    length = _HEADER.size + len(body)
-    return _HEADER.pack(length, kind, flags | _REQUEST, sequence, 0) + body + b"\0" * (-length % 4)
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-    """Yield kind, sequence, sender and body of each message."""
-    offset = 0
-    while offset + _HEADER.size <= len(data):
-        length, kind, _, sequence, sender = _HEADER.unpack_from(data, offset)
-        if length < _HEADER.size:
-            return
-        yield kind, sequence, sender, data[offset + _HEADER.size : offset + length]
-        offset += (length + 3) & ~3
+    length = HEADER.size + len(body)
+    return HEADER.pack(length, kind, flags | _REQUEST, sequence, 0) + body + b"\0" * (-length % 4)
 
 
 class Tables:
@@ -276,7 +264,7 @@ class Tables:
         _resize(self._socket, _SO_SNDBUFFORCE, 2 * len(data) + 65536)
         self._socket.send(data)
         while True:
-            for kind, sequence, _, body in _messages(self._socket.recv(1 << 17)):
+            for kind, sequence, _, body in messages(self._socket.recv(1 << 17)):
                 if kind != _ERROR or not begin <= sequence <= last + 1:
                     continue
                 code = -struct.unpack_from("=i", body)[0]
@@ -335,7 +323,7 @@ class Tables:
         self._socket.send(_message(_SUBSYSTEM << 8 | kind, flags, self._sequence, _FAMILY.pack(family, 0, 0) + body))
         answers: list[bytes] = []
         while True:
-            for answer, sequence, _, content in _messages(self._socket.recv(1 << 17)):
+            for answer, sequence, _, content in messages(self._socket.recv(1 << 17)):
                 if sequence != self._sequence:
                     continue
                 if answer == _DONE:
@@ -408,7 +396,7 @@ class TableWatch:
                 raise
             self._disturbed(False)
             return
-        for kind, _, sender, body in _messages(data):
+        for kind, _, sender, body in messages(data):
             if sender == self._sender or kind >> 8 != _SUBSYSTEM or kind & 0xFF == _GENERATION:
                 continue
             name = next((part for which, part in attributes(body[_FAMILY.size :]) if which == 1), b"")

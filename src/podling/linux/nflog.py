@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from podling.linux import namespaces
 from podling.linux.families import FAMILIES
-from podling.linux.netlink import attributes
+from podling.linux.netlink import HEADER, attributes, messages
 from podling.linux.nf_expressions import attribute
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _NETFILTER: Final = 12
 _PACKET, _CONFIGURE = 4 << 8, 4 << 8 | 1
-_HEADER: Final = struct.Struct("=IHHII")
 _FAMILY: Final = struct.Struct(">BBH")
 _REQUEST, _ACK = 0x1, 0x4
 _ERROR: Final = 2
@@ -109,16 +108,10 @@ class LogListener:
                 if error.errno != errno.ENOBUFS:
                     raise
                 continue  # what the kernel could not keep is counted by the rule that told of it
-            offset = 0
-            while offset + _HEADER.size <= len(data):
-                length, kind, _, _, _ = _HEADER.unpack_from(data, offset)
-                if length < _HEADER.size:
-                    break
-                if kind == _PACKET:
-                    packet = parse(data[offset + _HEADER.size : offset + length])
-                    if packet is not None:
-                        self._seen(packet)
-                offset += (length + 3) & ~3
+            for kind, _, _, body in messages(data):
+                packet = parse(body) if kind == _PACKET else None
+                if packet is not None:
+                    self._seen(packet)
 
     def close(self) -> None:
         """Let the group go."""
@@ -141,11 +134,11 @@ def _bound(group: int) -> socket.socket:
 
 def _configure(opened: socket.socket, group: int, what: bytes) -> None:
     body = _FAMILY.pack(socket.AF_UNSPEC, 0, group) + what
-    opened.send(_HEADER.pack(_HEADER.size + len(body), _CONFIGURE, _REQUEST | _ACK, 1, 0) + body)
+    opened.send(HEADER.pack(HEADER.size + len(body), _CONFIGURE, _REQUEST | _ACK, 1, 0) + body)
     while True:
         answer = opened.recv(1 << 16)
-        if _HEADER.unpack_from(answer)[1] == _ERROR:
-            code = -struct.unpack_from("=i", answer, _HEADER.size)[0]
+        if HEADER.unpack_from(answer)[1] == _ERROR:
+            code = -struct.unpack_from("=i", answer, HEADER.size)[0]
             if code:
                 raise OSError(code, f"log group {group}: {os.strerror(code)}")
             return
