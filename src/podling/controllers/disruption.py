@@ -12,7 +12,7 @@ import msgspec
 
 from podling.aio.workqueue import WorkQueue
 from podling.api.errors import StatusError
-from podling.api.pods import TERMINAL_PHASES
+from podling.api.pods import is_active
 from podling.api.resources import POD_DISRUPTION_BUDGETS, PODS
 from podling.api.times import from_wire, to_wire
 from podling.client.cache import key_of, split_key
@@ -44,7 +44,7 @@ def stale_in(pod: Pod, now: float) -> float | None:
     held = condition(pod, DISRUPTION_TARGET)
     if held is None or held.status != "True" or held.reason == _BY_KUBELET:
         return None
-    if pod.metadata.deletion_timestamp is not None or pod.status.phase in TERMINAL_PHASES:
+    if not is_active(pod):
         return None
     return max(from_wire(held.last_transition_time) + STALE_AFTER - now, 0.0) if held.last_transition_time else 0.0
 

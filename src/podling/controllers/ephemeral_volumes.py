@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from podling.aio.workqueue import WorkQueue
 from podling.api.errors import StatusError
-from podling.api.pods import TERMINAL_PHASES
+from podling.api.pods import is_active
 from podling.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS
 from podling.api.types.core_v1 import PersistentVolumeClaim
 from podling.api.types.meta_v1 import ObjectMeta, OwnerReference
@@ -80,7 +80,7 @@ class EphemeralVolumes:
         await self._claims.wait_synced()
         namespace, name = split_key(key)
         pod = self._pods.get(name, namespace)
-        if pod is None or pod.metadata.deletion_timestamp is not None or pod.status.phase in TERMINAL_PHASES:
+        if pod is None or not is_active(pod):
             return
         for volume in pod.spec.volumes:
             if volume.ephemeral is None or self._claims.get(claim_name(pod, volume), namespace) is not None:

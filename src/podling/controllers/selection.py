@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from podling.api.pods import is_terminal
+from podling.api.pods import is_terminal, ready_condition
 from podling.client.cache import key_of
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _had(pod: Encoded) -> Iterable[str]:
 
 def _facts(pod: Pod) -> tuple[object, ...]:
     """Return all of a Pod that endpoints are made of, and nothing else."""
-    ready = next((c for c in pod.status.conditions if c.type == "Ready"), None)
+    ready = ready_condition(pod)
     return (
         pod.metadata.deletion_timestamp is None,
         pod.spec.node_name,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from podling.api.pods import ready_condition
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -27,7 +29,7 @@ class TriggerTimes:
         created = service.metadata.creation_timestamp or ""
         times = {}
         for pod in pods:
-            ready = next((c for c in pod.status.conditions if c.type == "Ready"), None)
+            ready = ready_condition(pod)
             if ready is not None and ready.last_transition_time:
                 times[pod.metadata.name] = ready.last_transition_time
         before = self._seen.get(key)

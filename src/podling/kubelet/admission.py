@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from podling.api.pods import is_terminal
+from podling.api.pods import is_active, is_terminal
 from podling.api.types.core_v1 import PodStatus, Taint
 from podling.lifecycle.admission import admit
 from podling.lifecycle.eviction_ranking import refusal_under_pressure
@@ -53,7 +53,7 @@ class Admission:
         A Pod that was taken once, by its start time, is not judged again: it keeps its place over a restart of the
         kubelet.
         """
-        if pod.metadata.deletion_timestamp is not None or is_terminal(pod):
+        if not is_active(pod):
             return None
         self._update()
         if pod.status.start_time is None:

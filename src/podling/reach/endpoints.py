@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from podling.api.pods import is_terminal, sidecars
+from podling.api.pods import is_ready, is_terminal, sidecars
 from podling.api.types.core_v1 import ObjectReference
 from podling.api.types.discovery_v1 import (
     Endpoint,
@@ -64,10 +64,6 @@ def families(service: Service) -> Sequence[str]:
     if service.spec.ip_families:
         return service.spec.ip_families
     return (family_name(service.spec.cluster_ip),)
-
-
-def is_ready(pod: Pod) -> bool:
-    return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions)
 
 
 def addresses(pod: Pod) -> Sequence[str]:

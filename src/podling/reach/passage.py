@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from podling.api.pods import host_ports
+from podling.api.pods import host_ports, is_ready
 from podling.api.selectors import from_labels
 from podling.api.validation.addresses import canonical, family
-from podling.reach.endpoints import addresses, families, is_headless, is_ready
+from podling.reach.endpoints import addresses, families, is_headless
 from podling.reach.policy import Party, judge, party_of
 from podling.reach.policy_reading import compile_policy
 from podling.reach.selection import choose, is_externally_local, is_internally_local

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
+from podling.api.pods import is_ready
 from podling.api.types.core_v1 import EndpointAddress, EndpointPort, EndpointSubset
 from podling.api.validation.addresses import family_name
 from podling.reach import endpoints
@@ -47,7 +48,7 @@ def find(service: Service, pods: Iterable[Pod]) -> tuple[EndpointSubset, ...]:
             target_ref=endpoints.reference(pod),
         )
         ready, unready = found.setdefault(ports, ([], []))
-        (ready if publish or endpoints.is_ready(pod) else unready).append(address)
+        (ready if publish or is_ready(pod) else unready).append(address)
     return tuple(
         EndpointSubset(addresses=_sorted(ready), not_ready_addresses=_sorted(unready), ports=ports)
         for ports, (ready, unready) in sorted(found.items(), key=lambda each: [(p.name, p.port) for p in each[0]])
