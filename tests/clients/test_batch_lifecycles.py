@@ -6,34 +6,27 @@ on virtual time, in `tests/scenario`.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.clients.dynamic import LEAVES_SOCKETS, MERGE, STRATEGIC, WHERE, dynamic_client, kubernetes, seen
 from tests.running import IMAGE, RunningCluster, eventually
 
 pytestmark = [
     pytest.mark.root,
-    # The library leaves its watch's sockets to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"),
+    LEAVES_SOCKETS,
 ]
 
-kubernetes = pytest.importorskip("kubernetes", reason="the official Python client is not installed")
-
-MERGE, STRATEGIC = (f"application/{kind}+json" for kind in ("merge-patch", "strategic-merge-patch"))
-WHERE = {"namespace": "default"}
 ON = "trap exit TERM; while :; do sleep 0.1; done"
 ONCE = "if [ -e /data/x ]; then exit 0; else touch /data/x; exit 1; fi"
 
 
 @pytest.fixture(scope="module")
 def client(cluster: RunningCluster) -> Iterator[Any]:
-    warnings.simplefilter("ignore", DeprecationWarning)
-    found = kubernetes.config.new_client_from_config(str(cluster.data / "kubeconfig"))
-    yield kubernetes.dynamic.DynamicClient(found)
-    found.close()
+    with dynamic_client(cluster) as found:
+        yield found
 
 
 @pytest.fixture
@@ -69,20 +62,6 @@ def job(name: str, command: str, policy: str = "Never", **spec: Any) -> dict[str
         "metadata": {"name": name, "labels": {"life": name}},
         "spec": {"parallelism": 2, "completions": 4, "template": template(command, policy, job=name), **spec},
     }
-
-
-def seen(of: Any, name: str, since: str, wanted: Callable[[str, dict[str, Any]], bool]) -> dict[str, Any]:
-    """Watch one object from a resourceVersion on until an event is as wanted, and return the object in it."""
-    watcher = kubernetes.watch.Watch()
-    events = of.watch(
-        **WHERE, field_selector=f"metadata.name={name}", resource_version=since, timeout=60, watcher=watcher
-    )
-    for event in events:
-        if wanted(event["type"], event["raw_object"]):
-            watcher.stop()
-            found: dict[str, Any] = event["raw_object"]
-            return found
-    raise AssertionError("no such event came")
 
 
 def complete(_: str, found: dict[str, Any]) -> bool:

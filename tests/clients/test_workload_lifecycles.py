@@ -7,34 +7,27 @@ By the official Python client, step by step, with what a watch tells of each. Wh
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from tests.agnhost import server_pod
+from tests.clients.dynamic import LEAVES_SOCKETS, MERGE, STRATEGIC, WHERE, dynamic_client, kubernetes, seen
 from tests.running import IMAGE, RunningCluster, eventually
 
 pytestmark = [
     pytest.mark.root,
-    # The library leaves its watch's sockets to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"),
+    LEAVES_SOCKETS,
 ]
 
-kubernetes = pytest.importorskip("kubernetes", reason="the official Python client is not installed")
-
-MERGE, STRATEGIC = (f"application/{kind}+json" for kind in ("merge-patch", "strategic-merge-patch"))
-WHERE = {"namespace": "default"}
 COMMAND = ["sh", "-c", "trap exit TERM; while :; do sleep 0.1; done"]
 
 
 @pytest.fixture(scope="module")
 def client(cluster: RunningCluster) -> Iterator[Any]:
-    warnings.simplefilter("ignore", DeprecationWarning)
-    found = kubernetes.config.new_client_from_config(str(cluster.data / "kubeconfig"))
-    yield kubernetes.dynamic.DynamicClient(found)
-    found.close()
+    with dynamic_client(cluster) as found:
+        yield found
 
 
 def kind(client: Any, name: str) -> Any:
@@ -57,20 +50,6 @@ def manifest(kind: str, name: str, replicas: int, image: str = IMAGE, **labels: 
             "template": {"metadata": {"labels": chosen}, "spec": spec},
         },
     }
-
-
-def seen(of: Any, name: str, since: str, wanted: Callable[[str, dict[str, Any]], bool]) -> dict[str, Any]:
-    """Watch one object from a resourceVersion on until an event is as wanted, and return the object in it."""
-    watcher = kubernetes.watch.Watch()
-    events = of.watch(
-        **WHERE, field_selector=f"metadata.name={name}", resource_version=since, timeout=40, watcher=watcher
-    )
-    for event in events:
-        if wanted(event["type"], event["raw_object"]):
-            watcher.stop()
-            found: dict[str, Any] = event["raw_object"]
-            return found
-    raise AssertionError("no such event came")
 
 
 def ready(count: int) -> Callable[[str, dict[str, Any]], bool]:

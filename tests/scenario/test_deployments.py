@@ -8,6 +8,7 @@ from podling.api.resources import DEPLOYMENTS, LIMIT_RANGES, POD_DISRUPTION_BUDG
 from podling.client.transport import Call
 from podling.runtime.sim import SCRIPT_ANNOTATION, ImageScript
 from podling.testing import SimulatedCluster
+from tests.scenario.observing import observed
 
 LABELS = {"app": "web"}
 REVISION = "deployment.kubernetes.io/revision"
@@ -76,22 +77,6 @@ async def set_image(cluster, image):
     await patch(cluster, {"spec": {"template": {"spec": {"containers": containers}}}})
 
 
-def watched(cluster, look):
-    """Return a list that grows by what `look` sees each time a ReplicaSet, Pod or Deployment changes."""
-    seen = []
-
-    def reached(until):
-        def check():
-            now = look()
-            if not seen or seen[-1] != now:
-                seen.append(now)
-            return until()
-
-        return check
-
-    return seen, reached
-
-
 def pod_counts(cluster):
     pods = cluster.list(PODS, "default")
     standing = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
@@ -108,7 +93,7 @@ def test_a_rolling_update_keeps_between_its_bounds(run):
             await cluster.run_until(lambda: is_complete(cluster))
             assert condition(cluster) == ("True", "NewReplicaSetAvailable")
             assert held(cluster).metadata.annotations[REVISION] == "1"
-            seen, reached = watched(cluster, lambda: pod_counts(cluster))
+            seen, reached = observed(lambda: pod_counts(cluster))
             await set_image(cluster, "web:2")
             await cluster.run_until(reached(lambda: is_complete(cluster)))
             assert max(standing for standing, _ in seen) <= 13
@@ -174,7 +159,7 @@ def test_recreate_makes_nothing_before_the_last_old_pod_is_gone(run):
             def images():
                 return sorted({pod.spec.containers[0].image for pod in cluster.list(PODS)})
 
-            seen, reached = watched(cluster, images)
+            seen, reached = observed(images)
             await set_image(cluster, "web:2")
             ended = await cluster.run_until(reached(lambda: is_complete(cluster)))
             assert ended - began == 7
@@ -423,7 +408,7 @@ def test_a_rollout_goes_on_where_it_was_when_the_controllers_begin_anew(run):
         async with SimulatedCluster(nodes=2) as cluster:
             await cluster.apply(deployment(8, **rolling(2, 1), minReadySeconds=5))
             await cluster.run_until(lambda: is_complete(cluster))
-            seen, reached = watched(cluster, lambda: pod_counts(cluster))
+            seen, reached = observed(lambda: pod_counts(cluster))
             await set_image(cluster, "web:2")
             await cluster.run_until(reached(lambda: sets(cluster).get("web:2", 0) >= 4))
             await cluster.restart_controllers(down_for=10)

@@ -17,6 +17,7 @@ from podling.api.resources import (
 from podling.client.transport import Call
 from podling.runtime.sim import SCRIPT_ANNOTATION
 from podling.testing import SimulatedCluster
+from tests.scenario.observing import observed
 
 LABELS = {"app": "web"}
 HASH = "controller-revision-hash"
@@ -117,29 +118,13 @@ async def say_well(cluster, number, well=True):
     await cluster.client.patch(PODS, f"web-{number}", body, namespace="default", kind="strategic", subresource="status")
 
 
-def watched(cluster, look):
-    """Return a list that grows by what `look` sees each time something changes."""
-    seen = []
-
-    def reached(until):
-        def check():
-            now = look()
-            if not seen or seen[-1] != now:
-                seen.append(now)
-            return until()
-
-        return check
-
-    return seen, reached
-
-
 def test_pods_have_names_and_places_of_their_own(run):
     """One after the other, each with its name, number, hostname and revision, and told of in upstream's words."""
 
     async def main():
         async with SimulatedCluster() as cluster:
             await cluster.apply(stateful_set())
-            seen, reached = watched(cluster, lambda: (sorted(pods(cluster)), ready(cluster)))
+            seen, reached = observed(lambda: (sorted(pods(cluster)), ready(cluster)))
             await cluster.run_until(reached(lambda: is_complete(cluster)))
             made = [numbers for numbers, _ in seen]
             for numbers, well in seen:
@@ -224,7 +209,7 @@ def test_rolling_to_a_template_and_back(run):
             await cluster.run_until(lambda: is_complete(cluster))
             first = held(cluster).status.current_revision
             await set_image(cluster, "web:2")
-            seen, reached = watched(cluster, lambda: (images(cluster), len(ready(cluster))))
+            seen, reached = observed(lambda: (images(cluster), len(ready(cluster))))
             await cluster.run_until(reached(lambda: held(cluster).status.update_revision != first))
             status = held(cluster).status
             assert status.current_revision == first
@@ -294,7 +279,7 @@ def test_as_many_roll_at_once_as_may_be_missing(run):
             )
             await cluster.run_until(lambda: is_complete(cluster))
             await set_image(cluster, "web:2")
-            seen, reached = watched(cluster, lambda: held(cluster).status.available_replicas)
+            seen, reached = observed(lambda: held(cluster).status.available_replicas)
             await cluster.run_until(
                 reached(lambda: set(images(cluster).values()) == {"web:2"} and is_complete(cluster))
             )
@@ -557,8 +542,8 @@ def test_in_the_foreground_it_goes_last(run):
             await cluster.run_until(lambda: is_complete(cluster))
             names = {one.metadata.name for one in cluster.list(CONTROLLER_REVISIONS, "default")}
             await cluster.client.delete(STATEFUL_SETS, "web", "default", propagation="Foreground")
-            seen, reached = watched(
-                cluster, lambda: {one.metadata.name for one in cluster.list(CONTROLLER_REVISIONS, "default")}
+            seen, reached = observed(
+                lambda: {one.metadata.name for one in cluster.list(CONTROLLER_REVISIONS, "default")}
             )
             await cluster.run_until(reached(lambda: held(cluster) is None))
             assert not pods(cluster)
