@@ -60,6 +60,8 @@ class ProcessSession:
         self.master = master
         self.sizes: list[tuple[int, int]] = []
         self.closed = False
+        self.gone = False
+        """Whether it is closed to the end: nothing of its process is left."""
         self.reader: asyncio.StreamReader | None = None
 
     async def read_stdout(self) -> bytes:
@@ -113,8 +115,9 @@ class ProcessSession:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         await self.process.wait()
-        if self.process.stdin is not None:
-            self.process.stdin.close()
+        # That its pipes have ended may be heard only after the loop has: asyncio offers no way to wait for it.
+        self.process._transport.close()  # type: ignore[attr-defined]
+        self.gone = True
         if self.master >= 0:
             os.close(self.master)
 

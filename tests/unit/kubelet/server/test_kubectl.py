@@ -123,6 +123,7 @@ def test_a_client_that_goes_away_ends_its_command(tmp_path: Path, run: Any, prot
         process.kill()
         await process.communicate()
         await _until(lambda: node.runtime.sessions[0].process.returncode == -9)
+        await _until(lambda: node.runtime.sessions[0].gone)
 
     _with(tmp_path, body, run)
 
@@ -147,6 +148,7 @@ def test_a_client_that_goes_away_in_mid_input_is_missed(
         with contextlib.suppress(ConnectionError):
             await process.communicate()
         await _until(lambda: node.runtime.sessions[0].process.returncode == -9)
+        await _until(lambda: node.runtime.sessions[0].gone)
 
     _with(tmp_path, body, run)
 
